@@ -1,0 +1,174 @@
+"""Lists of IDs, dense twins, and vector environments."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from bagged_envs.registration import (
+    Delay,
+    delay_arguments,
+    delay_of,
+    dense_specification,
+    env_id,
+    parts,
+    schedule_of,
+    supports,
+    task_arguments,
+)
+from bagged_envs.suites.row import Task
+from bagged_envs.tasks import TASKS
+from bagged_envs.variants import OPTIONS, VARIANTS
+from bagged_envs.wrappers import RewardSchedule
+from bagged_envs.wrappers.arguments import known
+from bagged_envs.wrappers.vector import DelayedReward as VectorDelayedReward
+
+BACKENDS = ("auto", "sync", "async", "envpool")
+
+
+def list_ids(suite: str | None = None, variant: str | None = None, tag: str | None = None) -> list[str]:
+    """Return the IDs of one suite, of one variant, with one tag, or all.
+
+    Raises:
+        ValueError: There is no such suite, variant or tag; the message lists what there is.
+
+    Example:
+        >>> list_ids(suite="mujoco", variant="Sparse", tag="balance")
+        ['SparseInvertedDoublePendulum-v0', 'SparseInvertedPendulum-v0']
+    """
+    if suite is not None:
+        known("suite", suite, sorted({task.suite for task in TASKS.values()}))
+    if variant is not None:
+        known("variant", variant, list(VARIANTS))
+    if tag is not None:
+        known("tag", tag, sorted({word for task in TASKS.values() for word in task.tags}))
+    return [
+        env_id(v.name, task.name)
+        for task in TASKS.values()
+        for v in VARIANTS.values()
+        if supports(task, v)
+        and suite in (None, task.suite)
+        and variant in (None, v.name)
+        and (tag is None or tag in task.tags)
+    ]
+
+
+def resolved_schedule(id: str, **kwargs: Any) -> RewardSchedule:
+    """Return the schedule of an ID with the given arguments, defaults filled in.
+
+    Example:
+        >>> print(resolved_schedule("BaggedWalker2d-v0", bag_len=5))
+        bag_len=5
+    """
+    return schedule_of({**gym.spec(id).kwargs, **kwargs})
+
+
+class DenseReward(gym.Wrapper[Any, Any, Any, Any]):
+    """Pays `info["dense_reward"]`: the twin of an environment that observes its bags, which still need counting."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Make one step and pay its dense reward."""
+        observation, _, terminated, truncated, info = self.env.step(action)
+        return observation, float(info["dense_reward"]), terminated, truncated, info
+
+
+def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Any, Any]:
+    """Make the same task, with the same arguments, time limit and observations, without the delay.
+
+    Args:
+        id_or_env: An ID of ours, its specification, or an environment with a delay of `bagged_envs.wrappers` in it.
+        **kwargs: As for `gym.make`; arguments of the delay are accepted and have no effect, but for `observe_bag`.
+
+    Raises:
+        ValueError: The environment has no delay in it, or no specification to make its twin from.
+
+    Example:
+        >>> env = dense("EpisodicInvertedPendulum-v0")
+        >>> _ = env.reset(seed=0)
+        >>> float(env.step(env.action_space.low)[1])
+        1.0
+    """
+    if isinstance(id_or_env, gym.Env):
+        layer = delay_of(id_or_env)
+        if layer is None:
+            raise ValueError(f"id_or_env must have a delay of bagged_envs.wrappers in its stack, got {id_or_env}.")
+        if not isinstance(layer, Delay):
+            return _unwrapped_twin(layer, kwargs)
+        spec = layer.spec
+    else:
+        spec = id_or_env if isinstance(id_or_env, EnvSpec) else gym.spec(id_or_env)
+    if spec is None:
+        raise ValueError(f"id_or_env={id_or_env} has no spec: make it with gym.make, or pass its ID.")
+    if kwargs.get("observe_bag", spec.kwargs.get("observe_bag", False)):
+        return DenseReward(gym.make(spec, **{**kwargs, "expose_reward": True}))
+    return gym.make(dense_specification(spec), **task_arguments(kwargs))
+
+
+def _unwrapped_twin(layer: Any, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
+    spec = layer.env.spec
+    if spec is None:
+        raise ValueError(f"id_or_env wraps {layer.env}, which has no spec to make a twin from: make it with gym.make.")
+    if layer.observation_space != layer.env.observation_space:
+        return DenseReward(type(layer)(gym.make(spec, **kwargs), **{**layer._saved_kwargs, "expose_reward": True}))
+    return gym.make(spec, **kwargs)
+
+
+def make_vec(
+    id: str,
+    num_envs: int = 1,
+    *,
+    backend: str = "auto",
+    vector_kwargs: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> VectorDelayedReward:
+    """Make a vector environment of a delayed ID: the dense task in a vector, the vector delay around it.
+
+    It agrees with `gym.make_vec(id, ...)` to the bit (but "envpool", which has dynamics of its own).
+
+    Args:
+        id: An ID of ours.
+        num_envs: How many environments.
+        backend: "sync", "async", "envpool" (needs the extra; only tasks and time limits that EnvPool has), or "auto",
+            which chooses the fastest that is exact: today always "sync". `envs.metadata["backend"]` says which.
+        vector_kwargs: Arguments of Gymnasium's `SyncVectorEnv` or `AsyncVectorEnv`, such as `autoreset_mode`; with
+            "envpool": of `envpool.make_gymnasium`.
+        **kwargs: As for `gym.make`: the schedule's arguments, the task's, `max_episode_steps`.
+
+    Raises:
+        ValueError: The backend is unknown or cannot run this task, or `num_envs` is no positive int.
+        gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
+
+    Example:
+        >>> envs = make_vec("BaggedInvertedPendulum-v0", num_envs=2, bag_len=2)
+        >>> _ = envs.reset(seed=0)
+        >>> [envs.step(np.zeros((2, 1), np.float32))[1].tolist() for _ in range(2)]
+        [[0.0, 0.0], [2.0, 2.0]]
+    """
+    known("backend", backend, BACKENDS)
+    if isinstance(num_envs, (bool, np.bool_)) or not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
+        raise ValueError(f"num_envs must be an int of at least 1, got {num_envs!r}.")
+    spec = copy.deepcopy(gym.spec(id))
+    _, task = parts(spec.id)
+    spec.kwargs = {**spec.kwargs, **{key: value for key, value in kwargs.items() if key != "max_episode_steps"}}
+    spec.max_episode_steps = kwargs.get("max_episode_steps", spec.max_episode_steps)
+    chosen = "sync" if backend == "auto" else backend
+    arguments = delay_arguments(spec.kwargs)
+    schedule = schedule_of(arguments)
+    envs = _dense_vector(dense_specification(spec), task, int(num_envs), chosen, dict(vector_kwargs or {}))
+    options = {key: value for key, value in arguments.items() if key in OPTIONS}
+    envs.unwrapped.spec = spec
+    delayed = VectorDelayedReward(envs, schedule, reward_info_keys=task.reward_info_keys, **options)
+    delayed.metadata = {**envs.metadata, "backend": chosen}
+    return delayed
+
+
+def _dense_vector(spec: EnvSpec, task: Task, num_envs: int, backend: str, vector_kwargs: dict[str, Any]) -> Any:
+    if backend == "envpool":
+        from bagged_envs.suites.envpool_env import make_envpool
+
+        return make_envpool(task, spec, num_envs, vector_kwargs)
+    return gym.make_vec(spec, num_envs, vectorization_mode=backend, vector_kwargs=vector_kwargs)

@@ -1,0 +1,1 @@
+"""What each suite needs beyond a row in the table of tasks."""

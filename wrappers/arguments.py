@@ -1,0 +1,39 @@
+"""Checks of arguments: what must hold, what came, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import numbers
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def known(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return `value` if it is one of `choices`, else raise a ValueError that lists the nearest of them."""
+    if isinstance(value, str) and value in choices:
+        return value
+    near = difflib.get_close_matches(str(value), choices, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.{hint}")
+
+
+def flag(name: str, value: object) -> bool:
+    """Return `value` if it is a bool, else raise a TypeError that names it."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r} of type {type(value).__name__}.")
+    return bool(value)
+
+
+def info_keys(name: str, value: object) -> tuple[str, ...]:
+    """Return `value` as a tuple of info keys, or raise a TypeError that names the argument."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(key, str) for key in value):
+        raise TypeError(f"{name} must be a sequence of info keys, got {value!r} of type {type(value).__name__}.")
+    return tuple(value)
+
+
+def real_number(name: str, value: object) -> float:
+    """Return `value` as a float if it is a real number, else raise a TypeError that names it."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating)):
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
+    return float(value)
