@@ -6,7 +6,6 @@ import copy
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from bagged_envs.registration import (
@@ -24,7 +23,7 @@ from bagged_envs.suites.row import Task
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import OPTIONS, VARIANTS
 from bagged_envs.wrappers import RewardSchedule
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.wrappers.arguments import known, positive_int
 from bagged_envs.wrappers.vector import DelayedReward as VectorDelayedReward
 
 BACKENDS = ("auto", "sync", "async", "envpool")
@@ -145,12 +144,11 @@ def make_vec(
     Example:
         >>> envs = make_vec("BaggedInvertedPendulum-v0", num_envs=2, bag_len=2)
         >>> _ = envs.reset(seed=0)
-        >>> [envs.step(np.zeros((2, 1), np.float32))[1].tolist() for _ in range(2)]
+        >>> [envs.step(envs.action_space.low)[1].tolist() for _ in range(2)]
         [[0.0, 0.0], [2.0, 2.0]]
     """
     known("backend", backend, BACKENDS)
-    if isinstance(num_envs, (bool, np.bool_)) or not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
-        raise ValueError(f"num_envs must be an int of at least 1, got {num_envs!r}.")
+    num_envs = positive_int("num_envs", num_envs)
     spec = copy.deepcopy(gym.spec(id))
     _, task = parts(spec.id)
     spec.kwargs = {**spec.kwargs, **{key: value for key, value in kwargs.items() if key != "max_episode_steps"}}
@@ -158,7 +156,7 @@ def make_vec(
     chosen = "sync" if backend == "auto" else backend
     arguments = delay_arguments(spec.kwargs)
     schedule = schedule_of(arguments)
-    envs = _dense_vector(dense_specification(spec), task, int(num_envs), chosen, dict(vector_kwargs or {}))
+    envs = _dense_vector(dense_specification(spec), task, num_envs, chosen, dict(vector_kwargs or {}))
     options = {key: value for key, value in arguments.items() if key in OPTIONS}
     envs.unwrapped.spec = spec
     delayed = VectorDelayedReward(envs, schedule, reward_info_keys=task.reward_info_keys, **options)

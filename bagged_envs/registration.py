@@ -117,7 +117,18 @@ class Delay(DelayedReward, RecordConstructorArgs):
         kwargs = delay_arguments(spec.kwargs)
         options = {key: kwargs[key] for key in OPTIONS if key in kwargs}
         _, task = parts(spec.id)
-        DelayedReward.__init__(self, env, schedule_of(kwargs), reward_info_keys=task.reward_info_keys, **options)
+        schedule = schedule_of(kwargs)
+        DelayedReward.__init__(self, env, schedule, reward_info_keys=task.reward_info_keys, **options)
+        _warn_of_endless_bag(env, task, schedule)
+
+
+def _warn_of_endless_bag(env: gym.Env[Any, Any], task: Task, schedule: RewardSchedule) -> None:
+    limit = env.spec.max_episode_steps if env.spec is not None else None
+    if schedule.bag_len is None and limit is None and task.max_episode_steps is not None:
+        gym.logger.warn(
+            f"{task.name} has no time limit (max_episode_steps=-1) and is paid once per episode: unless it terminates by "
+            f"itself, nothing is ever paid. Give it a limit, or make {env_id('Bagged', task.name)}."
+        )
 
 
 class Transparent(gym.Wrapper[Any, Any, Any, Any]):
@@ -127,7 +138,7 @@ class Transparent(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     @property
-    def spec(self) -> EnvSpec | None:
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
         """The specification of the unwrapped environment."""
         return self.unwrapped.spec
 

@@ -18,6 +18,15 @@ def known(name: str, value: object, choices: Sequence[str]) -> str:
     raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.{hint}")
 
 
+def positive_int(name: str, value: object) -> int:
+    """Return `value` as an int if it is one of at least 1, else raise an error that names it."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an int of at least 1, got {value!r} of type {type(value).__name__}.")
+    if value < 1:
+        raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
+    return int(value)
+
+
 def flag(name: str, value: object) -> bool:
     """Return `value` if it is a bool, else raise a TypeError that names it."""
     if not isinstance(value, (bool, np.bool_)):

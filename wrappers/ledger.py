@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.wrappers.arguments import known, positive_int
 from bagged_envs.wrappers.schedule import RewardSchedule
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -250,9 +250,7 @@ class RewardLedger:
             name: What error messages call the environment.
             show_success: Let `success` tell of episodes whose label is hidden, too.
         """
-        if isinstance(num_slots, bool) or not isinstance(num_slots, int) or num_slots < 1:
-            raise ValueError(f"num_slots must be an int of at least 1, got {num_slots!r}.")
-        self.num_slots = num_slots
+        self.num_slots = num_slots = positive_int("num_slots", num_slots)
         self._schedule, self._name, self._show_success = schedule, name, show_success
         self._kind = "success" if schedule.success is not None else schedule.aggregate
         self._first = _square if self._kind == "sum_square" else np.positive
@@ -277,9 +275,9 @@ class RewardLedger:
         keep = ~chosen
         self.count, self._elapsed, self.total = self.count * keep, self._elapsed * keep, np.where(keep, self.total, 0.0)
         self.bag_end, self.observed, self.success = self.bag_end & keep, self.observed & keep, self.success & keep
-        for slot in np.flatnonzero(chosen) if seeds is not None else ():
-            if seeds is not None and seeds[slot] is not None:
-                self._draws[slot].seed(int(seeds[slot]))  # type: ignore[arg-type]
+        for draws, slot_chosen, seed in zip(self._draws, chosen, seeds or (), strict=False):
+            if slot_chosen and seed is not None:
+                draws.seed(int(seed))
 
     def pay(
         self,

@@ -15,12 +15,7 @@ def extended_space(space: gym.Space[Any], batched: bool = False) -> gym.spaces.B
     Raises:
         ValueError: The space is another.
     """
-    if (
-        not isinstance(space, gym.spaces.Box)
-        or len(space.shape) != 1 + batched
-        or space.dtype is None
-        or space.dtype.kind != "f"
-    ):
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1 + batched or space.low.dtype.kind != "f":
         raise ValueError(
             f"observe_bag=True needs a one-dimensional Box of floats as observation space, got {space}. "
             f"Flatten the observation beneath the delay (gymnasium.wrappers.FlattenObservation)."

@@ -21,7 +21,7 @@ TEAM_REWARDS = ("per_agent", "sum", "mean")
 TEAM = "team"
 
 
-class _ParallelGuard(Guard, BaseParallelWrapper[Any, Any, Any]):
+class _ParallelGuard(Guard, BaseParallelWrapper[Any, Any, Any]):  # type: ignore[misc]
     """What both parallel wrappers share: the life cycle, and which agents there can be."""
 
     def __init__(self, env: Any) -> None:
@@ -41,7 +41,7 @@ class _ParallelGuard(Guard, BaseParallelWrapper[Any, Any, Any]):
     def _advance(self, actions: dict[Any, Any]) -> tuple[Any, Any, Any, Any, Any]:
         if self._needs_reset is not None:
             self._raise_needs_reset()
-        result = self.env.step(actions)
+        result: tuple[Any, Any, Any, Any, Any] = self.env.step(actions)
         if not self.env.agents:
             self._needs_reset = "the episode of every agent has ended"
         return result

@@ -27,9 +27,10 @@ def whole_number(name: str, value: object) -> int:
             f"{name} must be a positive int, a (low, high) pair of them, or None for one bag per episode, "
             f"got {value!r} of type {type(value).__name__}."
         )
-    if not 1 <= value <= LONGEST_BAG:
+    steps = int(value)
+    if not 1 <= steps <= LONGEST_BAG:
         raise ValueError(f"{name} must lie between 1 and 2**53 steps, got {value!r}.")
-    return int(value)
+    return steps
 
 
 def _bag_length(value: object) -> BagLength:

@@ -75,7 +75,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         self._needs_reset = None
         return self._observed(observation), self._told(info, 0.0)
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Make one step; the reward is what the schedule pays for it, as a Python float.
 
         Raises:

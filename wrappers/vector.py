@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Space
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector.utils import iterate
 
 from bagged_envs.wrappers.arguments import flag, info_keys
 from bagged_envs.wrappers.declared import Closes, border_rule, key_error
@@ -186,11 +188,12 @@ class DelayedReward(_VectorGuard):
         if criterion is None or not ended.any():
             return None
         same_step = self._mode is AutoresetMode.SAME_STEP
-        finals = infos["final_obs"] if same_step else observations
+        finals = infos.get("final_obs")
         facts = infos.get("final_info", {}) if same_step else infos
 
         def judge(slot: int, total: float) -> bool:
-            return bool(criterion(finals[slot], one_info(facts, slot), total, bool(terminated[slot])))
+            final = finals[slot] if same_step and finals is not None else one_observation(self.env.observation_space, observations, slot)
+            return bool(criterion(final, one_info(facts, slot), total, bool(terminated[slot])))
 
         return judge
 
@@ -212,6 +215,11 @@ class DelayedReward(_VectorGuard):
 
     def _observed(self, observations: Any) -> Any:
         return append_steps(observations, self._ledger.count) if self._observe else observations
+
+
+def one_observation(space: Space[Any], observations: Any, slot: int) -> Any:
+    """Return one environment's observation out of a batch of them."""
+    return observations[slot] if isinstance(observations, np.ndarray) else list(iterate(space, observations))[slot]
 
 
 def one_info(infos: dict[str, Any], slot: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bagged_envs.wrappers.arguments import flag, known
 DTYPES = ("float32", "float64")
 
 
-class DMControlEnv(DmControlCompatibilityV0):
+class DMControlEnv(DmControlCompatibilityV0):  # type: ignore[misc]
     """One task of dm_control's suite, with the time limit left to Gymnasium and the observation flattened.
 
     Description: https://arxiv.org/abs/1801.00690 describes the domains; physics, reward and random numbers are
@@ -33,6 +33,9 @@ class DMControlEnv(DmControlCompatibilityV0):
         info is empty (the discount only repeats `terminated`), and a copy or unpickled environment is built anew from
         its arguments.
     """
+
+    metadata: dict[str, Any]
+    observation_space: gym.Space[Any]
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class DMControlEnv(DmControlCompatibilityV0):
         known("dtype", dtype, DTYPES)
         if render_mode is not None:
             known("render_mode", render_mode, self.metadata["render_modes"])
-        self.metadata = dict(type(self).metadata)
+        self.metadata = dict(DmControlCompatibilityV0.metadata)
         env = suite.load(domain, task, task_kwargs={"time_limit": float("inf")})
         super().__init__(env, render_mode=render_mode, render_kwargs=render_kwargs)
         EzPickle.__init__(
