@@ -2,15 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from bagged_envs.registration import EntryPoint, env_id, parts
+from bagged_envs.registration import (
+    DELAY_ARGUMENTS,
+    delay_arguments,
+    env_id,
+    parts,
+    schedule_of,
+    task_arguments,
+)
+from bagged_envs.suites.row import Task
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import Variant
 
-_DENSE = Variant("Dense", "the dense reward at every step", {})
+DENSE = Variant("Dense", "the dense reward at every step", {})
+LIBRARY = {"mujoco": "mujoco", "dmc": "dm_control", "marl": "pettingzoo"}
+
+
+class Transparent(gym.Wrapper[Any, Any, Any, Any]):
+    """Hides from `gym.make` that an entry point returned a wrapper: its `spec` is the unwrapped environment's.
+
+    `gym.make` compares wrappers that an entry point brings along with those of the specification, and raises.
+    """
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """The specification of the unwrapped environment."""
+        return self.unwrapped.spec
+
+
+class EntryPoint:
+    """Builds the dense task of one variant and checks the delay's arguments before anything is built."""
+
+    def __init__(self, variant: Variant, task: Task) -> None:
+        """Remember the rows of the tables."""
+        self.variant, self.task = variant, task
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the dense task, so that `render_mode` works as for the base ID."""
+        creator, _ = self._creator()
+        metadata = getattr(creator, "metadata", {})
+        return metadata if isinstance(metadata, dict) else {}
+
+    def __call__(self, **kwargs: Any) -> gym.Env[Any, Any]:
+        """Return the dense task; whatever it returns is no wrapper in the eyes of `gym.make`.
+
+        Raises:
+            TypeError: An argument has a wrong type, or the task does not know it.
+            ValueError: An argument has a value that cannot be meant, or one that the variant's name excludes.
+            gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
+        """
+        schedule_of(kwargs)
+        self._check_fixed(kwargs)
+        creator, defaults = self._creator()
+        try:
+            env = creator(**{**defaults, **task_arguments(kwargs)})
+        except TypeError as error:
+            raise TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})") from error
+        return Transparent(env) if isinstance(env, gym.Wrapper) else env
+
+    def _check_fixed(self, kwargs: Mapping[str, Any]) -> None:
+        given = delay_arguments(kwargs)
+        for name, other in self.variant.fixed.items():
+            if given.get(name, self.variant.arguments[name]) != self.variant.arguments[name]:
+                raise ValueError(
+                    f"{name}={given[name]!r} contradicts the name {env_id(self.variant.name, self.task.name)}, which "
+                    f"fixes {name}={self.variant.arguments[name]!r}: make {env_id(other, self.task.name)} instead."
+                )
+        for name in ("success", "threshold"):
+            if given.get(name) is not None and not self.variant.needs_criterion:
+                raise ValueError(
+                    f"{name}={given[name]!r} has no use in {env_id(self.variant.name, self.task.name)}, which does "
+                    f"not pay by success: make the Sparse variant instead."
+                )
+
+    def _creator(self) -> tuple[Any, dict[str, Any]]:
+        task = self.task
+        try:
+            if task.factory is not None:
+                return load_env_creator(task.factory), dict(task.kwargs)
+            base = gym.spec(str(task.base_id))
+            creator = load_env_creator(base.entry_point) if isinstance(base.entry_point, str) else base.entry_point
+            return creator, {**base.kwargs, **task.kwargs}
+        except ImportError as error:
+            if task.extra is None:
+                raise
+            library = LIBRARY.get(task.extra, task.extra)
+            raise gym.error.DependencyNotInstalled(
+                f'{task.name} needs {library}: pip install "bagged_envs[{task.extra}]" ({error})'
+            ) from error
 
 
 def __getattr__(name: str) -> Any:
@@ -21,9 +107,9 @@ def __getattr__(name: str) -> Any:
     """
     if name.startswith("__"):
         raise AttributeError(name)
-    dense = TASKS.get(name.removeprefix(_DENSE.name))
-    if name.startswith(_DENSE.name) and dense is not None:
-        return EntryPoint(_DENSE, dense)
+    dense = TASKS.get(name.removeprefix(DENSE.name))
+    if name.startswith(DENSE.name) and dense is not None:
+        return EntryPoint(DENSE, dense)
     try:
         return EntryPoint(*parts(env_id(name, "")))
     except gym.error.NameNotFound as error:

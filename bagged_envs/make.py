@@ -16,6 +16,7 @@ from bagged_envs.registration import (
     env_id,
     parts,
     schedule_of,
+    spec_of,
     supports,
     task_arguments,
 )
@@ -63,7 +64,7 @@ def resolved_schedule(id: str, **kwargs: Any) -> RewardSchedule:
         >>> print(resolved_schedule("BaggedWalker2d-v0", bag_len=5))
         bag_len=5
     """
-    return schedule_of({**gym.spec(id).kwargs, **kwargs})
+    return schedule_of({**spec_of(id).kwargs, **kwargs})
 
 
 class DenseReward(gym.Wrapper[Any, Any, Any, Any]):
@@ -99,7 +100,7 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
             return _unwrapped_twin(layer, kwargs)
         spec = layer.spec
     else:
-        spec = id_or_env if isinstance(id_or_env, EnvSpec) else gym.spec(id_or_env)
+        spec = id_or_env if isinstance(id_or_env, EnvSpec) else spec_of(id_or_env)
     if spec is None:
         raise ValueError(f"id_or_env={id_or_env} has no spec: make it with gym.make, or pass its ID.")
     if kwargs.get("observe_bag", spec.kwargs.get("observe_bag", False)):
@@ -149,10 +150,11 @@ def make_vec(
     """
     known("backend", backend, BACKENDS)
     num_envs = positive_int("num_envs", num_envs)
-    spec = copy.deepcopy(gym.spec(id))
+    spec = copy.deepcopy(spec_of(id))
     _, task = parts(spec.id)
     spec.kwargs = {**spec.kwargs, **{key: value for key, value in kwargs.items() if key != "max_episode_steps"}}
-    spec.max_episode_steps = kwargs.get("max_episode_steps", spec.max_episode_steps)
+    limit = kwargs.get("max_episode_steps", spec.max_episode_steps)
+    spec.max_episode_steps = None if limit in (None, -1) else positive_int("max_episode_steps", limit)
     chosen = "sync" if backend == "auto" else backend
     arguments = delay_arguments(spec.kwargs)
     schedule = schedule_of(arguments)

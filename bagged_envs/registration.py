@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec, WrapperSpec, load_env_creator
+from gymnasium.envs.registration import EnvSpec, WrapperSpec
 from gymnasium.utils import RecordConstructorArgs
 
 from bagged_envs.suites.row import Task
@@ -25,10 +25,10 @@ from bagged_envs.wrappers import DelayedReward, RewardSchedule
 from bagged_envs.wrappers.arguments import flag, known
 from bagged_envs.wrappers.ledger import NONFINITE
 from bagged_envs.wrappers.schedule import ARGUMENTS
+from bagged_envs.wrappers.success import NAMES
 
 VERSION = 0
 DELAY_ARGUMENTS = (*ARGUMENTS, *OPTIONS)
-LIBRARY = {"mujoco": "mujoco", "dmc": "dm_control", "marl": "pettingzoo"}
 
 
 def env_id(variant: str, task: str) -> str:
@@ -57,6 +57,21 @@ def parts(id: str) -> tuple[Variant, Task]:
     except ValueError as error:
         raise gym.error.NameNotFound(str(error)) from None
     raise gym.error.NameNotFound(f"id={id!r} is registered by none of ours.")
+
+
+def spec_of(id: str) -> EnvSpec:
+    """Return the registered specification of an ID, whose `module:` is imported first if it has one.
+
+    Raises:
+        TypeError: `id` is not a string.
+        gymnasium.error.Error: It is not registered; the message lists the nearest.
+    """
+    if not isinstance(id, str):
+        raise TypeError(f"id must be a string such as 'BaggedWalker2d-v0', got {id!r} of type {type(id).__name__}.")
+    module, _, plain = id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    return gym.spec(plain)
 
 
 def supports(task: Task, variant: Variant) -> bool:
@@ -126,84 +141,9 @@ def _warn_of_endless_bag(env: gym.Env[Any, Any], task: Task, schedule: RewardSch
     limit = env.spec.max_episode_steps if env.spec is not None else None
     if schedule.bag_len is None and limit is None and task.max_episode_steps is not None:
         gym.logger.warn(
-            f"{task.name} has no time limit (max_episode_steps=-1) and is paid once per episode: unless it terminates by "
-            f"itself, nothing is ever paid. Give it a limit, or make {env_id('Bagged', task.name)}."
+            f"{task.name} has no time limit (max_episode_steps=-1) and is paid once per episode: unless it terminates, "
+            f"nothing is ever paid. Give it a limit, or make {env_id('Bagged', task.name)}."
         )
-
-
-class Transparent(gym.Wrapper[Any, Any, Any, Any]):
-    """Hides from `gym.make` that an entry point returned a wrapper: its `spec` is the unwrapped environment's.
-
-    `gym.make` compares wrappers that an entry point brings along with those of the specification, and raises.
-    """
-
-    @property
-    def spec(self) -> EnvSpec | None:  # type: ignore[override]
-        """The specification of the unwrapped environment."""
-        return self.unwrapped.spec
-
-
-class EntryPoint:
-    """Builds the dense task of one variant and checks the delay's arguments before anything is built."""
-
-    def __init__(self, variant: Variant, task: Task) -> None:
-        """Remember the rows of the tables."""
-        self.variant, self.task = variant, task
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The metadata of the dense task, so that `render_mode` works as for the base ID."""
-        creator, _ = self._creator()
-        metadata = getattr(creator, "metadata", {})
-        return metadata if isinstance(metadata, dict) else {}
-
-    def __call__(self, **kwargs: Any) -> gym.Env[Any, Any]:
-        """Return the dense task; whatever it returns is no wrapper in the eyes of `gym.make`.
-
-        Raises:
-            TypeError: An argument has a wrong type, or the task does not know it.
-            ValueError: An argument has a value that cannot be meant, or one that the variant's name excludes.
-            gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
-        """
-        schedule_of(kwargs)
-        self._check_fixed(kwargs)
-        creator, defaults = self._creator()
-        try:
-            env = creator(**{**defaults, **task_arguments(kwargs)})
-        except TypeError as error:
-            raise TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})") from error
-        return Transparent(env) if isinstance(env, gym.Wrapper) else env
-
-    def _check_fixed(self, kwargs: Mapping[str, Any]) -> None:
-        given = delay_arguments(kwargs)
-        for name, other in self.variant.fixed.items():
-            if given.get(name, self.variant.arguments[name]) != self.variant.arguments[name]:
-                raise ValueError(
-                    f"{name}={given[name]!r} contradicts the name {env_id(self.variant.name, self.task.name)}, which "
-                    f"fixes {name}={self.variant.arguments[name]!r}: make {env_id(other, self.task.name)} instead."
-                )
-        for name in ("success", "threshold"):
-            if given.get(name) is not None and not self.variant.needs_criterion:
-                raise ValueError(
-                    f"{name}={given[name]!r} has no use in {env_id(self.variant.name, self.task.name)}, which does "
-                    f"not pay by success: make the Sparse variant instead."
-                )
-
-    def _creator(self) -> tuple[Any, dict[str, Any]]:
-        task = self.task
-        try:
-            if task.factory is not None:
-                return load_env_creator(task.factory), dict(task.kwargs)
-            base = gym.spec(str(task.base_id))
-            creator = load_env_creator(base.entry_point) if isinstance(base.entry_point, str) else base.entry_point
-            return creator, {**base.kwargs, **task.kwargs}
-        except ImportError as error:
-            if task.extra is None:
-                raise
-            library = LIBRARY.get(task.extra, task.extra)
-            raise gym.error.DependencyNotInstalled(
-                f'{task.name} needs {library}: pip install "bagged_envs[{task.extra}]" ({error})'
-            ) from error
 
 
 def specification(variant: Variant, task: Task) -> EnvSpec:
@@ -283,27 +223,25 @@ def register_task(
         raise TypeError(f"name must be a string, got {name!r} of type {type(name).__name__}.")
     if not name.isidentifier() or name.startswith("_"):
         raise ValueError(f"name must be a CamelCase identifier such as 'MyTask', got {name!r}.")
-    module, _, plain = base_id.rpartition(":")
-    if module:
-        importlib.import_module(module)
-    base = gym.spec(plain)
+    base = spec_of(base_id)
     task = Task(
         name=name,
         suite="registered",
-        summary=summary or f"{plain} with its rewards delayed",
-        base_id=plain,
+        summary=summary or f"{base.id} with its rewards delayed",
+        base_id=base.id,
         kwargs=kwargs,
         max_episode_steps=max_episode_steps,
         success=success,
         threshold=threshold,
         success_source="register_task",
         reward_info_keys=tuple(reward_info_keys),
-        source=source or plain,
+        source=source or base.id,
         tags=tuple(tags),
     )
     if base.entry_point is None:
         raise ValueError(f"base_id={base_id!r} has no entry_point for a single environment and cannot be delayed.")
     if success is not None:
+        known("success", success, NAMES)
         RewardSchedule(bag_len=None, success=success, threshold=threshold)
     elif threshold is not None:
         raise ValueError(f"threshold={threshold!r} needs a success criterion, got success=None.")
