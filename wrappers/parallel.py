@@ -90,7 +90,7 @@ class DelayedReward(_ParallelGuard):
             raise TypeError(f"schedule must be a RewardSchedule, got {schedule!r} of type {type(schedule).__name__}.")
         self.schedule = schedule
         self.team_reward = known("team_reward", team_reward, TEAM_REWARDS)
-        self._expose = flag("expose_reward", expose_reward)
+        self.expose_reward = flag("expose_reward", expose_reward)
         self._agents: list[Any] = list(env.possible_agents)
         slots = self._agents if team_reward == "per_agent" else [TEAM]
         self._ledgers = {
@@ -167,7 +167,7 @@ class DelayedReward(_ParallelGuard):
         told["bag_end"], told["reward_observed"] = ledger.bag_end, ledger.observed
         if self._judge is not None:
             told["is_success"] = ledger.success
-        if self._expose:
+        if self.expose_reward:
             told["dense_reward"] = float(reward)
         return told
 

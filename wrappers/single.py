@@ -58,7 +58,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         if not isinstance(schedule, RewardSchedule):
             raise TypeError(f"schedule must be a RewardSchedule, got {schedule!r} of type {type(schedule).__name__}.")
         self.schedule = schedule
-        self._expose = flag("expose_reward", expose_reward)
+        self.expose_reward = flag("expose_reward", expose_reward)
         self._ledger = SlotLedger(schedule, nonfinite, _name(env), show_success=expose_reward)
         self._judge = schedule.judge
         self.reward_info_keys = info_keys("reward_info_keys", reward_info_keys)
@@ -114,7 +114,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         info["reward_observed"] = ledger.observed
         if self._judge is not None:
             info["is_success"] = ledger.success
-        if self._expose:
+        if self.expose_reward:
             info["dense_reward"] = float(reward)
         return info
 

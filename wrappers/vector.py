@@ -7,7 +7,7 @@ under one of these pays what a vector environment of singly wrapped environments
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from gymnasium.error import ResetNeeded
@@ -22,6 +22,12 @@ from bagged_envs.wrappers.ledger import Bools, Floats, RewardLedger
 from bagged_envs.wrappers.observe import append_steps, extended_space
 from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, schedule_and_options
 from bagged_envs.wrappers.success import Criterion
+
+
+if TYPE_CHECKING:  # Gymnasium 1.2's class takes no type parameters
+    _VectorWrapper: TypeAlias = VectorWrapper[Any, Any, Any, Any, Any]
+else:
+    _VectorWrapper = VectorWrapper
 
 
 def slot_seeds(seed: Any, num_envs: int) -> list[int | None] | None:
@@ -50,7 +56,7 @@ def reset_mask(options: dict[str, Any] | None, num_envs: int) -> Bools | None:
     return mask.copy()
 
 
-class _VectorGuard(Guard, VectorWrapper[Any, Any, Any, Any, Any]):
+class _VectorGuard(Guard, _VectorWrapper):
     """What both vector wrappers share: whose episode runs, and whose step is only a reset."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
@@ -137,7 +143,7 @@ class DelayedReward(_VectorGuard):
             raise TypeError(f"schedule must be a RewardSchedule, got {schedule!r} of type {type(schedule).__name__}.")
         self.schedule = schedule
         name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
-        self._expose = flag("expose_reward", expose_reward)
+        self.expose_reward = flag("expose_reward", expose_reward)
         self._ledger = RewardLedger(schedule, env.num_envs, nonfinite, name, show_success=expose_reward)
         self._judge = schedule.judge
         self.reward_info_keys = info_keys("reward_info_keys", reward_info_keys)
@@ -192,7 +198,11 @@ class DelayedReward(_VectorGuard):
         facts = infos.get("final_info", {}) if same_step else infos
 
         def judge(slot: int, total: float) -> bool:
-            final = finals[slot] if same_step and finals is not None else one_observation(self.env.observation_space, observations, slot)
+            final = (
+                finals[slot]
+                if same_step and finals is not None
+                else one_observation(self.env.observation_space, observations, slot)
+            )
             return bool(criterion(final, one_info(facts, slot), total, bool(terminated[slot])))
 
         return judge
@@ -209,7 +219,7 @@ class DelayedReward(_VectorGuard):
         told: dict[str, Any] = {"bag_end": self._ledger.bag_end.copy(), "reward_observed": self._ledger.observed.copy()}
         if self._judge is not None:
             told["is_success"] = self._ledger.success.copy()
-        if self._expose:
+        if self.expose_reward:
             told["dense_reward"] = dense
         return told
 

@@ -14,6 +14,8 @@ from shimmy.dm_control_compatibility import DmControlCompatibilityV0
 from bagged_envs.wrappers.arguments import flag, known
 
 DTYPES = ("float32", "float64")
+# LQR draws its stiffnesses and dampings while it is loaded: without a fixed seed every instance is another task.
+MODEL_SEED = 0
 
 
 class DMControlEnv(DmControlCompatibilityV0):  # type: ignore[misc]
@@ -30,7 +32,7 @@ class DMControlEnv(DmControlCompatibilityV0):  # type: ignore[misc]
     Arguments: `domain`, `task`, `flatten` (default True), `dtype` of the flattened observation ("float32" or
         "float64"), `render_mode`, `render_kwargs`.
     Source: Tassa et al. 2018; shimmy's `DmControlCompatibilityV0`. Unlike shimmy, the metadata is the instance's own,
-        info is empty (the discount only repeats `terminated`), and a copy or unpickled environment is built anew from
+        info is empty (the discount only repeats `terminated`), LQR's random model is always the same one, and a copy or unpickled environment is built anew from
         its arguments.
     """
 
@@ -58,8 +60,9 @@ class DMControlEnv(DmControlCompatibilityV0):  # type: ignore[misc]
         if render_mode is not None:
             known("render_mode", render_mode, self.metadata["render_modes"])
         self.metadata = dict(DmControlCompatibilityV0.metadata)
-        env = suite.load(domain, task, task_kwargs={"time_limit": float("inf")})
+        env = suite.load(domain, task, task_kwargs={"time_limit": float("inf"), "random": MODEL_SEED})
         super().__init__(env, render_mode=render_mode, render_kwargs=render_kwargs)
+        self.np_random = np.random.RandomState()
         EzPickle.__init__(
             self,
             domain,
