@@ -32,8 +32,8 @@ class DMControlEnv(DmControlCompatibilityV0):  # type: ignore[misc]
     Arguments: `domain`, `task`, `flatten` (default True), `dtype` of the flattened observation ("float32" or
         "float64"), `render_mode`, `render_kwargs`.
     Source: Tassa et al. 2018; shimmy's `DmControlCompatibilityV0`. Unlike shimmy, the metadata is the instance's own,
-        info is empty (the discount only repeats `terminated`), LQR's random model is always the same one, and a copy or unpickled environment is built anew from
-        its arguments.
+        info is empty (the discount only repeats `terminated`), LQR's random model is always the same one, and a copy
+        or unpickled environment is built anew from its arguments.
     """
 
     metadata: dict[str, Any]

@@ -1,0 +1,73 @@
+"""`check_wrapper_order`: what stands on the wrong side of a delay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+from gymnasium import wrappers as gymnasium_wrappers
+
+from bagged_envs.wrappers import DelayedReward
+
+FRAME_SKIPS = ("MaxAndSkipObservation", "AtariPreprocessing", "ActionRepeat", "MaxAndSkipEnv")
+NORMALIZERS = ("NormalizeReward", "TransformReward", "ClipReward", "VecNormalize")
+
+
+def layers(env: gym.Env[Any, Any]) -> list[gym.Env[Any, Any]]:
+    """Return the stack from the outermost wrapper to the unwrapped environment."""
+    stack: list[gym.Env[Any, Any]] = [env]
+    while isinstance(stack[-1], gym.Wrapper):
+        stack.append(stack[-1].env)
+    return stack
+
+
+def check_wrapper_order(env: gym.Env[Any, Any]) -> list[str]:
+    """Return what is wrong with the order of an environment's wrappers, one sentence each; an empty list if nothing is.
+
+    Found are: no delay, or two; outside the delay a `TimeLimit` (it hides the episode's end, so that the last bag is
+    never paid), or a frame skip (the borders that a skipped step reports are lost); inside it a `NormalizeReward`,
+    `ClipReward` or `TransformReward` (bags then add up changed rewards), or a `RecordEpisodeStatistics` (its
+    `episode` info gives the return away).
+
+    Example:
+        >>> import gymnasium as gym
+        >>> env = gym.make("bagged_envs:BaggedInvertedPendulum-v0")
+        >>> check_wrapper_order(env)
+        []
+        >>> check_wrapper_order(gym.wrappers.TimeLimit(env, 9))[0][:47]
+        'TimeLimit stands outside the delay: it cuts epi'
+    """
+    stack = layers(env)
+    delays = [place for place, layer in enumerate(stack) if isinstance(layer, DelayedReward)]
+    if not delays:
+        return ["There is no delay of bagged_envs.wrappers in the stack: " + describe(stack)]
+    problems = [_outside(layer) for layer in stack[: delays[0]]] + [_inside(layer) for layer in stack[delays[-1] + 1 :]]
+    if len(delays) > 1:
+        problems.insert(0, "There are two delays, and the outer one delays what the inner one pays: remove one.")
+    return [problem for problem in problems if problem]
+
+
+def describe(stack: list[gym.Env[Any, Any]]) -> str:
+    """Return a stack's class names, outermost first."""
+    return " > ".join(type(layer).__name__ for layer in stack)
+
+
+def _outside(layer: gym.Env[Any, Any]) -> str:
+    name = type(layer).__name__
+    if isinstance(layer, gymnasium_wrappers.TimeLimit):
+        return (
+            f"{name} stands outside the delay: it cuts episodes without the delay's knowledge, and the last bag is "
+            f"never paid. Pass max_episode_steps to gym.make, or wrap the limit first and the delay around it."
+        )
+    if name in FRAME_SKIPS:
+        return f"{name} stands outside the delay: it drops the borders of the steps it skips. Swap them."
+    return ""
+
+
+def _inside(layer: gym.Env[Any, Any]) -> str:
+    name = type(layer).__name__
+    if name in NORMALIZERS:
+        return f"{name} stands inside the delay: bags add up changed rewards. Put it outside."
+    if isinstance(layer, gymnasium_wrappers.RecordEpisodeStatistics):
+        return f"{name} stands inside the delay: its info['episode'] gives the return away. Put it outside."
+    return ""
