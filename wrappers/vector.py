@@ -23,7 +23,6 @@ from bagged_envs.wrappers.observe import append_steps, extended_space
 from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, schedule_and_options
 from bagged_envs.wrappers.success import Criterion
 
-
 if TYPE_CHECKING:  # Gymnasium 1.2's class takes no type parameters
     _VectorWrapper: TypeAlias = VectorWrapper[Any, Any, Any, Any, Any]
 else:

@@ -1,0 +1,104 @@
+"""The command `bagged-envs`: list, describe, check, demo."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+MISSING_EXTRA = 'bagged-envs needs the cli extra: pip install "bagged_envs[cli]"'
+DESCRIPTION = "Gymnasium environments whose rewards arrive late."
+
+
+def list_command(suite: str | None = None, variant: str | None = None, tag: str | None = None) -> int:
+    """List the registered IDs; as plain lines where the output is no terminal.
+
+    Args:
+        suite: Only this suite's.
+        variant: Only this variant's.
+        tag: Only tasks with this tag.
+    """
+    from rich.console import Console
+
+    from bagged_envs.describe import id_table
+    from bagged_envs.make import list_ids
+
+    console, ids = Console(), list_ids(suite, variant, tag)
+    if console.is_terminal:
+        console.print(id_table(ids))
+    else:
+        print("\n".join(ids))
+    return 0
+
+
+def describe_command(id: str, /, bag_len: int | None = None) -> int:
+    """Describe an ID: spaces, horizon, schedule, criterion, source, versions, missing extra.
+
+    Args:
+        id: An ID, such as BaggedWalker2d-v0.
+        bag_len: Another bag length than the default.
+    """
+    from rich.console import Console
+
+    from bagged_envs.describe import description
+
+    Console().print(description(id, {} if bag_len is None else {"bag_len": bag_len}))
+    return 0
+
+
+def check_command(id: str, /, full: bool = False, workers: int = 2) -> int:
+    """Run Gymnasium's check_env and check_bagged on an ID, or on all of them.
+
+    Args:
+        id: An ID, or "all".
+        full: Play episodes up to the registered time limit, not up to 45 steps.
+        workers: How many processes.
+    """
+    from rich.console import Console
+
+    from bagged_envs.check import check_ids
+    from bagged_envs.make import list_ids
+    from bagged_envs.registration import spec_of
+
+    ids = list_ids() if id == "all" else [spec_of(id).id]
+    return check_ids(ids, full, workers, Console())
+
+
+def demo_command(out: Path = Path("demo"), quick: bool = False) -> int:
+    """Show on real rollouts that bags pay their dense rewards, train PPO on late rewards, draw a picture.
+
+    Args:
+        out: The folder for the CSV files and the picture.
+        quick: Train hardly at all, only to see that everything runs.
+    """
+    from rich.console import Console
+
+    from bagged_envs.demo import run_demo
+
+    return run_demo(out, quick, Console())
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "list": list_command,
+    "describe": describe_command,
+    "check": check_command,
+    "demo": demo_command,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code: 0, 1 where a check failed, 2 where the call was wrong."""
+    try:
+        import rich  # noqa: F401
+        from tyro.extras import subcommand_cli_from_dict
+    except ImportError:
+        print(MISSING_EXTRA, file=sys.stderr)
+        return 2
+    try:
+        return int(subcommand_cli_from_dict(COMMANDS, prog="bagged-envs", description=DESCRIPTION, args=arguments))
+    except (ValueError, TypeError, OSError, gym.error.Error, ImportError) as error:
+        print(f"bagged-envs: {error}", file=sys.stderr)
+        return 2
