@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from bagged_envs.describe import resolved_id
+from bagged_envs.registration import parts
 from bagged_envs.testing import check_bagged
 from bagged_envs.wrappers.arguments import positive_int
 
@@ -47,7 +48,7 @@ def check_id(id: str, full: bool = False) -> Result:
         full: Play episodes up to the registered time limit, not up to 45 steps.
     """
     try:
-        env = gym.make(id, max_episode_steps=None if full else SHORT_EPISODE)
+        env = _load(id, full)
     except (ImportError, RuntimeError, gym.error.DependencyNotInstalled) as error:
         return Result(id, NOT_LOADED, str(error))
     try:
@@ -56,6 +57,14 @@ def check_id(id: str, full: bool = False) -> Result:
     except Exception as error:  # whatever a checker raises is this ID's failure, and the others go on
         return Result(id, FAILED, f"{type(error).__name__}: {error}")
     return Result(id, PASSED)
+
+
+def _load(id: str, full: bool) -> gym.Env[Any, Any]:
+    env = gym.make(id, max_episode_steps=None if full else SHORT_EPISODE)
+    _, task = parts(id)
+    if task.needs:  # whether it is there shows at the first reset
+        env.reset(seed=0)
+    return env
 
 
 def _check(env: gym.Env[Any, Any]) -> None:

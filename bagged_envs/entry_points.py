@@ -45,10 +45,13 @@ class EntryPoint:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata of the dense task, so that `render_mode` works as for the base ID."""
+        """The metadata of the dense task, so that `render_mode` works as for the base ID.
+
+        Raises:
+            AttributeError: What builds the task has none, as plain functions don't.
+        """
         creator, _ = self._creator()
-        metadata = getattr(creator, "metadata", {})
-        return metadata if isinstance(metadata, dict) else {}
+        return creator.metadata  # type: ignore[no-any-return]
 
     def __call__(self, **kwargs: Any) -> gym.Env[Any, Any]:
         """Return the dense task; whatever it returns is no wrapper in the eyes of `gym.make`.

@@ -9,6 +9,7 @@ import pytest
 import bagged_envs
 from bagged_envs import check
 from bagged_envs.cli import main
+from bagged_envs.tasks import TASKS
 from bagged_envs.testing import ScriptedEnv, episode
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -128,8 +129,13 @@ class TestCheck:
                 return observation * next(counter), info
 
         counter = itertools.count(1)
-        gym.register("tests/Odd-v0", lambda: Odd([episode([1.0, 2.0])]), max_episode_steps=9)
-        result = check.check_id("tests/Odd-v0")
+        monkeypatch.setattr(gym.envs.registration, "registry", gym.registry.copy())
+        monkeypatch.setattr(gym, "registry", gym.envs.registration.registry)
+        monkeypatch.setattr("bagged_envs.registration.TASKS", TASKS.copy())
+        monkeypatch.setattr("bagged_envs.entry_points.TASKS", bagged_envs.registration.TASKS)
+        gym.register("tests/Odd-v0", Odd, max_episode_steps=9, kwargs={"script": [episode([1.0, 2.0])]})
+        bagged_envs.register_task("tests/Odd-v0", name="Odd")
+        result = check.check_id("BaggedOdd-v0")
         assert result.outcome == check.FAILED
         assert "AssertionError" in result.reason
 
@@ -139,13 +145,26 @@ class TestCheck:
         assert result.outcome == check.FAILED
         assert "check_env warned" in result.reason
 
-    def test_what_cannot_load_is_told_apart_from_what_fails(self, monkeypatch):
+    @pytest.mark.parametrize(
+        ("id", "outcome"), [("BaggedQuadrupedEscape-v0", check.NOT_LOADED), ("BaggedReacher-v0", check.FAILED)]
+    )
+    def test_only_a_task_that_needs_more_than_packages_may_fail_to_load_at_its_reset(self, monkeypatch, id, outcome):
         def broken(*_, **__):
             raise RuntimeError("No OpenGL rendering backend is available.")
 
-        monkeypatch.setattr(gym, "make", broken)
-        result = check.check_id("BaggedQuadrupedEscape-v0")
-        assert (result.outcome, result.reason) == (check.NOT_LOADED, "No OpenGL rendering backend is available.")
+        monkeypatch.setattr("bagged_envs.wrappers.DelayedReward.reset", broken)
+        result = check.check_id(id)
+        assert result.outcome == outcome
+        assert "No OpenGL rendering backend is available." in result.reason
+
+    def test_a_missing_package_is_no_failure(self, monkeypatch):
+        def missing(name):
+            raise ImportError(f"no module of {name}")
+
+        monkeypatch.setattr("bagged_envs.entry_points.load_env_creator", missing)
+        result = check.check_id("BaggedReacher-v0")
+        assert result.outcome == check.NOT_LOADED
+        assert 'pip install "bagged_envs[mujoco]"' in result.reason
 
     def test_the_exit_code_and_the_counts_of_several(self, monkeypatch, capsys):
         from rich.console import Console

@@ -12,6 +12,7 @@ import numpy as np
 
 Act: TypeAlias = Callable[[], Any]
 LONGEST_EPISODE = 100_000
+HUGE = 1e9
 
 
 class BaggedError(AssertionError):
@@ -51,10 +52,18 @@ def same(left: Any, right: Any) -> bool:
 
 
 def random_actions(space: gym.Space[Any], seed: int) -> Act:
-    """Return uniform random actions, apart from the space's own random numbers."""
-    space = copy.deepcopy(space)
+    """Return random actions, uniform (standard normal where a Box has no bounds), from random numbers of their own."""
+    space = _without_huge_bounds(copy.deepcopy(space))
     space.seed(seed)
     return space.sample
+
+
+def _without_huge_bounds(space: gym.Space[Any]) -> gym.Space[Any]:
+    """Read bounds of 1e9 and more as none: dm_control writes 1e10 so, and no simulator survives such forces."""
+    if not isinstance(space, gym.spaces.Box) or space.dtype.kind != "f":
+        return space
+    low, high = np.where(space.low <= -HUGE, -np.inf, space.low), np.where(space.high >= HUGE, np.inf, space.high)
+    return gym.spaces.Box(low.astype(space.dtype), high.astype(space.dtype), dtype=space.dtype.type)
 
 
 def constant_action(space: gym.Space[Any], seed: int) -> Act:

@@ -1,0 +1,105 @@
+"""What a random policy reaches on every task: writes `docs/random_policy.csv`, from which the page of tasks is made.
+
+    python docs/random_policy.py
+
+Actions are uniform over the action space (standard normal for LQR, whose forces have no bounds). Episode i has seed i,
+for the task and for the actions. Tasks whose row is there are skipped: delete the file, or a row, to measure again.
+"""
+
+import csv
+import importlib.metadata
+import math
+import statistics
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import bagged_envs
+from bagged_envs.registration import env_id
+from bagged_envs.suites.row import Task
+from bagged_envs.tasks import TASKS
+from bagged_envs.testing.rollout import random_actions
+from bagged_envs.wrappers.success import Threshold, criterion
+
+FILE = Path(__file__).parent / "random_policy.csv"
+EPISODES = {"mujoco": 20, "dmc": 5}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task: means and standard deviations over episodes; empty where there is nothing to measure.
+
+    `measure` is what the success criterion compares with its threshold; `reason` says why a task could not be loaded.
+    """
+
+    task: str
+    episodes: int
+    mean_steps: float | str
+    mean_return: float | str
+    sd_return: float | str
+    mean_measure: float | str
+    sd_measure: float | str
+    success_rate: float | str
+    mujoco: str
+    reason: str = ""
+
+
+def measure(task: Task, episodes: int) -> Row:
+    version = importlib.metadata.version("mujoco")
+    try:
+        env = bagged_envs.dense(env_id("Bagged", task.name))
+        env.reset()
+    except RuntimeError as error:
+        return Row(task.name, 0, "", "", "", "", "", "", version, str(error))
+    played = [_episode(env, task, seed) for seed in range(episodes)]
+    env.close()
+    steps, returns, measures, successes = zip(*played, strict=True)
+    measured = (statistics.mean(measures), statistics.stdev(measures)) if measures[0] is not None else ("", "")
+    summary = (statistics.mean(returns), statistics.stdev(returns), *measured, statistics.mean(successes))
+    return Row(task.name, episodes, statistics.mean(steps), *map(_digits, summary), version)
+
+
+def _digits(value: float | str) -> float | str:
+    return value if isinstance(value, str) else float(f"{value:.6g}")
+
+
+def _episode(env, task: Task, seed: int) -> tuple[int, float, float | None, bool]:
+    rule = criterion(task.success, task.threshold)
+    env.reset(seed=seed)
+    act = random_actions(env.action_space, seed)
+    rewards, over = [], False
+    while not over:
+        observation, reward, terminated, truncated, info = env.step(act())
+        rewards.append(float(reward))
+        over = terminated or truncated
+    facts = (observation, info, math.fsum(rewards), terminated)
+    measured = rule.measure(*facts) if isinstance(rule, Threshold) else None
+    return len(rewards), facts[2], measured, rule(*facts)
+
+
+def read() -> dict[str, Row]:
+    """The rows that are there, by task."""
+    if not FILE.exists():
+        return {}
+    with FILE.open(newline="") as stream:
+        return {row["task"]: Row(**row) for row in csv.DictReader(stream)}
+
+
+def write(rows: dict[str, Row]) -> None:
+    with FILE.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, [field.name for field in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(rows[name]) for name in TASKS if name in rows)
+
+
+def main() -> None:
+    rows = read()
+    for task in TASKS.values():
+        if task.name not in rows:
+            rows[task.name] = measure(task, EPISODES[task.suite])
+            write(rows)
+            print(rows[task.name], flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""The one list of cases for all forms of the delay: schedules, scripts, and how each form plays them.
+
+A form plays scripts under a schedule, one slot per script, and yields one recorded episode after the other, each
+beside what the undelayed environment gives. The laws then look at the episodes alone, whatever the form.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from hypothesis import strategies as st
+
+from bagged_envs.testing import ScriptedEnv
+from bagged_envs.testing.rollout import Episode, play, same
+from bagged_envs.testing.scripted_parallel import ScriptedParallelEnv
+from bagged_envs.testing.strategies import schedules, scripts
+from bagged_envs.wrappers import DelayedReward, RewardSchedule, parallel, vector
+from bagged_envs.wrappers.vector import one_info
+
+SLOTS = 3
+NAN = float("nan")
+CASES = [
+    RewardSchedule(**arguments)
+    for arguments in (
+        {"bag_len": 1},
+        {"bag_len": 2},
+        {"bag_len": 20},
+        {"bag_len": None},
+        {"bag_len": (1, 4)},
+        {"bag_len": (3, 3)},
+        {"bag_len": 3, "aggregate": "mean"},
+        {"bag_len": 3, "aggregate": "max"},
+        {"bag_len": 3, "aggregate": "sum_square"},
+        {"bag_len": None, "aggregate": "square_sum"},
+        {"bag_len": 2, "label_fraction": 0.5},
+        {"bag_len": (1, 3), "label_fraction": 0.5, "label_unit": "episode"},
+        {"bag_len": 1, "label_fraction": 0.5, "label_unit": "step"},
+        {"bag_len": (2, 5), "aggregate": "mean", "label_fraction": 0.5, "unlabeled_reward": NAN},
+        {"bag_len": None, "success": "return", "threshold": 0.0},
+        {"bag_len": None, "success": "terminated"},
+        {"bag_len": None, "success": "return", "threshold": 0.0, "label_fraction": 0.5},
+    )
+]
+
+
+def any_schedule() -> st.SearchStrategy[RewardSchedule]:
+    """A case of the list, or a drawn schedule."""
+    return st.sampled_from(CASES) | schedules()
+
+
+def slot_scripts(rewards: st.SearchStrategy[float] | None = None) -> st.SearchStrategy[Any]:
+    """One script per slot."""
+    one = scripts(rewards, max_steps=9, max_episodes=3)
+    return st.lists(one, min_size=SLOTS, max_size=SLOTS)
+
+
+class Rescripted(ScriptedEnv):
+    """Takes its script from the options of `reset`, so that one process can play one script after the other."""
+
+    def __init__(self, slot: int) -> None:
+        super().__init__([[(0.0, True, False)]])
+        self.slot = slot
+
+    def reset(self, *, seed=None, options=None):
+        self.script = (options or {}).get("scripts", {self.slot: self.script})[self.slot]
+        return super().reset(seed=seed)
+
+
+def engine(mode: AutoresetMode, asynchronous: bool = False) -> VectorEnv:
+    """A vector environment whose scripts arrive with each `reset`."""
+    form = AsyncVectorEnv if asynchronous else SyncVectorEnv
+    return form([lambda slot=slot: Rescripted(slot) for slot in range(SLOTS)], autoreset_mode=mode)
+
+
+def play_single(schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[Episode]:
+    """Every slot in an environment of its own."""
+    for slot, script in enumerate(scripts):
+        env, twin = DelayedReward(ScriptedEnv(script), schedule), ScriptedEnv(script)
+        for number in range(len(script)):
+            yield play(env, twin, lambda: 0, seed + slot if number == 0 else None)
+
+
+def play_vector(envs: VectorEnv, twins: VectorEnv, scripts: Any, seed: int) -> Iterator[Episode]:
+    """A delayed vector environment beside an undelayed one, its transparency checked at every step."""
+    mode = twins.metadata["autoreset_mode"]
+    left = [len(script) for script in scripts]
+    options = {"scripts": scripts}
+    (observations, infos), (others, _) = (e.reset(seed=seed, options=options) for e in (envs, twins))
+    assert same(observations, others)
+    open_episodes = [Episode(seed, reset_info=plain(infos, slot)) for slot in range(SLOTS)]
+    resetting = np.zeros(SLOTS, dtype=bool)
+    while any(left):
+        observations, paid, terminated, truncated, infos = envs.step(np.zeros(SLOTS, dtype=int))
+        others, dense, *ends, facts = twins.step(np.zeros(SLOTS, dtype=int))
+        assert same((observations, terminated, truncated), (others, *ends))
+        assert paid.dtype == np.float64
+        done = terminated | truncated
+        for slot in range(SLOTS):
+            if resetting[slot]:
+                assert paid[slot] == 0.0
+                open_episodes[slot] = Episode(None, reset_info=plain(infos, slot))
+                continue
+            episode = open_episodes[slot]
+            same_step = mode is AutoresetMode.SAME_STEP and done[slot]
+            told, fact = (infos["final_info"], facts["final_info"]) if same_step else (infos, facts)
+            episode.paid.append(float(paid[slot]))
+            episode.dense.append(float(dense[slot]))
+            episode.infos.append(plain(told, slot))
+            if done[slot]:
+                final = facts["final_obs"][slot] if same_step else others[slot]
+                episode.final = (final, one_info(fact, slot), bool(terminated[slot]))
+                if left[slot]:
+                    left[slot] -= 1
+                    yield episode
+                open_episodes[slot] = Episode(None, reset_info=plain(infos, slot))
+        resetting = done & (mode is AutoresetMode.NEXT_STEP)
+        if mode is AutoresetMode.DISABLED and done.any():
+            mask = {"reset_mask": done, "scripts": scripts}
+            (observations, infos), (others, _) = (e.reset(options=dict(mask)) for e in (envs, twins))
+            assert same(observations, others)
+            for slot in np.flatnonzero(done):
+                open_episodes[slot] = Episode(None, reset_info=plain(infos, slot))
+
+
+def plain(infos: dict[str, Any], slot: int) -> dict[str, Any]:
+    """One slot's info with Python's own bools and floats, as a single environment gives it."""
+    info = {key: value for key, value in one_info(infos, slot).items() if not key.startswith("final_")}
+    return {key: value.item() if hasattr(value, "item") else value for key, value in info.items()}
+
+
+def play_agents(schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[Episode]:
+    """Every slot is an agent with bags of its own, which leaves when its script ends."""
+    episodes = {f"agent_{slot}": script[0] for slot, script in enumerate(scripts)}
+    envs, twin = parallel.DelayedReward(ScriptedParallelEnv(episodes), schedule), ScriptedParallelEnv(episodes)
+    observations, infos = envs.reset(seed=seed)
+    assert same(observations, twin.reset(seed=seed)[0])
+    recorded = {agent: Episode(seed, reset_info=infos[agent]) for agent in envs.agents}
+    while envs.agents:
+        actions = dict.fromkeys(envs.agents, 0)
+        observations, paid, terminated, truncated, infos = envs.step(actions)
+        others, dense, *ends, facts = twin.step(actions)
+        assert same((observations, terminated, truncated), (others, *ends))
+        assert envs.agents == twin.agents
+        for agent, episode in recorded.items():
+            if agent in paid:
+                episode.paid.append(paid[agent])
+                episode.dense.append(dense[agent])
+                episode.infos.append(infos[agent])
+                episode.final = (others[agent], facts[agent], terminated[agent])
+    yield from recorded.values()
+
+
+def play_team(team_reward: str, schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[Episode]:
+    """The agents share one bag of their summed or averaged rewards: one slot."""
+    episodes = {f"agent_{slot}": script[0] for slot, script in enumerate(scripts)}
+    envs = parallel.DelayedReward(ScriptedParallelEnv(episodes), schedule, team_reward=team_reward)
+    twin = ScriptedParallelEnv(episodes)
+    _, infos = envs.reset(seed=seed)
+    twin.reset(seed=seed)
+    team = Episode(seed, reset_info=infos["agent_0"])
+    while envs.agents:
+        actions = dict.fromkeys(envs.agents, 0)
+        observations, paid, terminated, truncated, infos = envs.step(actions)
+        others, dense, *ends, facts = twin.step(actions)
+        assert same((observations, terminated, truncated), (others, *ends))
+        assert len({repr((paid[agent], sorted(infos[agent].items()))) for agent in paid}) == 1
+        first = next(iter(paid))
+        total = dense[first]
+        for agent in list(dense)[1:]:
+            total = total + dense[agent]
+        team.paid.append(paid[first])
+        team.dense.append(total / len(dense) if team_reward == "mean" else total)
+        team.infos.append(infos[first])
+        team.final = (others, facts, all(terminated.values()))
+    yield team
+
+
+class Forms:
+    """How each form plays a schedule; processes are started once, and stopped by `close`."""
+
+    def __init__(self) -> None:
+        self.engines: dict[Any, VectorEnv] = {}
+
+    def _engine(self, purpose: str, mode: AutoresetMode, asynchronous: bool = False) -> VectorEnv:
+        key = purpose, mode, asynchronous
+        if key not in self.engines:
+            self.engines[key] = engine(mode, asynchronous)
+        return self.engines[key]
+
+    def close(self) -> None:
+        """Stop the processes."""
+        for envs in self.engines.values():
+            envs.close()
+
+    def play(self, form: str, schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[Episode]:
+        """Play every script in the form of that name."""
+        if form in PLAYERS:
+            return PLAYERS[form](schedule, scripts, seed)
+        kind, _, mode = form.partition(" ")
+        mode = AutoresetMode[mode]
+        twins = self._engine("twin", mode)
+        if kind == "singles":
+            envs = SyncVectorEnv(
+                [lambda slot=slot: DelayedReward(Rescripted(slot), schedule) for slot in range(SLOTS)],
+                autoreset_mode=mode,
+            )
+        else:
+            envs = vector.DelayedReward(self._engine("delayed", mode, kind == "async"), schedule)
+        return play_vector(envs, twins, scripts, seed)
+
+
+PLAYERS: dict[str, Callable[..., Iterator[Episode]]] = {
+    "single": play_single,
+    "agents": play_agents,
+    "team sum": lambda *arguments: play_team("sum", *arguments),
+    "team mean": lambda *arguments: play_team("mean", *arguments),
+}
+MODES = tuple(mode.name for mode in AutoresetMode)
+FORMS = (*PLAYERS, *(f"{kind} {mode}" for kind in ("sync", "async", "singles") for mode in MODES))
