@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -114,7 +114,7 @@ class SlotLedger:
     """
 
     __slots__ = (
-        "_check", "_draws", "_elapsed", "_fixed", "_kind", "_labeled", "_length", "_name", "_plain", "_show_success",
+        "_before", "_check", "_draws", "_fixed", "_kind", "_labeled", "_length", "_name", "_plain", "_show_success",
         "_unlabeled", "bag_end", "count", "observed", "success", "total",
     )  # fmt: skip
 
@@ -146,7 +146,7 @@ class SlotLedger:
 
     def discard(self) -> None:
         """Throw the open bag away: nothing of it will ever be paid."""
-        self.count, self._elapsed, self.total = 0, 0, 0.0
+        self.count, self._before, self.total = 0, 0, 0.0
         self.bag_end = self.observed = self.success = False
 
     def reset(self, seed: int | None = None) -> None:
@@ -167,23 +167,23 @@ class SlotLedger:
             NonFiniteRewardError: The reward, or what the bag adds up to, is not finite, and nonfinite="raise".
             TypeError: The reward is not one real number.
         """
-        if type(reward) is not float:
-            reward = as_reward(reward, self._name)
-        count = self.count
-        if count == 0:
+        if type(reward) is not float:  # np.float64 is a float, and common enough for a path of its own
+            reward = float(reward) if isinstance(reward, float) else as_reward(reward, self._name)
+        count = self.count + 1
+        if count == 1:
             if not self._fixed:
-                self._length, self._labeled = self._draws.open_bag(self._elapsed == 0)
+                self._length, self._labeled = self._draws.open_bag(self._before == 0)
             total = reward if self._kind != "sum_square" else reward * reward
         elif self._plain:
             total = self.total + reward
         else:
             total = _larger(self.total, reward) if self._kind == "max" else self.total + reward * reward
-        if self._check and not (math.isfinite(total) and math.isfinite(reward)):
-            self._refuse(reward, total, self._elapsed + 1)
-        self._elapsed += 1
-        count += 1
+        if self._check and not (isfinite(total) and isfinite(reward)):
+            self._refuse(reward, total, self._before + count)
         if count < self._length and not ended:
-            self.count, self.total, self.bag_end, self.observed, self.success = count, total, False, False, False
+            self.count, self.total = count, total
+            if self.bag_end:
+                self.bag_end = self.observed = self.success = False
             return 0.0
         return self._close(total, count, ended, judge)
 
@@ -196,12 +196,11 @@ class SlotLedger:
             paid = float(judge(total)) if judge is not None else 0.0
         else:
             paid = total
-        if self._check and not math.isfinite(paid):
-            self._refuse(total, paid, self._elapsed)
+        if self._check and not isfinite(paid):
+            self._refuse(total, paid, self._before + count)
         self.count, self.total, self.bag_end, self.observed = 0, 0.0, True, self._labeled
         self.success = self._kind == "success" and paid == 1.0 and (self._labeled or self._show_success)
-        if ended:
-            self._elapsed = 0
+        self._before = 0 if ended else self._before + count
         return paid if self._labeled else self._unlabeled
 
     def _refuse(self, reward: float, total: float, step: int) -> None:
@@ -209,7 +208,7 @@ class SlotLedger:
 
 
 def _nonfinite_message(name: str, step: int, reward: float, total: float) -> str:
-    what = f"the reward {reward!r}" if not math.isfinite(reward) else f"a bag that adds up to {total!r}"
+    what = f"the reward {reward!r}" if not isfinite(reward) else f"a bag that adds up to {total!r}"
     return (
         f"{name} gave {what} in step {step} of the episode. Call reset() to go on with the next episode, or pass "
         f"nonfinite='pass' to let it spoil its own bag."

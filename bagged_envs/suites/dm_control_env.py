@@ -26,7 +26,7 @@ class DMControlEnv(DmControlCompatibilityV0):  # type: ignore[misc]
     Observation: With `flatten`, a one-dimensional Box: the parts of dm_control's observation one after the other, in
         its own order. Else a Dict of float64 Boxes.
     Action: A Box of float64 with dm_control's bounds.
-    Reward: dm_control's, per control step, between 0 and 1 (LQR: a negative cost).
+    Reward: dm_control's, per control step, between 0 and 1 (LQR: 1 minus a cost that has no bound).
     Termination: LQR terminates when the state's norm falls below 1e-6; nothing else does. Registered IDs truncate after
         1000 steps, as dm_control's own time limits do.
     Arguments: `domain`, `task`, `flatten` (default True), `dtype` of the flattened observation ("float32" or
