@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -10,10 +9,9 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from bagged_envs.registration import (
     DELAY_ARGUMENTS,
-    delay_arguments,
+    checked_schedule,
     env_id,
     parts,
-    schedule_of,
     task_arguments,
 )
 from bagged_envs.suites.row import Task
@@ -61,29 +59,13 @@ class EntryPoint:
             ValueError: An argument has a value that cannot be meant, or one that the variant's name excludes.
             gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
         """
-        schedule_of(kwargs)
-        self._check_fixed(kwargs)
+        checked_schedule(self.variant, self.task, kwargs)
         creator, defaults = self._creator()
         try:
             env = creator(**{**defaults, **task_arguments(kwargs)})
         except TypeError as error:
             raise TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})") from error
         return Transparent(env) if isinstance(env, gym.Wrapper) else env
-
-    def _check_fixed(self, kwargs: Mapping[str, Any]) -> None:
-        given = delay_arguments(kwargs)
-        for name, other in self.variant.fixed.items():
-            if given.get(name, self.variant.arguments[name]) != self.variant.arguments[name]:
-                raise ValueError(
-                    f"{name}={given[name]!r} contradicts the name {env_id(self.variant.name, self.task.name)}, which "
-                    f"fixes {name}={self.variant.arguments[name]!r}: make {env_id(other, self.task.name)} instead."
-                )
-        for name in ("success", "threshold"):
-            if given.get(name) is not None and not self.variant.needs_criterion:
-                raise ValueError(
-                    f"{name}={given[name]!r} has no use in {env_id(self.variant.name, self.task.name)}, which does "
-                    f"not pay by success: make the Sparse variant instead."
-                )
 
     def _creator(self) -> tuple[Any, dict[str, Any]]:
         task = self.task

@@ -10,12 +10,12 @@ from gymnasium.envs.registration import EnvSpec
 
 from bagged_envs.registration import (
     Delay,
+    checked_schedule,
     delay_arguments,
     delay_of,
     dense_specification,
     env_id,
     parts,
-    schedule_of,
     spec_of,
     supports,
     task_arguments,
@@ -64,7 +64,8 @@ def resolved_schedule(id: str, **kwargs: Any) -> RewardSchedule:
         >>> print(resolved_schedule("BaggedWalker2d-v0", bag_len=5))
         bag_len=5
     """
-    return schedule_of({**spec_of(id).kwargs, **kwargs})
+    spec = spec_of(id)
+    return checked_schedule(*parts(spec.id), {**spec.kwargs, **kwargs})
 
 
 class DenseReward(gym.Wrapper[Any, Any, Any, Any]):
@@ -151,13 +152,13 @@ def make_vec(
     known("backend", backend, BACKENDS)
     num_envs = positive_int("num_envs", num_envs)
     spec = copy.deepcopy(spec_of(id))
-    _, task = parts(spec.id)
+    variant, task = parts(spec.id)
     spec.kwargs = {**spec.kwargs, **{key: value for key, value in kwargs.items() if key != "max_episode_steps"}}
     limit = kwargs.get("max_episode_steps", spec.max_episode_steps)
     spec.max_episode_steps = None if limit in (None, -1) else positive_int("max_episode_steps", limit)
     chosen = "sync" if backend == "auto" else backend
     arguments = delay_arguments(spec.kwargs)
-    schedule = schedule_of(arguments)
+    schedule = checked_schedule(variant, task, arguments)
     envs = _dense_vector(dense_specification(spec), task, num_envs, chosen, dict(vector_kwargs or {}))
     options = {key: value for key, value in arguments.items() if key in OPTIONS}
     envs.unwrapped.spec = spec

@@ -22,7 +22,7 @@ from bagged_envs.suites.row import Task
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import OPTIONS, VARIANTS, Variant
 from bagged_envs.wrappers import DelayedReward, RewardSchedule
-from bagged_envs.wrappers.arguments import flag, known
+from bagged_envs.wrappers.arguments import flag, info_keys, known, positive_int
 from bagged_envs.wrappers.ledger import NONFINITE
 from bagged_envs.wrappers.schedule import ARGUMENTS
 from bagged_envs.wrappers.success import NAMES
@@ -108,6 +108,29 @@ def schedule_of(kwargs: Mapping[str, Any]) -> RewardSchedule:
     flag("observe_bag", kwargs.get("observe_bag", False))
     known("nonfinite", kwargs.get("nonfinite", "raise"), NONFINITE)
     return RewardSchedule(**{key: value for key, value in kwargs.items() if key in ARGUMENTS})
+
+
+def checked_schedule(variant: Variant, task: Task, kwargs: Mapping[str, Any]) -> RewardSchedule:
+    """Return the schedule that the arguments of a task's variant describe.
+
+    Raises:
+        TypeError: An argument has a wrong type.
+        ValueError: An argument has a value that cannot be meant, or one that the variant's name excludes.
+    """
+    id = env_id(variant.name, task.name)
+    for name, other in variant.fixed.items():
+        if kwargs.get(name, variant.arguments[name]) != variant.arguments[name]:
+            raise ValueError(
+                f"{name}={kwargs[name]!r} contradicts the name {id}, which fixes {name}={variant.arguments[name]!r}: "
+                f"make {env_id(other, task.name)} instead."
+            )
+    for name in ("success", "threshold"):
+        if kwargs.get(name) is not None and not variant.needs_criterion:
+            raise ValueError(
+                f"{name}={kwargs[name]!r} has no use in {id}, which does not pay by success: make the Sparse variant "
+                f"instead."
+            )
+    return schedule_of(kwargs)
 
 
 class Delay(DelayedReward, RecordConstructorArgs):
@@ -230,11 +253,11 @@ def register_task(
         summary=summary or f"{base.id} with its rewards delayed",
         base_id=base.id,
         kwargs=kwargs,
-        max_episode_steps=max_episode_steps,
+        max_episode_steps=None if max_episode_steps is None else positive_int("max_episode_steps", max_episode_steps),
         success=success,
         threshold=threshold,
         success_source="register_task",
-        reward_info_keys=tuple(reward_info_keys),
+        reward_info_keys=info_keys("reward_info_keys", reward_info_keys),
         source=source or base.id,
         tags=tuple(tags),
     )

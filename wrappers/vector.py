@@ -60,7 +60,8 @@ class _VectorGuard(Guard, _VectorWrapper):
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         VectorWrapper.__init__(self, env)
-        mode = env.metadata.get("autoreset_mode")
+        # The attribute first: before Gymnasium 1.3 vector environments of one class share one metadata dict.
+        mode = getattr(env.unwrapped, "autoreset_mode", env.metadata.get("autoreset_mode"))
         if not isinstance(mode, AutoresetMode):
             raise ValueError(
                 f"env.metadata['autoreset_mode'] must be a gymnasium.vector.AutoresetMode, got {mode!r}: the delay "
@@ -68,6 +69,9 @@ class _VectorGuard(Guard, _VectorWrapper):
             )
         self._mode = mode
         self._done: Bools = np.zeros(env.num_envs, dtype=np.bool_)
+
+    def __del__(self) -> None:
+        """Leave the environment open: before Gymnasium 1.3 a forgotten wrapper closed what others still use."""
 
     def _begin(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any], Bools | None]:
         self._check_open()

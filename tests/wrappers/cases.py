@@ -83,7 +83,7 @@ def play_single(schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[E
 
 def play_vector(envs: VectorEnv, twins: VectorEnv, scripts: Any, seed: int) -> Iterator[Episode]:
     """A delayed vector environment beside an undelayed one, its transparency checked at every step."""
-    mode = twins.metadata["autoreset_mode"]
+    mode = twins.autoreset_mode
     left = [len(script) for script in scripts]
     options = {"scripts": scripts}
     (observations, infos), (others, _) = (e.reset(seed=seed, options=options) for e in (envs, twins))

@@ -1,0 +1,419 @@
+"""Every trap between a table of tasks and `gym.make`, each with a test of its own."""
+
+import copy
+import hashlib
+import json
+import subprocess
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AsyncVectorEnv
+
+import bagged_envs
+from bagged_envs import registration
+from bagged_envs.registration import DELAY, DELAY_ARGUMENTS, delay_of
+from bagged_envs.suites.mujoco import TASKS as MUJOCO
+from bagged_envs.testing import check_bagged, check_wrapper_order
+from bagged_envs.testing.model import in_order
+from bagged_envs.testing.rollout import same
+from bagged_envs.variants import VARIANTS
+from tests import scripted_ids
+
+ID = "BaggedReacher-v0"
+VECTOR_MODES = ("sync", "async")
+
+
+def payments(env, seed=3):
+    """What every bag of one episode paid, and its length; the actions are those of `dense_bags`."""
+    env.action_space.seed(seed)
+    env.reset(seed=seed)
+    bags, length, over = [], 0, False
+    while not over:
+        _, paid, terminated, truncated, info = env.step(env.action_space.sample())
+        length, over = length + 1, terminated or truncated
+        if info["bag_end"]:
+            bags.append((paid, length))
+            length = 0
+        else:
+            assert paid == 0.0
+    assert length == 0, "the last bag was never paid"
+    return bags
+
+
+def dense_bags(lengths, seed=3, **arguments):
+    """The sums of Reacher's own rewards over bags of these lengths."""
+    with gym.make("Reacher-v5", **arguments) as env:
+        env.action_space.seed(seed)
+        env.reset(seed=seed)
+        return [(in_order([float(env.step(env.action_space.sample())[1]) for _ in range(n)]), n) for n in lengths]
+
+
+class TestMake:
+    """Reacher ends after 50 steps by its limit: what a delay inside the limit would lose."""
+
+    def test_the_id_alone(self):
+        assert payments(gym.make(ID)) == dense_bags([20, 20, 10])
+
+    def test_bag_len(self):
+        assert payments(gym.make(ID, bag_len=7)) == dense_bags([7] * 7 + [1])
+
+    def test_max_episode_steps(self):
+        assert payments(gym.make(ID, max_episode_steps=9)) == dense_bags([9])
+
+    def test_both(self):
+        assert payments(gym.make(ID, bag_len=4, max_episode_steps=9)) == dense_bags([4, 4, 1])
+
+    def test_a_limit_beyond_the_registered_one(self):
+        env = gym.make(ID, max_episode_steps=63)
+        assert payments(env) == dense_bags([20, 20, 20, 3], max_episode_steps=63)
+
+    def test_an_episodic_id_pays_the_return_at_the_limit(self):
+        assert payments(gym.make("EpisodicReacher-v0")) == dense_bags([50])
+
+    def test_the_spec_of_an_environment(self):
+        env = gym.make(ID, bag_len=4, max_episode_steps=9)
+        assert payments(gym.make(env.spec)) == dense_bags([4, 4, 1])
+
+    def test_the_spec_of_an_environment_with_another_argument(self):
+        env = gym.make(ID, bag_len=4, max_episode_steps=9)
+        assert payments(gym.make(env.spec, bag_len=3)) == dense_bags([3, 3, 3])
+
+    def test_the_json_of_a_spec(self):
+        spec = gym.make(ID, bag_len=4, max_episode_steps=9).spec
+        again = EnvSpec.from_json(spec.to_json())
+        assert again == spec
+        assert payments(gym.make(again)) == dense_bags([4, 4, 1])
+
+    def test_the_json_of_a_pair_is_a_list_and_pays_the_same(self):
+        env = gym.make(ID, bag_len=(3, 8))
+        again = EnvSpec.from_json(env.spec.to_json())
+        assert again.kwargs["bag_len"] == [3, 8]
+        assert payments(gym.make(again)) == payments(env)
+
+    @pytest.mark.parametrize("mode", VECTOR_MODES)
+    def test_make_vec(self, mode):
+        arguments = {"bag_len": (3, 8), "max_episode_steps": 9}
+        given = copy.deepcopy(arguments)
+        envs = gym.make_vec(ID, 2, vectorization_mode=mode, **given)
+        assert given == arguments
+        singles = [gym.make(ID, **arguments) for _ in range(2)]
+        envs.action_space.seed(1)
+        envs.reset(seed=5)
+        for slot, env in enumerate(singles):
+            env.reset(seed=5 + slot)
+        total = np.zeros(2)
+        for _ in range(9):
+            actions = envs.action_space.sample()
+            _, paid, _, truncated, infos = envs.step(actions)
+            steps = [env.step(action) for env, action in zip(singles, actions, strict=True)]
+            assert paid.tolist() == [step[1] for step in steps]
+            assert infos["bag_end"].tolist() == [step[4]["bag_end"] for step in steps]
+            total += paid
+        assert truncated.all()
+        assert (total < -1.0).all()
+        envs.close()
+
+    def test_every_variant_keeps_the_registered_limit_and_order(self):
+        for variant in VARIANTS:
+            env = gym.make(f"{variant}Reacher-v0")
+            assert env.spec.max_episode_steps == 50
+            assert check_wrapper_order(env) == []
+            assert isinstance(env, registration.Delay)
+            assert isinstance(env.env, gym.wrappers.TimeLimit)
+
+    def test_a_limit_that_the_user_adds_outside_is_reported(self):
+        (problem,) = check_wrapper_order(gym.wrappers.TimeLimit(gym.make(ID), 9))
+        assert "never paid" in problem
+
+    def test_an_episode_without_an_end_is_warned_of(self):
+        with pytest.warns(UserWarning, match="EpisodicHalfCheetah|HalfCheetah has no time limit"):
+            gym.make("EpisodicHalfCheetah-v0", max_episode_steps=-1)
+
+    def test_bags_without_an_end_are_not(self):
+        env = gym.make("BaggedHalfCheetah-v0", max_episode_steps=-1, bag_len=5)
+        env.reset(seed=0)
+        for _ in range(1005):
+            *_, truncated, info = env.step(env.action_space.sample())
+            assert not truncated
+        assert info["bag_end"]
+
+
+class TestSpecifications:
+    @pytest.mark.parametrize("id", bagged_envs.list_ids())
+    def test_every_argument_stands_in_the_spec_and_the_spec_survives_json(self, id):
+        spec = gym.spec(id)
+        variant, _ = registration.parts(id)
+        assert set(variant.arguments) <= set(spec.kwargs) & set(DELAY_ARGUMENTS)
+        assert {"nonfinite", "expose_reward", "observe_bag"} <= set(spec.kwargs)
+        assert isinstance(spec.entry_point, str)
+        assert [wrapper.entry_point for wrapper in spec.additional_wrappers][-1] == DELAY
+        assert EnvSpec.from_json(spec.to_json()) == spec
+
+    def test_the_delay_records_no_arguments(self):
+        (recorded,) = gym.make(ID, bag_len=3).spec.additional_wrappers
+        assert recorded.kwargs == {}
+
+    def test_there_are_248(self):
+        ids = [*bagged_envs.list_ids(suite="mujoco"), *bagged_envs.list_ids(suite="dmc")]
+        assert len(ids) == len(set(ids)) == 248
+
+    @pytest.mark.parametrize("task", MUJOCO, ids=lambda task: task.name)
+    def test_render_modes_are_those_of_the_base_id(self, task):
+        ours, theirs = gym.make(f"Bagged{task.name}-v0"), gym.make(task.base_id)
+        assert ours.metadata == theirs.metadata
+        assert ours.spec.max_episode_steps == theirs.spec.max_episode_steps == task.max_episode_steps
+        assert ours.spec.nondeterministic == theirs.spec.nondeterministic
+
+    @pytest.mark.parametrize("id", [ID, "Reacher-v5"])
+    def test_an_unknown_render_mode_is_warned_of_as_for_the_base_id(self, id):
+        with pytest.warns(UserWarning, match="'3d' that is not in the possible render_modes"):
+            gym.make(id, render_mode="3d")
+
+    def test_class_metadata_stays_as_it_was(self):
+        classes = [type(gym.make(id).unwrapped) for id in (ID, "BaggedCheetahRun-v0")]
+        before = [copy.deepcopy(cls.metadata) for cls in classes]
+        envs = [gym.make(id, observe_bag=True) for id in (ID, "BaggedCheetahRun-v0")]
+        for env in envs:
+            env.reset()
+            env.close()
+        assert [cls.metadata for cls in classes] == before
+
+    def test_arguments_of_the_task_arrive(self):
+        env = gym.make("BaggedHalfCheetah-v0", ctrl_cost_weight=0.7, expose_reward=True)
+        env.reset(seed=0)
+        *_, info = env.step(env.action_space.high)
+        assert info["reward_ctrl"] == pytest.approx(-0.7 * 6)
+
+    def test_dm_control_observations_flat_or_not_in_either_precision(self):
+        flat = gym.make("BaggedCheetahRun-v0")
+        double = gym.make("BaggedCheetahRun-v0", dtype="float64")
+        parts = gym.make("BaggedCheetahRun-v0", flatten=False)
+        observations = [env.reset(seed=1)[0] for env in (flat, double, parts)]
+        assert [observations[0].dtype, observations[1].dtype] == [np.float32, np.float64]
+        joined = np.concatenate([np.ravel(part) for part in observations[2].values()])
+        assert np.array_equal(observations[1], joined)
+        assert np.array_equal(observations[0], joined.astype(np.float32))
+        assert parts.observation_space.contains(observations[2])
+
+
+class TestRegisterTask:
+    def test_an_entry_point_that_returns_a_wrapper(self):
+        env = gym.make("BaggedWrapped-v0", bag_len=5)
+        assert payments(env) == [
+            (in_order(scripted_ids.REWARDS[start : start + 5][: 17 - start]), min(5, 17 - start))
+            for start in range(0, 17, 5)
+        ]
+        assert env.reset(seed=0)[0][0] == 2.0  # the wrapper's shift of the episode's number
+        check_bagged(env)
+
+    def test_an_id_with_wrappers_of_its_own_is_delayed_after_them(self):
+        env = gym.make("BaggedWithWrappers-v0", bag_len=5)
+        assert isinstance(env, registration.Delay)
+        assert isinstance(env.env, gym.wrappers.TimeAwareObservation)
+        assert len(payments(env)) == 4
+        check_bagged(env)
+
+    def test_every_variant_exists_and_is_listed(self):
+        ids = [f"{variant}Scripted-v0" for variant in VARIANTS]
+        assert bagged_envs.list_ids(suite="registered", tag=None)[:4] == ids
+        for id in ids:
+            check_bagged(gym.make(id))
+
+    @pytest.mark.parametrize("name", ["Reacher", "Scripted"])
+    def test_a_taken_name_raises_and_changes_nothing(self, name):
+        before = dict(gym.registry)
+        with pytest.raises(ValueError, match=f"name='{name}' is taken .*Bagged{name}-v0"):
+            bagged_envs.register_task("CartPole-v1", name=name)
+        assert dict(gym.registry) == before
+
+    def test_a_name_that_only_gymnasium_knows_is_taken_too(self):
+        gym.register("SparseTaken-v0", "tests.scripted_ids:wrapped")
+        with pytest.raises(ValueError, match="name='Taken' is taken \\(SparseTaken-v0\\)"):
+            bagged_envs.register_task("CartPole-v1", name="Taken")
+
+    def test_without_a_criterion_there_is_no_sparse_variant(self):
+        ids = bagged_envs.register_task("MountainCar-v0", name="MountainCar")
+        assert ids == ["BaggedMountainCar-v0", "EpisodicMountainCar-v0", "PartiallyLabeledMountainCar-v0"]
+        with pytest.raises(gym.error.NameNotFound):
+            gym.make("SparseMountainCar-v0")
+
+    def test_arguments_limit_and_hidden_keys(self):
+        bagged_envs.register_task(
+            "Hopper-v5",
+            name="HeavyHopper",
+            ctrl_cost_weight=0.5,
+            max_episode_steps=11,
+            reward_info_keys=["reward_forward", "reward_ctrl", "reward_survive", "x_velocity"],
+            tags=["heavy"],
+        )
+        assert bagged_envs.list_ids(tag="heavy", variant="Bagged") == ["BaggedHeavyHopper-v0"]
+        env = gym.make("BaggedHeavyHopper-v0")
+        assert env.spec.max_episode_steps == 11
+        assert env.unwrapped._ctrl_cost_weight == 0.5
+        check_bagged(env)
+
+    @pytest.mark.parametrize("context", ["spawn", "forkserver"])
+    def test_workers_that_never_imported_it_find_it_by_its_module(self, context):
+        makers = [Maker("tests.scripted_ids:BaggedScripted-v0", bag_len=(2, 6)) for _ in range(2)]
+        envs = AsyncVectorEnv(makers, context=context)
+        singles = [maker() for maker in makers]
+        envs.reset(seed=8)
+        for slot, env in enumerate(singles):
+            env.reset(seed=8 + slot)
+        for _ in range(17):
+            _, paid, _, truncated, _ = envs.step(np.zeros(2, dtype=int))
+            assert paid.tolist() == [env.step(0)[1] for env in singles]
+        assert truncated.all()
+        envs.close()
+
+
+class Maker:
+    """Makes an environment in a worker; a lambda could not be sent there."""
+
+    def __init__(self, id, **arguments):
+        self.id, self.arguments = id, arguments
+
+    def __call__(self):
+        return gym.make(self.id, **self.arguments)
+
+
+class TestDense:
+    def test_an_id_a_spec_and_an_environment_make_the_same_twin(self):
+        env = gym.make(ID, bag_len=3, max_episode_steps=9)
+        for twin in (
+            bagged_envs.dense(ID, max_episode_steps=9),
+            bagged_envs.dense(env.spec),
+            bagged_envs.dense(env),
+            bagged_envs.dense(gym.wrappers.RecordEpisodeStatistics(env)),
+        ):
+            assert delay_of(twin) is None
+            assert twin.spec.max_episode_steps == 9
+            twin.action_space.seed(3)
+            twin.reset(seed=3)
+            rewards = [float(twin.step(twin.action_space.sample())[1]) for _ in range(9)]
+            assert rewards == [reward for reward, _ in dense_bags([1] * 9)]
+
+    def test_arguments_of_the_task_are_kept(self):
+        twin = bagged_envs.dense(gym.make("BaggedHalfCheetah-v0", ctrl_cost_weight=0.7))
+        assert twin.unwrapped._ctrl_cost_weight == 0.7
+
+    def test_with_observed_bags_the_observations_are_kept_too(self):
+        env = gym.make(ID, bag_len=3, observe_bag=True)
+        twin = bagged_envs.dense(env)
+        assert twin.observation_space == env.observation_space
+        assert same(env.reset(seed=1)[0], twin.reset(seed=1)[0])
+        for _ in range(5):
+            action = env.action_space.sample()
+            observation, *_ = env.step(action)
+            other, reward, *_, info = twin.step(action)
+            assert same(observation, other)
+            assert reward == info["dense_reward"] < 0.0
+
+    def test_a_wrapped_environment_of_the_users(self):
+        env = bagged_envs.wrappers.BaggedReward(gym.make("CartPole-v1"), 7)
+        twin = bagged_envs.dense(env)
+        twin.reset(seed=0)
+        assert [twin.step(0)[1] for _ in range(3)] == [1.0, 1.0, 1.0]
+
+    def test_the_spec_of_the_twin_survives_json(self):
+        for id in (ID, "BaggedCheetahRun-v0"):
+            spec = bagged_envs.dense(id).spec
+            again = gym.make(EnvSpec.from_json(spec.to_json()))
+            again.reset(seed=0)
+            assert delay_of(again) is None
+
+
+class TestLists:
+    def test_filters_combine(self):
+        ids = bagged_envs.list_ids(suite="mujoco", variant="Sparse", tag="balance")
+        assert ids == ["SparseInvertedDoublePendulum-v0", "SparseInvertedPendulum-v0"]
+
+    def test_suites(self):
+        assert len(bagged_envs.list_ids(suite="mujoco")) == 44
+        assert len(bagged_envs.list_ids(suite="dmc")) == 204
+
+    def test_resolved_schedules_are_printed_in_brackets(self):
+        assert str(bagged_envs.resolved_schedule("BaggedWalker2d-v0", bag_len=20)) == "bag_len=20"
+        assert str(bagged_envs.resolved_schedule("PartiallyLabeledAnt-v0")) == "bag_len=1, label_fraction=0.01"
+
+
+def run(code, *flags, **environment):
+    """Run code in a new interpreter."""
+    import os
+
+    return subprocess.run(
+        [sys.executable, *flags, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+DIGEST = """
+import hashlib, json
+import gymnasium as gym
+env = gym.make("bagged_envs:PartiallyLabeledReacher-v0", bag_len=(1, 5), label_fraction=0.5)
+env.action_space.seed(0)
+env.reset(seed=4)
+steps = [env.step(env.action_space.sample()) for _ in range(50)]
+told = [(o.tolist(), r, te, tr, i["bag_end"], i["reward_observed"]) for o, r, te, tr, i in steps]
+print(hashlib.sha256(json.dumps(told).encode()).hexdigest())
+"""
+
+
+class TestProcesses:
+    def test_a_process_that_never_imported_the_package(self):
+        code = "import gymnasium as gym; print(gym.make('bagged_envs:BaggedWalker2d-v0', bag_len=7).schedule)"
+        assert run(code).stdout.strip() == "bag_len=7"
+
+    def test_hash_seeds_change_nothing(self):
+        digests = {run(DIGEST, PYTHONHASHSEED=seed).stdout.strip() for seed in ("0", "1", "2")}
+        assert len(digests) == 1
+        assert len(digests.pop()) == len(hashlib.sha256(b"").hexdigest())
+
+    def test_without_asserts_everything_is_checked_and_paid_as_with_them(self):
+        result = run(DIGEST + CHECKED, "-O")
+        assert result.returncode == 0, result.stderr
+        digest, *caught = result.stdout.split("\n")[:-1]
+        assert digest == run(DIGEST).stdout.strip()
+        assert caught == ["ValueError", "ResetNeeded", "NonFiniteRewardError", "BaggedError"]
+
+
+CHECKED = """
+from bagged_envs.testing import ScriptedEnv, check_bagged, episode
+from bagged_envs.wrappers import BaggedReward
+class Wrong(BaggedReward):
+    def step(self, action):
+        observation, paid, *rest = super().step(action)
+        return observation, paid + 1.0, *rest
+def bad():
+    env = BaggedReward(ScriptedEnv([episode([float("nan")])]))
+    env.reset()
+    env.step(0)
+for call in (
+    lambda: gym.make("BaggedReacher-v0", bag_len=0),
+    lambda: env.step(env.action_space.sample()),
+    bad,
+    lambda: check_bagged(Wrong(gym.make("Reacher-v5")), gym.make("Reacher-v5")),
+):
+    try:
+        call()
+    except Exception as error:
+        print(type(error).__name__)
+"""
+
+
+def test_importing_twice_and_registering_again_changes_nothing():
+    before = dict(gym.registry)
+    registration.register_all()
+    assert dict(gym.registry) == before
+
+
+def test_the_registry_is_json_through_and_through():
+    for id in bagged_envs.list_ids(variant="Bagged"):
+        json.dumps(gym.spec(id).kwargs)
