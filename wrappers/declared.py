@@ -89,5 +89,9 @@ class DeclaredBags(Guard, gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         observation, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
             self._needs_reset = "the episode has ended"
-        closed = bool(terminated or truncated) or closes_bag(self.closes, observation, info)
+        try:
+            closed = bool(terminated or truncated) or closes_bag(self.closes, observation, info)
+        except Exception:
+            self._needs_reset = "the last step failed"
+            raise
         return observation, reward, terminated, truncated, {**info, "bag_end": closed, "reward_observed": closed}

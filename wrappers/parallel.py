@@ -249,8 +249,12 @@ class DeclaredBags(_ParallelGuard):
         """Make one step and say whose bags it closed."""
         observations, rewards, terminated, truncated, infos = self._advance(actions)
         told = {}
-        for agent, info in infos.items():
-            ended = bool(terminated[agent] or truncated[agent])
-            closed = ended or closes_bag(self.closes, observations[agent], info)
-            told[agent] = {**info, "bag_end": closed, "reward_observed": closed}
+        try:
+            for agent, info in infos.items():
+                ended = bool(terminated[agent] or truncated[agent])
+                closed = ended or closes_bag(self.closes, observations[agent], info)
+                told[agent] = {**info, "bag_end": closed, "reward_observed": closed}
+        except Exception:
+            self._needs_reset = "the last step failed"
+            raise
         return observations, rewards, terminated, truncated, told

@@ -1,0 +1,109 @@
+"""DeclaredBags: borders from an info key or a callable, rewards left alone."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode
+
+from bagged_envs.testing import ScriptedEnv, episode, scripted_vector
+from bagged_envs.wrappers import DeclaredBags, vector
+
+REWARDS = [0.0, 0.0, 6.0, 0.0, -1.0]
+
+
+class Telling(ScriptedEnv):
+    """Says in info that a bag closed, in every third step."""
+
+    def _info(self, reward):
+        return {"paid": self._step % 3 == 0 and self._step > 0}
+
+
+def third(observation, info):
+    return observation[1] % 3 == 0
+
+
+def told(env):
+    env.reset(seed=0)
+    return [(step[1], step[4]["bag_end"], step[4]["reward_observed"]) for step in [env.step(0) for _ in REWARDS]]
+
+
+EXPECTED = [(0.0, False, False), (0.0, False, False), (6.0, True, True), (0.0, False, False), (-1.0, True, True)]
+
+
+@pytest.mark.parametrize(("env", "closes"), [(Telling, "paid"), (ScriptedEnv, third)])
+def test_borders_are_declared_and_the_end_of_an_episode_is_one(env, closes):
+    assert told(DeclaredBags(env([episode(REWARDS)]), closes)) == EXPECTED
+
+
+def test_rewards_pass_through_as_they_are():
+    odd = object()
+    env = DeclaredBags(ScriptedEnv([episode([odd])]), third)
+    _, info = env.reset()
+    assert (info["bag_end"], info["reward_observed"]) == (False, False)
+    assert env.step(0)[1] is odd
+
+
+def test_a_key_that_is_missing_is_named():
+    env = DeclaredBags(ScriptedEnv([episode(REWARDS)]), "paid")
+    env.reset()
+    with pytest.raises(ValueError, match="closes='paid' is not in the info of this step, which has \\['step'\\]"):
+        env.step(0)
+    with pytest.raises(gym.error.ResetNeeded, match="the last step failed"):
+        env.step(0)
+
+
+def test_with_a_key_its_spec_survives_json():
+    env = DeclaredBags(gym.make("CartPole-v1"), "paid")
+    again = EnvSpec.from_json(env.spec.to_json())
+    assert again.additional_wrappers[-1].kwargs == {"closes": "paid"}
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize("closes", ["step", third])
+def test_vector_environments_agree_with_single_ones(mode, closes):
+    """Two slots of different lengths; the key "step" is true in every step but at reset."""
+    scripts = [[episode(REWARDS)], [episode(REWARDS[:4], terminated=False, truncated=True)]]
+    rule = closes if isinstance(closes, str) else (lambda observations, infos: observations[:, 1] % 3 == 0)
+    envs = vector.DeclaredBags(scripted_vector(scripts, mode), rule)
+    singles = [DeclaredBags(ScriptedEnv(script), closes) for script in scripts]
+    _, infos = envs.reset(seed=0)
+    assert infos["bag_end"].tolist() == [False, False]
+    for slot, env in enumerate(singles):
+        env.reset(seed=slot)
+    resetting = np.zeros(2, dtype=bool)
+    for _ in range(12):
+        _, rewards, terminated, truncated, infos = envs.step(np.zeros(2, dtype=int))
+        done = terminated | truncated
+        for slot, env in enumerate(singles):
+            if resetting[slot] and mode is AutoresetMode.NEXT_STEP:
+                env.reset()
+                assert not infos["bag_end"][slot]
+                continue
+            _, reward, *_, info = env.step(0)
+            same_step = done[slot] and mode is AutoresetMode.SAME_STEP
+            place = infos["final_info"] if same_step else infos
+            assert rewards[slot] == reward
+            for key in ("bag_end", "reward_observed"):
+                assert place[key][slot] == info[key]
+            if done[slot] and mode is not AutoresetMode.NEXT_STEP:
+                env.reset()
+        if mode is AutoresetMode.DISABLED and done.any():
+            envs.reset(options={"reset_mask": done})
+        resetting = done
+
+
+def test_a_vector_key_that_is_missing_is_named_and_the_episode_cannot_go_on():
+    envs = vector.DeclaredBags(scripted_vector([[episode(REWARDS)]]), "paid")
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match="closes='paid' is not in the info"):
+        envs.step(np.zeros(1, dtype=int))
+    with pytest.raises(gym.error.ResetNeeded, match="the last step failed"):
+        envs.step(np.zeros(1, dtype=int))
+
+
+def test_a_vector_rule_must_return_one_bool_per_environment():
+    envs = vector.DeclaredBags(scripted_vector([[episode(REWARDS)]] * 2), lambda observations, infos: True)
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match="closes must return bools of shape \\(2,\\), got shape \\(\\)"):
+        envs.step(np.zeros(2, dtype=int))

@@ -1,0 +1,190 @@
+"""The ledger with literal numbers: every aggregate, borders, labels, success, masks."""
+
+import functools
+import math
+import operator
+import sys
+
+import numpy as np
+import pytest
+
+from bagged_envs.wrappers import RewardLedger, RewardSchedule, SlotLedger
+
+REWARDS = [0.5, -1.5, 4.0, 2.0, -3.0]
+
+
+def scalar(rewards, end=True, **arguments):
+    """What each step is paid, its last step ending the episode or not."""
+    ledger = SlotLedger(RewardSchedule(**arguments))
+    return [ledger.pay(reward, end and step == len(rewards) - 1) for step, reward in enumerate(rewards)]
+
+
+def array(rewards, end=True, **arguments):
+    ledger = RewardLedger(RewardSchedule(**arguments), 1)
+    ends = [np.array([end and step == len(rewards) - 1]) for step in range(len(rewards))]
+    return [ledger.pay([reward], ended)[0].item() for reward, ended in zip(rewards, ends, strict=True)]
+
+
+@pytest.fixture(params=[scalar, array], ids=["scalar", "array"])
+def pay(request):
+    return request.param
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "paid"),
+    [
+        ("sum", [0.0, -1.0, 0.0, 6.0, -3.0]),
+        ("mean", [0.0, -0.5, 0.0, 3.0, -3.0]),
+        ("max", [0.0, 0.5, 0.0, 4.0, -3.0]),
+        ("sum_square", [0.0, 2.5, 0.0, 20.0, 9.0]),
+        ("square_sum", [0.0, 1.0, 0.0, 36.0, 9.0]),
+    ],
+)
+def test_every_aggregate(pay, aggregate, paid):
+    assert pay(REWARDS, bag_len=2, aggregate=aggregate) == paid
+
+
+@pytest.mark.parametrize(
+    ("bag_len", "paid"),
+    [
+        (1, REWARDS),
+        (3, [0.0, 0.0, 3.0, 0.0, -1.0]),
+        (5, [0.0, 0.0, 0.0, 0.0, 2.0]),
+        (9, [0.0, 0.0, 0.0, 0.0, 2.0]),
+        (None, [0.0, 0.0, 0.0, 0.0, 2.0]),
+    ],
+)
+def test_the_end_of_the_episode_closes_the_open_bag(pay, bag_len, paid):
+    assert pay(REWARDS, bag_len=bag_len) == paid
+
+
+def test_an_open_bag_is_not_paid(pay):
+    assert pay(REWARDS, end=False, bag_len=3) == [0.0, 0.0, 3.0, 0.0, 0.0]
+
+
+def test_the_sum_is_the_left_to_right_one_and_no_other(pay):
+    """Ten times 0.1 is 0.9999999999999999 from left to right, 1.0 by fsum and by NumPy's pairwise sum."""
+    rewards = [0.1] * 10
+    assert pay(rewards, bag_len=10)[-1] == functools.reduce(operator.add, rewards) == 0.9999999999999999
+    assert math.fsum(rewards) == 1.0
+
+
+def test_the_sum_starts_with_the_first_reward_not_with_zero(pay):
+    assert math.copysign(1.0, pay([-0.0], bag_len=1)[0]) == -1.0
+
+
+def test_the_largest_of_negative_rewards_is_negative(pay):
+    assert pay([-3.0, -1.0, -2.0], bag_len=3, aggregate="max")[-1] == -1.0
+
+
+def test_unlabeled_bags_pay_the_unlabeled_reward_at_their_end_only(pay):
+    hidden = {"bag_len": 2, "label_fraction": 1e-12, "unlabeled_reward": math.nan}
+    assert list(map(str, pay(REWARDS, **hidden))) == ["0.0", "nan", "0.0", "nan", "nan"]
+    assert pay(REWARDS, bag_len=2, label_fraction=1e-12) == [0.0] * 5
+
+
+@pytest.mark.parametrize("reward", [1, True, np.float32(1.0), np.int8(1), np.array([1.0]), np.float64(1.0)])
+def test_whatever_number_is_paid_becomes_a_python_float(reward):
+    paid = SlotLedger(RewardSchedule(bag_len=1)).pay(reward, False)
+    assert type(paid) is float
+    assert paid == 1.0
+
+
+def test_float32_rewards_are_added_in_float64(pay):
+    rewards = [np.float32(0.1)] * 3
+    assert pay(rewards, bag_len=3)[-1] == functools.reduce(operator.add, [float(np.float32(0.1))] * 3)
+
+
+def test_what_the_ledger_tells_after_each_step():
+    ledger = SlotLedger(RewardSchedule(bag_len=2))
+    told = []
+    for ended in (False, False, False, True, False):
+        ledger.pay(1.0, ended)
+        told.append((ledger.bag_end, ledger.observed, ledger.count))
+    assert told == [(False, False, 1), (True, True, 0), (False, False, 1), (True, True, 0), (False, False, 1)]
+    ledger.reset()
+    assert (ledger.bag_end, ledger.observed, ledger.count, ledger.total) == (False, False, 0, 0.0)
+
+
+def test_success_is_judged_once_by_the_episodes_dense_return():
+    asked = []
+
+    def judge(total):
+        asked.append(total)
+        return total > 3.0
+
+    ledger = SlotLedger(RewardSchedule(bag_len=None, success="return", threshold=3.0))
+    assert [ledger.pay(2.0, ended, judge) for ended in (False, True)] == [0.0, 1.0]
+    assert ledger.success
+    assert [ledger.pay(1.0, ended, judge) for ended in (False, True)] == [0.0, 0.0]
+    assert not ledger.success
+    assert asked == [4.0, 2.0]
+
+
+def test_an_error_names_the_step_of_the_episode_and_not_of_the_bag():
+    ledger = SlotLedger(RewardSchedule(bag_len=2), name="Task-v0")
+    for _ in range(4):
+        ledger.pay(1.0, False)
+    with pytest.raises(ValueError, match="Task-v0 gave the reward nan in step 5 of the episode"):
+        ledger.pay(math.nan, False)
+
+
+class TestSlots:
+    def test_slots_close_apart_and_inactive_ones_stand_still(self):
+        ledger = RewardLedger(RewardSchedule(bag_len=2), 3)
+        never = np.zeros(3, dtype=bool)
+        assert ledger.pay([1.0, 1.0, 1.0], never).tolist() == [0.0, 0.0, 0.0]
+        assert ledger.pay([2.0, 9.0, 2.0], never, np.array([True, False, True])).tolist() == [3.0, 0.0, 3.0]
+        assert ledger.count.tolist() == [0, 1, 0]
+        assert ledger.pay([4.0, 4.0, 4.0], np.array([True, False, False])).tolist() == [4.0, 5.0, 0.0]
+        assert ledger.bag_end.tolist() == [True, True, False]
+
+    def test_a_masked_reset_touches_the_masked_slots_only(self):
+        ledger = RewardLedger(RewardSchedule(bag_len=3), 2)
+        never = np.zeros(2, dtype=bool)
+        ledger.pay([1.0, 1.0], never)
+        ledger.reset(np.array([True, False]))
+        assert ledger.count.tolist() == [0, 1]
+        ledger.pay([2.0, 2.0], never)
+        assert ledger.pay([4.0, 4.0], never).tolist() == [0.0, 7.0]
+        assert ledger.pay([8.0, 8.0], never).tolist() == [14.0, 0.0]
+
+    def test_a_seed_restarts_the_streams_of_its_slot_only(self):
+        schedule = RewardSchedule(bag_len=(1, 1000))
+        ledger, never = RewardLedger(schedule, 2), np.zeros(2, dtype=bool)
+
+        def lengths():
+            ledger.pay([0.0, 0.0], never)
+            return ledger._length.tolist()
+
+        ledger.reset(None, [1, 2])
+        first = lengths()
+        ledger.reset()
+        second = lengths()
+        ledger.reset(None, [1, None])
+        third = lengths()
+        assert third[0] == first[0]
+        assert third[1] not in (first[1], second[1])
+
+    def test_one_slot_of_nan_leaves_the_others_alone(self):
+        ledger = RewardLedger(RewardSchedule(bag_len=2), 2, nonfinite="pass")
+        never = np.zeros(2, dtype=bool)
+        ledger.pay([math.nan, 1.0], never)
+        paid = ledger.pay([1.0, 1.0], never)
+        assert math.isnan(paid[0])
+        assert paid[1] == 2.0
+        ledger.pay([1.0, 1.0], never)
+        assert ledger.pay([1.0, 1.0], never).tolist() == [2.0, 2.0]
+
+
+def test_a_ledger_keeps_numbers_and_no_list_of_rewards():
+    ledger = SlotLedger(RewardSchedule(bag_len=None))
+
+    def size():
+        return sum(sys.getsizeof(getattr(ledger, name)) for name in ledger.__slots__)
+
+    ledger.pay(1.5, False)
+    before = size()
+    for _ in range(100_000):
+        ledger.pay(1.5, False)
+    assert size() - before < 100
