@@ -32,12 +32,16 @@ class ScriptedEnv(gym.Env[npt.NDArray[np.float64], np.int64]):
     """Plays a list of episodes over and over, one step per `step`, whatever the action.
 
     Observation: `Box(3,)` float64: the number of the episode (from 1), the step in it (from 0), and a random number
-        drawn from `np_random` at every reset and step, so that a disturbed random stream shows.
+    drawn from `np_random` at every reset and step, so that a disturbed random stream shows.
+
     Action: `Discrete(2)`, ignored.
+
     Reward: The script's.
+
     Termination: The script's; it may also truncate, or do both at once.
+
     Arguments: `script`, a list of episodes of `(reward, terminated, truncated)`; `leak`, whether info carries the
-        reward under "reward_forward", as Gymnasium's MuJoCo tasks do.
+    reward under "reward_forward", as Gymnasium's MuJoCo tasks do.
 
     Attributes:
         calls: How often `step` was called since the environment was made.

@@ -13,7 +13,7 @@ LARGEST = 1e150
 
 
 def dyadic() -> st.SearchStrategy[float]:
-    """Rewards k * 2**-10 with |k| < 2**30, whose float64 sums are exact in any order."""
+    """Rewards ``k * 2**-10`` with k between -2**30 and 2**30, whose float64 sums are exact in any order."""
     return st.integers(-(2**30) + 1, 2**30 - 1).map(lambda k: k * 2.0**-10)
 
 

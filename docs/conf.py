@@ -1,0 +1,25 @@
+"""Sphinx: `make docs` builds the pages into docs/_build/html, with warnings as errors."""
+
+import bagged_envs
+
+project = "bagged_envs"
+author = "The bagged_envs authors"
+project_copyright = "The bagged_envs authors"
+version = release = bagged_envs.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = [("Source", "params_style")]
+
+html_theme = "furo"
+html_title = f"bagged_envs {version}"
+html_theme_options = {"navigation_with_keys": True}
+pygments_style = "friendly"

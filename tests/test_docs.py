@@ -1,0 +1,187 @@
+"""The documents: generated pages are fresh, examples run, links lead somewhere."""
+
+import csv
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from bagged_envs.tasks import TASKS
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), *ROOT.glob("*.md")])
+
+
+def load(file):
+    """Import a file of the documents, which are no package."""
+    spec = importlib.util.spec_from_file_location(f"docs_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(script, *arguments, cwd):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, DOCS / "examples" / script, *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+class TestGenerated:
+    @pytest.fixture
+    def generate(self):
+        return load(DOCS / "generate.py")
+
+    def test_no_page_is_stale(self, generate):
+        assert generate.stale() == [], "run python docs/generate.py"
+
+    def test_a_page_that_is_stale_is_found_and_made_anew(self, generate, monkeypatch, tmp_path, capsys):
+        page = tmp_path / "docs" / "concepts.md"
+        page.parent.mkdir()
+        page.write_text(generate.CONCEPTS.read_text().replace("| 3 | 4.0 | 7.0 |", "| 3 | 4.0 | 6.0 |"))
+        monkeypatch.setattr(generate, "DOCS", page.parent)
+        monkeypatch.setattr(generate, "CONCEPTS", page)
+        monkeypatch.setattr(generate, "PAGES", {page: generate.concepts})
+        assert generate.main(["--check"]) == 1
+        assert "docs/concepts.md is stale" in capsys.readouterr().err
+        assert "| 3 | 4.0 | 6.0 |" in page.read_text()
+        assert generate.main([]) == 0
+        assert page.read_text() == (DOCS / "concepts.md").read_text()
+        assert generate.main(["--check"]) == 0
+
+    def test_a_table_that_is_missing_is_an_error(self, generate, monkeypatch, tmp_path):
+        page = tmp_path / "concepts.md"
+        page.write_text(generate.CONCEPTS.read_text().replace("generated: sparse", "generated: spare"))
+        monkeypatch.setattr(generate, "CONCEPTS", page)
+        with pytest.raises(ValueError, match="'sparse'.*got.*'spare'"):
+            generate.concepts()
+
+    def test_every_task_of_the_tables_has_a_measured_random_policy(self):
+        with (DOCS / "random_policy.csv").open(newline="") as stream:
+            rows = {row["task"]: row for row in csv.DictReader(stream)}
+        expected = [task.name for task in TASKS.values() if task.suite in ("mujoco", "dmc")]
+        assert list(rows) == expected
+        for row in rows.values():
+            assert int(row["episodes"]) >= 5 or row["reason"]
+
+    def test_the_random_policy_is_measured_as_its_script_says(self):
+        """One cheap task again, with the versions that the file was made with."""
+        script = load(DOCS / "random_policy.py")
+        recorded = script.read()["Reacher"]
+        measured = script.measure(TASKS["Reacher"], 20)
+        if recorded.mujoco != measured.mujoco:
+            pytest.skip(f"made with MuJoCo {recorded.mujoco}, here is {measured.mujoco}")
+        for name in ("mean_steps", "mean_return", "sd_return", "mean_measure", "success_rate"):
+            assert float(getattr(recorded, name)) == pytest.approx(float(getattr(measured, name)), rel=1e-4), name
+
+
+class TestShift:
+    """The simulator that already pays late."""
+
+    @pytest.fixture
+    def shift(self):
+        return load(DOCS / "examples" / "shift.py")
+
+    @staticmethod
+    def play(env, seed):
+        env.action_space.seed(seed)
+        env.reset(seed=seed)
+        steps, over = [], False
+        while not over:
+            _, reward, terminated, truncated, info = env.step(env.action_space.sample())
+            steps.append((reward, info["bag_end"], info["shipped"]))
+            over = terminated or truncated
+        return steps
+
+    def test_it_is_a_gymnasium_environment(self, shift):
+        env = shift.ShiftEnv()
+        check_env(env, skip_render_check=True)
+
+    def test_bags_are_orders_and_cover_all_480_minutes(self, shift):
+        for seed in range(5):
+            steps = self.play(shift.make(), seed)
+            assert len(steps) == 480
+            ends = [t for t, (_, end, _) in enumerate(steps, 1) if end]
+            assert ends[-1] == 480
+            assert ends[:-1] == [t for t, (_, _, shipped) in enumerate(steps, 1) if shipped and t < 480]
+            assert len(set(np.diff([0, *ends]))) > 2  # lengths are irregular
+
+    def test_rewards_are_left_alone_and_come_at_borders_only(self, shift):
+        declared = self.play(shift.make(), 3)
+        env = shift.ShiftEnv()
+        env.action_space.seed(3)
+        env.reset(seed=3)
+        plain = [env.step(env.action_space.sample())[1] for _ in range(480)]
+        assert [reward for reward, _, _ in declared] == plain
+        assert all(reward == 0.0 for reward, end, _ in declared if not end)
+        assert sum(reward != 0.0 for reward, _, _ in declared) >= 5
+
+    def test_every_order_is_paid_its_price_less_its_energy(self, shift):
+        """Always slow and no breakdown: an order of n units takes n minutes, pays n / 2 and costs n / 10."""
+        env = shift.make()
+        env.reset(seed=1)
+        env.unwrapped.wear = (0.0, 0.0, 0.0)
+        length = 0
+        for _ in range(480):
+            _, reward, _, truncated, info = env.step(1)
+            length += 1
+            if info["shipped"]:
+                assert reward == pytest.approx(0.4 * length)
+            elif truncated:
+                assert reward == pytest.approx(-0.1 * length)
+            if info["bag_end"]:
+                length = 0
+
+    def test_the_script_runs(self, tmp_path):
+        result = run("shift.py", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert sum(int(n) for n in re.findall(r"a bag of (\d+) minutes paid", result.stdout)) == 480
+
+
+class TestRecipes:
+    def test_stable_baselines3(self, tmp_path):
+        result = run("sb3_eval.py", "--timesteps", "1024", "--out", "logs", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert float(re.search(r"last dense return: ([\d.]+)", result.stdout)[1]) >= 1.0
+        assert (tmp_path / "logs" / "evaluations.npz").exists()
+
+    def test_an_unknown_id_is_said_before_anything_is_built(self, tmp_path):
+        result = run("sb3_eval.py", "--id", "BaggedNone-v0", cwd=tmp_path)
+        assert result.returncode == 1
+        assert "BaggedNone" in result.stderr.strip().splitlines()[-1]
+
+    def test_the_loop_in_one_file(self, tmp_path):
+        result = run("cleanrl_loop.py", "--total-timesteps", "1024", "--num-steps", "64", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert float(re.search(r"dense return: ([\d.]+)", result.stdout)[1]) >= 1.0
+
+    @pytest.mark.slow
+    def test_the_loop_in_one_file_learns(self, tmp_path):
+        result = run("cleanrl_loop.py", cwd=tmp_path)
+        assert float(re.search(r"dense return: ([\d.]+)", result.stdout)[1]) > 900.0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    included = re.findall(r"```\{literalinclude\} (\S+)", page.read_text())
+    relative = [link for link in [*links, *included] if not link.startswith(("http:", "https:", "mailto:"))]
+    assert [link for link in relative if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_in_the_table_of_contents():
+    listed = re.search(r"```\{toctree\}.*?```", (DOCS / "index.md").read_text(), re.DOTALL)[0].split()
+    assert {page.stem for page in DOCS.glob("*.md")} - {"index"} <= set(listed)
