@@ -7,6 +7,7 @@ the tables between `<!-- generated: NAME -->` and `<!-- end -->` are made by run
 """
 
 import csv
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -183,7 +184,12 @@ def random_policy() -> dict[str, dict[str, str]]:
 
 
 def spread(mean: str, deviation: str) -> str:
-    return f"{float(mean):.4g} ± {float(deviation):.2g}" if mean else HIDDEN
+    """Both with as many decimals as two digits of the deviation take."""
+    if not mean:
+        return HIDDEN
+    magnitude = math.floor(math.log10(float(deviation))) if float(deviation) > 0.0 else 0
+    decimals = max(0, 1 - magnitude)
+    return f"{float(mean):.{decimals}f} ± {float(deviation):.{decimals}f}"
 
 
 def successes(row: dict[str, str]) -> str:

@@ -63,7 +63,7 @@ class TestDescribe:
         for said in (
             "SparseHalfCheetah-v0[success='distance', threshold=50.0]",
             "1000 steps",
-            "final x position of the body, info['x_position'], in m >= 50.0",
+            "final x position of the body (info['x_position'], in m) >= 50.0",
             "LaRe",
             "threshold=500",
             "reward_forward, reward_ctrl, x_velocity",

@@ -49,11 +49,11 @@ class _Named:
 
 
 NAMED: dict[str, _Named] = {
-    "distance": _Named(_distance, True, "final x position of the body, info['x_position'], in m"),
-    "height": _Named(_height, True, "final height above the start, info['z_distance_from_origin'], in m"),
+    "distance": _Named(_distance, True, "final x position of the body (info['x_position'], in m)"),
+    "height": _Named(_height, True, "final height above the start (info['z_distance_from_origin'], in m)"),
     "return": _Named(_dense_return, True, "sum of the episode's dense rewards"),
-    "reach_tolerance": _Named(_reach_tolerance, False, "final distance of Reacher's fingertip from the target, in m"),
-    "push_tolerance": _Named(_push_tolerance, False, "final distance of Pusher's object from the goal, in m"),
+    "reach_tolerance": _Named(_reach_tolerance, False, "final distance of Reacher's fingertip from the target (in m)"),
+    "push_tolerance": _Named(_push_tolerance, False, "final distance of Pusher's object from the goal (in m)"),
 }
 TERMINATED = "terminated"
 NAMES = (*NAMED, TERMINATED)
@@ -68,7 +68,7 @@ class Threshold:
         >>> far_enough(None, {"x_position": 51.2}, 0.0, False)
         True
         >>> print(far_enough)
-        final x position of the body, info['x_position'], in m >= 50.0
+        final x position of the body (info['x_position'], in m) >= 50.0
     """
 
     name: str
