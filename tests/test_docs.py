@@ -129,6 +129,10 @@ class TestShift:
         assert all(reward == 0.0 for reward, end, _ in declared if not end)
         assert sum(reward != 0.0 for reward, _, _ in declared) >= 5
 
+    def test_a_callable_finds_the_borders_that_the_info_key_does(self, shift):
+        by_callable = shift.DeclaredBags(shift.ShiftEnv(), closes=lambda observation, info: info["shipped"])
+        assert self.play(by_callable, 3) == self.play(shift.make(), 3)
+
     def test_every_order_is_paid_its_price_less_its_energy(self, shift):
         """Always slow and no breakdown: an order of n units takes n minutes, pays n / 2 and costs n / 10."""
         env = shift.make()
@@ -152,8 +156,13 @@ class TestShift:
 
 
 class TestRecipes:
-    def test_stable_baselines3(self, tmp_path):
-        result = run("sb3_eval.py", "--timesteps", "1024", "--out", "logs", cwd=tmp_path)
+    @pytest.mark.parametrize(
+        "chosen",
+        [("--bag-len", "10"), ("--id", "EpisodicInvertedPendulum-v0")],
+        ids=["bagged", "episodic, as the page says"],
+    )
+    def test_stable_baselines3(self, chosen, tmp_path):
+        result = run("sb3_eval.py", "--timesteps", "1024", "--out", "logs", *chosen, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert float(re.search(r"last dense return: ([\d.]+)", result.stdout)[1]) >= 1.0
         assert (tmp_path / "logs" / "evaluations.npz").exists()

@@ -41,9 +41,8 @@ def tensor(array):
 
 def train(arguments):
     torch.manual_seed(arguments.seed)
-    envs = gym.make_vec(
-        f"bagged_envs:{arguments.id}", arguments.num_envs, vectorization_mode="sync", bag_len=arguments.bag_len
-    )
+    schedule = {} if arguments.bag_len is None else {"bag_len": arguments.bag_len}
+    envs = gym.make_vec(f"bagged_envs:{arguments.id}", arguments.num_envs, vectorization_mode="sync", **schedule)
     envs = gym.wrappers.vector.RecordEpisodeStatistics(envs)
     agent = Agent(envs)
     optimizer = torch.optim.Adam(agent.parameters(), lr=arguments.learning_rate, eps=1e-5)
@@ -122,7 +121,7 @@ def evaluate(agent, id, episodes=5):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--id", default="BaggedInvertedPendulum-v0")
-    parser.add_argument("--bag-len", type=int, default=20)
+    parser.add_argument("--bag-len", type=int, help="for Bagged IDs; left out, the ID's own")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--total-timesteps", type=int, default=60_000)
     parser.add_argument("--num-envs", type=int, default=8)

@@ -28,10 +28,11 @@ def train(id, timesteps, out, **schedule):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--id", default="BaggedInvertedPendulum-v0")
-    parser.add_argument("--bag-len", type=int, default=20)
+    parser.add_argument("--bag-len", type=int, help="for Bagged IDs; left out, the ID's own")
     parser.add_argument("--timesteps", type=int, default=50_000)
     parser.add_argument("--out", type=Path, default=Path("sb3_eval"))
     chosen = parser.parse_args()
     gym.spec(chosen.id)  # an unknown ID is an error here, before anything is built
-    callback = train(chosen.id, chosen.timesteps, chosen.out, bag_len=chosen.bag_len)
+    schedule = {} if chosen.bag_len is None else {"bag_len": chosen.bag_len}
+    callback = train(chosen.id, chosen.timesteps, chosen.out, **schedule)
     print(f"last dense return: {callback.last_mean_reward:.1f}")
