@@ -10,6 +10,7 @@ import csv
 import math
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -184,16 +185,27 @@ def random_policy() -> dict[str, dict[str, str]]:
 
 
 def spread(mean: str, deviation: str) -> str:
-    """Both with as many decimals as two digits of the deviation take."""
+    """Both with as many decimals as two digits of the deviation take, but no more than three."""
     if not mean:
         return HIDDEN
     magnitude = math.floor(math.log10(float(deviation))) if float(deviation) > 0.0 else 0
-    decimals = max(0, 1 - magnitude)
+    decimals = min(max(0, 1 - magnitude), 3)
     return f"{float(mean):.{decimals}f} ± {float(deviation):.{decimals}f}"
 
 
 def successes(row: dict[str, str]) -> str:
     return f"{round(float(row['success_rate']) * int(row['episodes']))} of {row['episodes']}"
+
+
+def tagged(tasks: Iterable[Task]) -> str:
+    """Every tag with its tasks."""
+    tasks = list(tasks)
+    tags = sorted({tag for task in tasks for tag in task.tags})
+    return "\n".join(item(f"`{tag}`: {', '.join(task.name for task in tasks if tag in task.tags)}.") for tag in tags)
+
+
+def item(text: str) -> str:
+    return textwrap.fill(f"- {text}", 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def mujoco_page(rows: dict[str, dict[str, str]]) -> str:
@@ -207,11 +219,12 @@ def mujoco_page(rows: dict[str, dict[str, str]]) -> str:
     return MUJOCO_PAGE.format(
         overview=table(["task", "what is to be done", "horizon", "base ID"], overview),
         criteria="\n".join(
-            f"- **{task.name}**: {success_text(task)}. Source: {task.success_source}." for task in mujoco.TASKS
+            item(f"**{task.name}**: {success_text(task)}. Source: {task.success_source}.") for task in mujoco.TASKS
         ),
         reached=table(["task", "steps", "dense return", "what the criterion measures", "successes"], reached),
         hidden=table(["task", "removed from info"], hidden),
         version=rows["Ant"]["mujoco"],
+        tags=tagged(mujoco.TASKS),
     )
 
 
@@ -256,8 +269,8 @@ def tasks() -> str:
         count=sum(1 for _ in [*mujoco.TASKS, *dm_control.TASKS]),
         ids=4 * len([*mujoco.TASKS, *dm_control.TASKS]),
         variants=table(["variant", "pays", "default"], variants),
-        mujoco=mujoco_page(rows),
-        dmc=dmc_page(rows),
+        mujoco=mujoco_page(rows).strip(),
+        dmc=dmc_page(rows).strip(),
     )
 
 
@@ -292,6 +305,10 @@ bit; they differ slightly between MuJoCo's versions, so write the version down.
 
 {overview}
 
+Tags, for `bagged_envs.list_ids(tag=...)`:
+
+{tags}
+
 ### Success in the Sparse variants
 
 `threshold=` chooses another threshold, `success=` another criterion.
@@ -321,7 +338,10 @@ Installed by `pip install "bagged_envs[dmc]"` (Python below 3.13). Every task of
 class; observations flattened to float32 (`flatten=False` keeps the Dict, `dtype="float64"` the precision). The time
 limit is {horizon} steps. Info is empty but for the keys of the delay.
 
-Success in the Sparse variants: {criterion} ({criterion_source}). LQR: {lqr} ({lqr_source}).
+Success in the Sparse variants: {criterion} ({criterion_source}).
+LQR: {lqr} ({lqr_source}).
+
+Tags, for `bagged_envs.list_ids(tag=...)`: `continuous`, and the name of the domain, such as `humanoid_CMU`.
 
 {needs}
 - LQR draws its masses and springs while it is loaded; here they are always those of one fixed seed.

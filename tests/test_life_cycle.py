@@ -84,6 +84,8 @@ class TestOrderOfCalls:
         env.reset()
         env.close()
         env.close()
+        with pytest.raises(ClosedEnvironmentError):
+            act(env)
 
 
 class Counting(ScriptedEnv):

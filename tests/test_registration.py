@@ -416,4 +416,5 @@ def test_importing_twice_and_registering_again_changes_nothing():
 
 def test_the_registry_is_json_through_and_through():
     for id in bagged_envs.list_ids(variant="Bagged"):
-        json.dumps(gym.spec(id).kwargs)
+        kwargs = gym.spec(id).kwargs
+        assert json.loads(json.dumps(kwargs)) == kwargs

@@ -14,7 +14,7 @@ from bagged_envs.wrappers.declared import Closes, border_rule, closes_bag
 from bagged_envs.wrappers.guard import Guard
 from bagged_envs.wrappers.ledger import SlotLedger, as_reward
 from bagged_envs.wrappers.observe import append_steps, extended_space
-from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, schedule_and_options
+from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, a_schedule, schedule_and_options
 from bagged_envs.wrappers.success import Criterion
 
 TEAM_REWARDS = ("per_agent", "sum", "mean")
@@ -86,9 +86,7 @@ class DelayedReward(_ParallelGuard):
             ValueError: An argument has a value that cannot be meant.
         """
         super().__init__(env)
-        if not isinstance(schedule, RewardSchedule):
-            raise TypeError(f"schedule must be a RewardSchedule, got {schedule!r} of type {type(schedule).__name__}.")
-        self.schedule = schedule
+        self.schedule = a_schedule(schedule)
         self.team_reward = known("team_reward", team_reward, TEAM_REWARDS)
         self.expose_reward = flag("expose_reward", expose_reward)
         self._agents: list[Any] = list(env.possible_agents)

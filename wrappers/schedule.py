@@ -152,6 +152,13 @@ class RewardSchedule:
 ARGUMENTS = tuple(field.name for field in fields(RewardSchedule))
 
 
+def a_schedule(schedule: object) -> RewardSchedule:
+    """Return `schedule` if it is one, else raise a TypeError that names it."""
+    if not isinstance(schedule, RewardSchedule):
+        raise TypeError(f"schedule must be a RewardSchedule, got {schedule!r} of type {type(schedule).__name__}.")
+    return schedule
+
+
 def schedule_and_options(**arguments: Any) -> tuple[RewardSchedule, dict[str, Any]]:
     """Split the arguments of a wrapper into its schedule and its other options.
 

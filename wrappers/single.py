@@ -12,7 +12,7 @@ from bagged_envs.wrappers.arguments import flag, info_keys
 from bagged_envs.wrappers.guard import Guard
 from bagged_envs.wrappers.ledger import SlotLedger
 from bagged_envs.wrappers.observe import append_steps, extended_space
-from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, schedule_and_options
+from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, a_schedule, schedule_and_options
 from bagged_envs.wrappers.success import Criterion
 
 
@@ -55,9 +55,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
             ValueError: An argument has a value that cannot be meant.
         """
         gym.Wrapper.__init__(self, env)
-        if not isinstance(schedule, RewardSchedule):
-            raise TypeError(f"schedule must be a RewardSchedule, got {schedule!r} of type {type(schedule).__name__}.")
-        self.schedule = schedule
+        self.schedule = a_schedule(schedule)
         self.expose_reward = flag("expose_reward", expose_reward)
         self._ledger = SlotLedger(schedule, nonfinite, _name(env), show_success=expose_reward)
         self._judge = schedule.judge

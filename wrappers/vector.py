@@ -20,7 +20,7 @@ from bagged_envs.wrappers.declared import Closes, border_rule, key_error
 from bagged_envs.wrappers.guard import Guard
 from bagged_envs.wrappers.ledger import Bools, Floats, RewardLedger
 from bagged_envs.wrappers.observe import append_steps, extended_space
-from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, schedule_and_options
+from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, a_schedule, schedule_and_options
 from bagged_envs.wrappers.success import Criterion
 
 if TYPE_CHECKING:  # Gymnasium 1.2's class takes no type parameters
@@ -142,9 +142,7 @@ class DelayedReward(_VectorGuard):
             ValueError: An argument has a value that cannot be meant.
         """
         super().__init__(env)
-        if not isinstance(schedule, RewardSchedule):
-            raise TypeError(f"schedule must be a RewardSchedule, got {schedule!r} of type {type(schedule).__name__}.")
-        self.schedule = schedule
+        self.schedule = a_schedule(schedule)
         name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
         self.expose_reward = flag("expose_reward", expose_reward)
         self._ledger = RewardLedger(schedule, env.num_envs, nonfinite, name, show_success=expose_reward)

@@ -28,6 +28,7 @@ def run_demo(out: Path, quick: bool, console: Console) -> int:
     """
     try:
         from bagged_envs.demo import agreement, learning, picture, timeline
+        from bagged_envs.demo.rows import write
     except ImportError as error:
         raise gym.error.DependencyNotInstalled(
             f'the demo needs more packages: pip install "bagged_envs[demo]" ({error})'
@@ -37,12 +38,12 @@ def run_demo(out: Path, quick: bool, console: Console) -> int:
         raise ValueError(f"out must be a folder, got the file {out}.")
     out.mkdir(parents=True, exist_ok=True)
     rows = agreement.compare(episodes=2 if quick else 10)
-    agreement.write(rows, out / "agreement.csv")
+    write(rows, out / "agreement.csv")
     console.print(agreement.table(rows))
     steps = timeline.play_all()
-    timeline.write(steps, out / "timeline.csv")
+    write(steps, out / "timeline.csv")
     curves = learning.train_all(learning.QUICK if quick else learning.FULL, console)
-    learning.write(curves, out / "learning.csv")
+    write(curves, out / "learning.csv")
     console.print(learning.table(curves))
     picture.draw(steps, curves, out / "demo.png")
     written = ", ".join(sorted(file.name for file in out.iterdir()))

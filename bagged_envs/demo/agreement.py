@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -80,14 +78,6 @@ def _episode(env: gym.Env[Any, Any], twin: gym.Env[Any, Any], seed: int) -> tupl
             sums.append(open_sum)
             open_sum = 0.0
     return paid, sums, steps
-
-
-def write(rows: Sequence[Row], file: Path) -> None:
-    """Write the rows as CSV, floats in full."""
-    with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in fields(Row)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
 
 
 def table(rows: Sequence[Row]) -> Table:

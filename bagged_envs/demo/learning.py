@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import multiprocessing
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -115,14 +113,6 @@ def mean_curve(points: Sequence[Point], reward: str) -> list[tuple[int, float, f
     steps = sorted({point.steps for point in points if point.reward == reward})
     returns = [[p.dense_return for p in points if (p.reward, p.steps) == (reward, step)] for step in steps]
     return [(step, statistics.mean(r), min(r), max(r)) for step, r in zip(steps, returns, strict=True)]
-
-
-def write(points: Sequence[Point], file: Path) -> None:
-    """Write the evaluations as CSV, floats in full."""
-    with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in fields(Point)])
-        writer.writeheader()
-        writer.writerows(asdict(point) for point in points)
 
 
 def table(points: Sequence[Point]) -> Table:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -58,11 +55,3 @@ def _play(id: str, arguments: dict[str, Any]) -> list[Step]:
             told = (info["dense_reward"], float(paid), info["bag_end"], info["reward_observed"])
             steps.append(Step(name, t, *told))
     return steps
-
-
-def write(steps: Sequence[Step], file: Path) -> None:
-    """Write the steps as CSV, floats in full."""
-    with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in fields(Step)])
-        writer.writeheader()
-        writer.writerows(asdict(step) for step in steps)
