@@ -346,7 +346,7 @@ Tags, for `bagged_envs.list_ids(tag=...)`: `continuous`, and the name of the dom
 {needs}
 - LQR draws its masses and springs while it is loaded; here they are always those of one fixed seed.
 
-A random policy, 5 episodes of {horizon} steps each: uniform actions (LQR, whose forces have no bounds: standard
+A random policy, 20 episodes of {horizon} steps each: uniform actions (LQR, whose forces have no bounds: standard
 normal), means ± standard deviations over episodes.
 
 {table}

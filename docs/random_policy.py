@@ -22,7 +22,7 @@ from bagged_envs.testing.rollout import random_actions
 from bagged_envs.wrappers.success import Threshold, criterion
 
 FILE = Path(__file__).parent / "random_policy.csv"
-EPISODES = {"mujoco": 20, "dmc": 5}
+EPISODES = 20
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def main() -> None:
     rows = read()
     for task in TASKS.values():
         if task.name not in rows:
-            rows[task.name] = measure(task, EPISODES[task.suite])
+            rows[task.name] = measure(task, EPISODES)
             write(rows)
             print(rows[task.name], flush=True)
 
