@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bagged_envs.make import resolved_schedule
-from bagged_envs.registration import parts, spec_of
+from bagged_envs.registration import parts, rows_of, spec_of
 from bagged_envs.suites.row import Task
 from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.success import Threshold, criterion
@@ -58,7 +58,7 @@ def resolved_id(id: str, arguments: Mapping[str, Any]) -> str:
 def facts(id: str, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names and values of what there is to know about an ID."""
     spec = spec_of(id)
-    variant, task = parts(spec.id)
+    variant, task = rows_of(spec)
     return [
         ("ID", resolved_id(id, arguments)),
         ("task", f"{task.name}: {task.summary}"),

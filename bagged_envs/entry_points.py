@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import gymnasium as gym
@@ -92,6 +93,9 @@ def __getattr__(name: str) -> Any:
     """
     if name.startswith("__"):
         raise AttributeError(name)
+    name, _, module = name.partition("@")
+    if module and not any(name.endswith(task) for task in TASKS):
+        importlib.import_module(module)  # a worker that never ran the module which called register_task
     dense = TASKS.get(name.removeprefix(DENSE.name))
     if name.startswith(DENSE.name) and dense is not None:
         return EntryPoint(DENSE, dense)

@@ -7,23 +7,26 @@ from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils import RecordConstructorArgs
 
 from bagged_envs.registration import (
+    DELAY_ARGUMENTS,
     Delay,
     checked_schedule,
     delay_arguments,
     delay_of,
     dense_specification,
     env_id,
-    parts,
+    rows_of,
     spec_of,
     supports,
     task_arguments,
+    warn_of_endless_bag,
 )
 from bagged_envs.suites.row import Task
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import OPTIONS, VARIANTS
-from bagged_envs.wrappers import RewardSchedule
+from bagged_envs.wrappers import DelayedReward, RewardSchedule
 from bagged_envs.wrappers.arguments import known, positive_int
 from bagged_envs.wrappers.vector import DelayedReward as VectorDelayedReward
 
@@ -58,18 +61,30 @@ def list_ids(suite: str | None = None, variant: str | None = None, tag: str | No
 
 
 def resolved_schedule(id: str, **kwargs: Any) -> RewardSchedule:
-    """Return the schedule of an ID with the given arguments, defaults filled in.
+    """Return the schedule of an ID with the given arguments of the delay, defaults filled in.
+
+    Raises:
+        TypeError: An argument has a wrong type.
+        ValueError: An argument has a value that cannot be meant, or is none of the delay.
 
     Example:
         >>> print(resolved_schedule("BaggedWalker2d-v0", bag_len=5))
         bag_len=5
     """
     spec = spec_of(id)
-    return checked_schedule(*parts(spec.id), {**spec.kwargs, **kwargs})
+    for name, value in kwargs.items():
+        if name not in DELAY_ARGUMENTS:
+            known(f"the name of {name}={value!r}", name, DELAY_ARGUMENTS)
+    return checked_schedule(*rows_of(spec), {**spec.kwargs, **kwargs})
 
 
-class DenseReward(gym.Wrapper[Any, Any, Any, Any]):
+class DenseReward(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Pays `info["dense_reward"]`: the twin of an environment that observes its bags, which still need counting."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        """Wrap an environment whose delay exposes the dense reward."""
+        RecordConstructorArgs.__init__(self)
+        gym.Wrapper.__init__(self, env)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Make one step and pay its dense reward."""
@@ -109,17 +124,18 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
     return gym.make(dense_specification(spec), **task_arguments(kwargs))
 
 
-def _unwrapped_twin(layer: Any, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
-    spec = layer.env.spec
+def _unwrapped_twin(layer: DelayedReward, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
+    spec, kwargs = layer.env.spec, task_arguments(kwargs)
     if spec is None:
         raise ValueError(f"id_or_env wraps {layer.env}, which has no spec to make a twin from: make it with gym.make.")
     if layer.observation_space != layer.env.observation_space:
-        return DenseReward(type(layer)(gym.make(spec, **kwargs), **{**layer._saved_kwargs, "expose_reward": True}))
+        env = gym.make(spec, **kwargs)
+        return DenseReward(DelayedReward(env, layer.schedule, nonfinite="pass", expose_reward=True, observe_bag=True))
     return gym.make(spec, **kwargs)
 
 
 def make_vec(
-    id: str,
+    id: str | EnvSpec,
     num_envs: int = 1,
     *,
     backend: str = "auto",
@@ -131,7 +147,7 @@ def make_vec(
     It agrees with `gym.make_vec(id, ...)` to the bit (but "envpool", which has dynamics of its own).
 
     Args:
-        id: An ID of ours.
+        id: An ID of ours, or its specification.
         num_envs: How many environments.
         backend: "sync", "async", "envpool" (needs the extra; only tasks and time limits that EnvPool has), or "auto",
             which chooses the fastest that is exact: today always "sync". `envs.metadata["backend"]` says which.
@@ -151,14 +167,18 @@ def make_vec(
     """
     known("backend", backend, BACKENDS)
     num_envs = positive_int("num_envs", num_envs)
-    spec = copy.deepcopy(spec_of(id))
-    variant, task = parts(spec.id)
+    if vector_kwargs is not None and not isinstance(vector_kwargs, dict):
+        raise TypeError(f"vector_kwargs must be a dict, got {vector_kwargs!r} of type {type(vector_kwargs).__name__}.")
+    spec = copy.deepcopy(id if isinstance(id, EnvSpec) else spec_of(id))
+    variant, task = rows_of(spec)
     spec.kwargs = {**spec.kwargs, **{key: value for key, value in kwargs.items() if key != "max_episode_steps"}}
-    limit = kwargs.get("max_episode_steps", spec.max_episode_steps)
-    spec.max_episode_steps = None if limit in (None, -1) else positive_int("max_episode_steps", limit)
+    limit = kwargs.get("max_episode_steps")
+    if limit is not None:  # as in gym.make, None is the registered limit, and -1 is none
+        spec.max_episode_steps = None if limit == -1 else positive_int("max_episode_steps", limit)
     chosen = "sync" if backend == "auto" else backend
     arguments = delay_arguments(spec.kwargs)
     schedule = checked_schedule(variant, task, arguments)
+    warn_of_endless_bag(task, schedule, spec.max_episode_steps)
     envs = _dense_vector(dense_specification(spec), task, num_envs, chosen, dict(vector_kwargs or {}))
     options = {key: value for key, value in arguments.items() if key in OPTIONS}
     envs.unwrapped.spec = spec

@@ -11,23 +11,26 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib
+import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec, WrapperSpec
+from gymnasium.envs.registration import EnvSpec, WrapperSpec, find_highest_version, get_env_id, parse_env_id
 from gymnasium.utils import RecordConstructorArgs
 
 from bagged_envs.suites.row import Task
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import OPTIONS, VARIANTS, Variant
 from bagged_envs.wrappers import DelayedReward, RewardSchedule
-from bagged_envs.wrappers.arguments import flag, info_keys, known, positive_int
+from bagged_envs.wrappers.arguments import flag, known, positive_int, string, strings
 from bagged_envs.wrappers.ledger import NONFINITE
 from bagged_envs.wrappers.schedule import ARGUMENTS
 from bagged_envs.wrappers.success import NAMES
 
 VERSION = 0
+ENTRY_POINTS = "bagged_envs.entry_points"
 DELAY_ARGUMENTS = (*ARGUMENTS, *OPTIONS)
 
 
@@ -59,6 +62,16 @@ def parts(id: str) -> tuple[Variant, Task]:
     raise gym.error.NameNotFound(f"id={id!r} is registered by none of ours.")
 
 
+def rows_of(spec: EnvSpec) -> tuple[Variant, Task]:
+    """Return the variant and the task of a specification of ours, by its entry point: a user may give it another ID.
+
+    Raises:
+        gymnasium.error.NameNotFound: It is none of ours; the message lists the nearest.
+    """
+    place, _, name = str(spec.entry_point).partition(":")
+    return parts(env_id(name.partition("@")[0], "") if place == ENTRY_POINTS else spec.id)
+
+
 def spec_of(id: str) -> EnvSpec:
     """Return the registered specification of an ID, whose `module:` is imported first if it has one.
 
@@ -71,7 +84,10 @@ def spec_of(id: str) -> EnvSpec:
     module, _, plain = id.rpartition(":")
     if module:
         importlib.import_module(module)
-    return gym.spec(plain)
+    namespace, name, version = parse_env_id(plain)
+    if version is None:  # as gym.make does, take the highest
+        version = find_highest_version(namespace, name)
+    return gym.spec(get_env_id(namespace, name, version))
 
 
 def supports(task: Task, variant: Variant) -> bool:
@@ -97,8 +113,10 @@ def task_arguments(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in kwargs.items() if key not in DELAY_ARGUMENTS}
 
 
-def schedule_of(kwargs: Mapping[str, Any]) -> RewardSchedule:
+def schedule_of(task: Task, kwargs: Mapping[str, Any]) -> RewardSchedule:
     """Return the schedule that a specification's arguments describe, every one of them checked.
+
+    The task's own threshold goes with the task's own criterion only; another criterion needs one of its own.
 
     Raises:
         TypeError: An argument has a wrong type.
@@ -107,7 +125,10 @@ def schedule_of(kwargs: Mapping[str, Any]) -> RewardSchedule:
     flag("expose_reward", kwargs.get("expose_reward", False))
     flag("observe_bag", kwargs.get("observe_bag", False))
     known("nonfinite", kwargs.get("nonfinite", "raise"), NONFINITE)
-    return RewardSchedule(**{key: value for key, value in kwargs.items() if key in ARGUMENTS})
+    arguments = {key: value for key, value in kwargs.items() if key in ARGUMENTS}
+    if arguments.get("success") is not None and arguments.get("threshold") is None:
+        arguments["threshold"] = task.threshold if arguments["success"] == task.success else None
+    return RewardSchedule(**arguments)
 
 
 def checked_schedule(variant: Variant, task: Task, kwargs: Mapping[str, Any]) -> RewardSchedule:
@@ -124,13 +145,15 @@ def checked_schedule(variant: Variant, task: Task, kwargs: Mapping[str, Any]) ->
                 f"{name}={kwargs[name]!r} contradicts the name {id}, which fixes {name}={variant.arguments[name]!r}: "
                 f"make {env_id(other, task.name)} instead."
             )
+    if variant.needs_criterion and kwargs.get("success") is None:
+        raise ValueError(f"success must be a criterion for {id}, got success=None: leave it out for the task's own.")
     for name in ("success", "threshold"):
         if kwargs.get(name) is not None and not variant.needs_criterion:
             raise ValueError(
                 f"{name}={kwargs[name]!r} has no use in {id}, which does not pay by success: make the Sparse variant "
                 f"instead."
             )
-    return schedule_of(kwargs)
+    return schedule_of(task, kwargs)
 
 
 class Delay(DelayedReward, RecordConstructorArgs):
@@ -154,14 +177,16 @@ class Delay(DelayedReward, RecordConstructorArgs):
             )
         kwargs = delay_arguments(spec.kwargs)
         options = {key: kwargs[key] for key in OPTIONS if key in kwargs}
-        _, task = parts(spec.id)
-        schedule = schedule_of(kwargs)
+        _, task = rows_of(spec)
+        schedule = schedule_of(task, kwargs)
+        # Plain numbers instead of NumPy's, which JSON cannot carry; the spec is this environment's own.
+        spec.kwargs.update({key: getattr(schedule, key) for key in ARGUMENTS if kwargs.get(key) is not None})
         DelayedReward.__init__(self, env, schedule, reward_info_keys=task.reward_info_keys, **options)
-        _warn_of_endless_bag(env, task, schedule)
+        warn_of_endless_bag(task, schedule, env.spec.max_episode_steps if env.spec is not None else None)
 
 
-def _warn_of_endless_bag(env: gym.Env[Any, Any], task: Task, schedule: RewardSchedule) -> None:
-    limit = env.spec.max_episode_steps if env.spec is not None else None
+def warn_of_endless_bag(task: Task, schedule: RewardSchedule, limit: int | None) -> None:
+    """Warn where an episode without a time limit is one bag."""
     if schedule.bag_len is None and limit is None and task.max_episode_steps is not None:
         gym.logger.warn(
             f"{task.name} has no time limit (max_episode_steps=-1) and is paid once per episode: unless it terminates, "
@@ -169,15 +194,20 @@ def _warn_of_endless_bag(env: gym.Env[Any, Any], task: Task, schedule: RewardSch
         )
 
 
+def entry_point(prefix: str, task: Task) -> str:
+    """Return the string that a specification names; what stands behind the @ is imported where the task is unknown."""
+    return f"{ENTRY_POINTS}:{prefix}{task.name}" + (f"@{task.module}" if task.module else "")
+
+
 def specification(variant: Variant, task: Task) -> EnvSpec:
     """Return the specification that a task's variant is registered with."""
     base = gym.spec(task.base_id) if task.base_id is not None else None
     arguments: dict[str, Any] = {**variant.arguments, **OPTIONS}
     if variant.needs_criterion:
-        arguments.update(success=task.success, threshold=task.threshold)
+        arguments.update(success=task.success)
     return EnvSpec(
         id=env_id(variant.name, task.name),
-        entry_point=f"bagged_envs.entry_points:{variant.name}{task.name}",
+        entry_point=entry_point(variant.name, task),
         nondeterministic=base.nondeterministic if base else False,
         max_episode_steps=task.max_episode_steps or (base.max_episode_steps if base else None),
         order_enforce=base.order_enforce if base else True,
@@ -215,6 +245,7 @@ def register_task(
     tags: tuple[str, ...] | list[str] = (),
     summary: str = "",
     source: str = "",
+    module: str | None = None,
     **kwargs: Any,
 ) -> list[str]:
     """Give any Gymnasium ID the variants, and return their IDs.
@@ -231,7 +262,9 @@ def register_task(
         tags: Words to find it by.
         summary: What is to be done, in one line.
         source: Paper or documentation of the task.
-        **kwargs: Arguments for the base ID, JSON values.
+        module: The module whose import registers the task, for processes that get a specification instead of an ID; by
+            default the module that makes this call.
+        **kwargs: Arguments for the base ID, JSON values; none of the names of the delay's arguments.
 
     Raises:
         TypeError: `name` is not a string.
@@ -242,27 +275,25 @@ def register_task(
         >>> register_task("CartPole-v1", name="CartPole", success="return", threshold=475.0)
         ['BaggedCartPole-v0', 'EpisodicCartPole-v0', 'PartiallyLabeledCartPole-v0', 'SparseCartPole-v0']
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a string, got {name!r} of type {type(name).__name__}.")
-    if not name.isidentifier() or name.startswith("_"):
+    if not string("name", name).isidentifier() or name.startswith("_"):
         raise ValueError(f"name must be a CamelCase identifier such as 'MyTask', got {name!r}.")
     base = spec_of(base_id)
+    _check_base(base_id, base, kwargs)
     task = Task(
         name=name,
         suite="registered",
-        summary=summary or f"{base.id} with its rewards delayed",
+        summary=string("summary", summary) or f"{base.id} with its rewards delayed",
         base_id=base.id,
         kwargs=kwargs,
         max_episode_steps=None if max_episode_steps is None else positive_int("max_episode_steps", max_episode_steps),
         success=success,
         threshold=threshold,
         success_source="register_task",
-        reward_info_keys=info_keys("reward_info_keys", reward_info_keys),
-        source=source or base.id,
-        tags=tuple(tags),
+        reward_info_keys=strings("reward_info_keys", reward_info_keys),
+        source=string("source", source) or base.id,
+        tags=strings("tags", tags),
+        module=_calling_module() if module is None else string("module", module),
     )
-    if base.entry_point is None:
-        raise ValueError(f"base_id={base_id!r} has no entry_point for a single environment and cannot be delayed.")
     if success is not None:
         known("success", success, NAMES)
         RewardSchedule(bag_len=None, success=success, threshold=threshold)
@@ -272,6 +303,26 @@ def register_task(
     TASKS[name] = task
     register_rows(task)
     return [env_id(variant.name, name) for variant in VARIANTS.values() if supports(task, variant)]
+
+
+def _check_base(base_id: str, base: EnvSpec, kwargs: dict[str, Any]) -> None:
+    if base.entry_point is None:
+        raise ValueError(f"base_id={base_id!r} has no entry_point for a single environment and cannot be delayed.")
+    if any(wrapper.entry_point == DELAY for wrapper in base.additional_wrappers):
+        raise ValueError(f"base_id={base_id!r} is delayed already: name the ID of its task.")
+    for key, value in kwargs.items():
+        if key in DELAY_ARGUMENTS:
+            raise ValueError(f"{key}={value!r} is an argument of the delay: give it to gym.make, not to register_task.")
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{key} must be a JSON value to stand in a specification, got {value!r}.") from error
+
+
+def _calling_module() -> str:
+    """Return the module that called `register_task`: importing it registers the task in a worker, too."""
+    name = str(sys._getframe(2).f_globals.get("__name__", ""))
+    return "" if name == "__main__" else name
 
 
 def _check_free(task: Task) -> None:
@@ -292,10 +343,10 @@ def delay_of(env: gym.Env[Any, Any]) -> DelayedReward | None:
 
 def dense_specification(spec: EnvSpec) -> EnvSpec:
     """Return the specification of the same task, arguments and limit without the delay."""
-    _, task = parts(spec.id)
+    _, task = rows_of(spec)
     twin = copy.deepcopy(spec)
     twin.additional_wrappers = tuple(w for w in twin.additional_wrappers if w.entry_point != DELAY)
     twin.kwargs = task_arguments(twin.kwargs)
     twin = dataclasses.replace(twin, id=task.base_id or f"Dense{task.name}-v{VERSION}")
-    twin.entry_point = f"bagged_envs.entry_points:Dense{task.name}"
+    twin.entry_point = entry_point("Dense", task)
     return twin

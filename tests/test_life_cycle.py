@@ -140,6 +140,40 @@ def test_after_a_failed_step_an_episode_cannot_go_on(env):
     act(env)
 
 
+def failing_reset(env):
+    """A layer outside the simulator that refuses options after the simulator was reset."""
+
+    def reset(**arguments):
+        result = type(env).reset(env, **arguments)
+        if arguments.get("options") == {"bad": True}:
+            raise RuntimeError("bad options")
+        return result
+
+    env.reset = reset
+    return env
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        BaggedReward(failing_reset(ScriptedEnv(SCRIPT)), 3),
+        DeclaredBags(failing_reset(ScriptedEnv(SCRIPT)), every_step),
+        vector.BaggedReward(failing_reset(scripted_vector([SCRIPT])), 3),
+        parallel.BaggedReward(failing_reset(agents()), 3),
+    ],
+    ids=["single", "declared", "vector", "parallel"],
+)
+def test_after_a_failed_reset_no_reward_crosses_into_the_next_episode(env):
+    env.reset()
+    act(env)
+    with pytest.raises(RuntimeError, match="bad options"):
+        env.reset(options={"bad": True})
+    with pytest.raises(ResetNeeded, match="the last reset failed"):
+        act(env)
+    env.reset()
+    act(env)
+
+
 WAYS = {
     "deepcopy": copy.deepcopy,
     "pickle": lambda env: pickle.loads(pickle.dumps(env)),

@@ -123,5 +123,26 @@ class TestIds:
         env.reset(seed=0)
         assert [env.step(env.action_space.sample())[1] for _ in range(50)][-1] == 1.0
 
+    def test_the_tasks_threshold_does_not_go_with_another_criterion(self):
+        """10 m would be read as a return of 10."""
+        with pytest.raises(ValueError, match="success='return' needs a threshold, got threshold=None"):
+            gym.make("SparseWalker2d-v0", success="return")
+        env = gym.make("SparseWalker2d-v0", success="terminated")
+        assert str(env.schedule) == "success='terminated'"
+        again = gym.make(env.spec, success="return", threshold=5.0)
+        assert str(again.schedule) == "success='return', threshold=5.0"
+
+    def test_a_callable_can_be_chosen(self):
+        env = gym.make("SparseReacher-v0", success=lambda *facts: True, max_episode_steps=2)
+        env.reset(seed=0)
+        assert [env.step(env.action_space.sample())[1] for _ in range(2)] == [0.0, 1.0]
+
+    @pytest.mark.parametrize("name", ["reach_tolerance", "push_tolerance"])
+    def test_another_tasks_observation_is_no_success(self, name):
+        env = gym.make("SparseHalfCheetah-v0", success=name, threshold=0.05, max_episode_steps=1)
+        env.reset(seed=0)
+        with pytest.raises(ValueError, match=f"success='{name}' needs the .* \\(observation of shape \\(17,\\)"):
+            env.step(env.action_space.sample())
+
     def test_the_module_is_reachable_from_the_package(self):
         assert bagged_envs.success.criterion is criterion

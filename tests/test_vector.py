@@ -115,6 +115,30 @@ class TestMakeVec:
             assert not truncated.any()
         envs.close()
 
+    def test_none_is_the_registered_limit_as_in_gymnasium(self):
+        envs = bagged_envs.make_vec("EpisodicReacher-v0", 1, max_episode_steps=None)
+        theirs = gym.make_vec("EpisodicReacher-v0", 1, vectorization_mode="sync", max_episode_steps=None)
+        for each in (envs, theirs):
+            each.reset(seed=0)
+        results = [[each.step(np.zeros((1, 2)))[1][0] for _ in range(50)] for each in (envs, theirs)]
+        assert results[0] == results[1]
+        assert results[0][-1] < 0.0
+
+    def test_it_takes_a_spec_and_an_id_without_a_version(self):
+        spec = gym.make("BaggedReacher-v0", bag_len=7, max_episode_steps=9).spec
+        envs = bagged_envs.make_vec(spec, 2)
+        assert str(envs.schedule) == "bag_len=7"
+        assert envs.spec.max_episode_steps == 9
+        assert bagged_envs.make_vec("BaggedReacher", 1).spec.id == "BaggedReacher-v0"
+
+    def test_an_episode_without_an_end_is_warned_of(self):
+        with pytest.warns(UserWarning, match="HalfCheetah has no time limit"):
+            bagged_envs.make_vec("EpisodicHalfCheetah-v0", 1, max_episode_steps=-1)
+
+    def test_the_class_metadata_knows_no_backend(self):
+        envs = bagged_envs.make_vec("BaggedReacher-v0", 1)
+        assert "backend" not in type(envs.env.envs[0].unwrapped).metadata
+
     def test_the_registered_spec_stays_as_it_is(self):
         before = gym.spec("BaggedReacher-v0").to_json()
         bagged_envs.make_vec("BaggedReacher-v0", 2, bag_len=3, max_episode_steps=7).close()

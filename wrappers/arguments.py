@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+MOST_SHOWN = 12
+
 
 def known(name: str, value: object, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`, else raise a ValueError that lists the nearest of them."""
@@ -15,7 +17,8 @@ def known(name: str, value: object, choices: Sequence[str]) -> str:
         return value
     near = difflib.get_close_matches(str(value), choices, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.{hint}")
+    shown = ", ".join(map(repr, choices[:MOST_SHOWN])) + (", ..." if len(choices) > MOST_SHOWN else "")
+    raise ValueError(f"{name} must be one of {shown}, got {value!r}.{hint}")
 
 
 def positive_int(name: str, value: object) -> int:
@@ -34,11 +37,25 @@ def flag(name: str, value: object) -> bool:
     return bool(value)
 
 
-def info_keys(name: str, value: object) -> tuple[str, ...]:
-    """Return `value` as a tuple of info keys, or raise a TypeError that names the argument."""
-    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(key, str) for key in value):
-        raise TypeError(f"{name} must be a sequence of info keys, got {value!r} of type {type(value).__name__}.")
+def truth(name: str, value: object) -> bool:
+    """Return whether `value` is True or not 0, or raise a TypeError that names it if it is no bool and no int."""
+    if not isinstance(value, (bool, int, np.bool_, np.integer)):
+        raise TypeError(f"{name} must be True or False, got {value!r} of type {type(value).__name__}.")
+    return bool(value)
+
+
+def strings(name: str, value: object) -> tuple[str, ...]:
+    """Return `value` as a tuple of strings, or raise a TypeError that names the argument."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
+        raise TypeError(f"{name} must be a sequence of strings, got {value!r} of type {type(value).__name__}.")
     return tuple(value)
+
+
+def string(name: str, value: object) -> str:
+    """Return `value` if it is a string, else raise a TypeError that names it."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {value!r} of type {type(value).__name__}.")
+    return value
 
 
 def real_number(name: str, value: object) -> float:

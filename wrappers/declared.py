@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
+from bagged_envs.wrappers.arguments import truth
 from bagged_envs.wrappers.guard import Guard
 
 Closes: TypeAlias = Callable[[Any, dict[str, Any]], Any]
@@ -32,13 +33,14 @@ def closes_bag(rule: Any, observation: Any, info: dict[str, Any]) -> bool:
     """Ask the rule whether this step closed a bag.
 
     Raises:
+        TypeError: What it says is neither a bool nor an int.
         ValueError: The rule is an info key and the info does not have it.
     """
     if not isinstance(rule, str):
-        return bool(rule(observation, info))
+        return truth("what closes returned", rule(observation, info))
     if rule not in info:
         raise key_error(rule, info)
-    return bool(info[rule])
+    return truth(f"info[{rule!r}]", info[rule])
 
 
 class DeclaredBags(Guard, gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -72,7 +74,7 @@ class DeclaredBags(Guard, gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset the environment; no bag is closed by it."""
-        self._check_open()
+        self._begin_reset()
         observation, info = self.env.reset(seed=seed, options=options)
         self._needs_reset = None
         return observation, {**info, "bag_end": False, "reward_observed": False}

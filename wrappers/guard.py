@@ -35,6 +35,11 @@ class Guard:
         if self._closed:
             raise ClosedEnvironmentError("reset() was called on a closed environment: make a new one.")
 
+    def _begin_reset(self) -> None:
+        """Until the environment's reset has returned, no step may be made: it may fail halfway."""
+        self._check_open()
+        self._needs_reset = "the last reset failed"
+
     def _raise_needs_reset(self) -> NoReturn:
         if self._closed:
             raise ClosedEnvironmentError("step() was called on a closed environment: make a new one.")

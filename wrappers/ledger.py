@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bagged_envs.wrappers.arguments import known, positive_int
-from bagged_envs.wrappers.schedule import RewardSchedule
+from bagged_envs.wrappers.schedule import RewardSchedule, a_schedule
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -114,8 +114,8 @@ class SlotLedger:
     """
 
     __slots__ = (
-        "_before", "_check", "_draws", "_fixed", "_kind", "_labeled", "_length", "_name", "_plain", "_show_success",
-        "_unlabeled", "bag_end", "count", "observed", "success", "total",
+        "_before", "_check", "_draws", "_fixed", "_kind", "_labeled", "_length", "_plain", "_show_success",
+        "_unlabeled", "bag_end", "count", "name", "observed", "success", "total",
     )  # fmt: skip
 
     def __init__(
@@ -134,13 +134,13 @@ class SlotLedger:
             name: What error messages call the environment.
             show_success: Let `success` tell of episodes whose label is hidden, too.
         """
-        self._draws = BagDraws(schedule)
+        self._draws = BagDraws(a_schedule(schedule))
         self._fixed = not self._draws.needed
         self._kind = "success" if schedule.success is not None else schedule.aggregate
         self._plain = self._kind in ("sum", "mean", "square_sum", "success")
         self._check = known("nonfinite", nonfinite, NONFINITE) == "raise"
         self._unlabeled = schedule.unlabeled_reward
-        self._name, self._show_success = name, show_success
+        self.name, self._show_success = name, show_success
         self._length, self._labeled = self._draws.open_bag(True) if self._fixed else (0, True)
         self.discard()
 
@@ -168,7 +168,7 @@ class SlotLedger:
             TypeError: The reward is not one real number.
         """
         if type(reward) is not float:  # np.float64 is a float, and common enough for a path of its own
-            reward = float(reward) if isinstance(reward, float) else as_reward(reward, self._name)
+            reward = float(reward) if isinstance(reward, float) else as_reward(reward, self.name)
         count = self.count + 1
         if count == 1:
             if not self._fixed:
@@ -204,7 +204,7 @@ class SlotLedger:
         return paid if self._labeled else self._unlabeled
 
     def _refuse(self, reward: float, total: float, step: int) -> None:
-        raise NonFiniteRewardError(_nonfinite_message(self._name, step, reward, total))
+        raise NonFiniteRewardError(_nonfinite_message(self.name, step, reward, total))
 
 
 def _nonfinite_message(name: str, step: int, reward: float, total: float) -> str:
@@ -250,7 +250,7 @@ class RewardLedger:
             show_success: Let `success` tell of episodes whose label is hidden, too.
         """
         self.num_slots = num_slots = positive_int("num_slots", num_slots)
-        self._schedule, self._name, self._show_success = schedule, name, show_success
+        self._schedule, self._name, self._show_success = a_schedule(schedule), name, show_success
         self._kind = "success" if schedule.success is not None else schedule.aggregate
         self._first = _square if self._kind == "sum_square" else np.positive
         self._fold = _larger_of_arrays if self._kind == "max" else _add
@@ -269,8 +269,13 @@ class RewardLedger:
         Args:
             mask: Which slots; the others go on untouched.
             seeds: A seed, or None to go on with the random streams, for each of the N slots.
+
+        Raises:
+            ValueError: The mask or the seeds are not one per slot.
         """
-        chosen = np.ones(self.num_slots, dtype=np.bool_) if mask is None else mask
+        chosen = np.ones(self.num_slots, dtype=np.bool_) if mask is None else self._one_per_slot("mask", mask)
+        if seeds is not None and len(seeds) != self.num_slots:
+            raise ValueError(f"seeds must have one entry for each of the {self.num_slots} slots, got {seeds!r}.")
         keep = ~chosen
         self.count, self._elapsed, self.total = self.count * keep, self._elapsed * keep, np.where(keep, self.total, 0.0)
         self.bag_end, self.observed, self.success = self.bag_end & keep, self.observed & keep, self.success & keep
@@ -296,10 +301,11 @@ class RewardLedger:
         Raises:
             NonFiniteRewardError: A reward, or what a bag adds up to, is not finite, and nonfinite="raise".
             TypeError: The rewards are not real numbers.
-            ValueError: The rewards' shape is not `(N,)`.
+            ValueError: The shape of the rewards, of `ended` or of `active` is not `(N,)`.
         """
         dense = as_rewards(rewards, self.num_slots, self._name)
-        active = np.ones(self.num_slots, dtype=np.bool_) if active is None else active
+        ended = self._one_per_slot("ended", ended)
+        active = np.ones(self.num_slots, dtype=np.bool_) if active is None else self._one_per_slot("active", active)
         opening = active & (self.count == 0)
         if self._draws[0].needed:
             for slot in np.flatnonzero(opening):
@@ -319,6 +325,12 @@ class RewardLedger:
         self.count = self.count * ~self.bag_end
         self._elapsed = self._elapsed * ~(active & ended)
         return paid
+
+    def _one_per_slot(self, name: str, value: Any) -> Bools:
+        array = np.asarray(value)
+        if array.shape != (self.num_slots,) or array.dtype != np.bool_:
+            raise ValueError(f"{name} must be a bool array of shape ({self.num_slots},), got {value!r}.")
+        return array
 
     def _payment(self, judge: Callable[[int, float], bool] | None) -> Floats:
         if self._kind == "success":

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Space
+from pettingzoo import AECEnv
 from pettingzoo.utils import BaseParallelWrapper
 
-from bagged_envs.wrappers.arguments import flag, info_keys, known
+from bagged_envs.wrappers.arguments import flag, known, strings
 from bagged_envs.wrappers.declared import Closes, border_rule, closes_bag
 from bagged_envs.wrappers.guard import Guard
 from bagged_envs.wrappers.ledger import SlotLedger, as_reward
@@ -26,14 +27,14 @@ class _ParallelGuard(Guard, BaseParallelWrapper[Any, Any, Any]):  # type: ignore
 
     def __init__(self, env: Any) -> None:
         BaseParallelWrapper.__init__(self, env)
-        if not getattr(env, "possible_agents", None):
+        if isinstance(env, AECEnv) or not getattr(env, "possible_agents", None):
             raise ValueError(
                 f"env must be a PettingZoo ParallelEnv with possible_agents, got {env!r}: they fix the slots' order."
             )
         self.name = str(getattr(env, "metadata", {}).get("name", type(env.unwrapped).__name__))
 
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> tuple[dict[Any, Any], dict[Any, Any]]:
-        self._check_open()
+        self._begin_reset()
         observations, infos = self.env.reset(seed=seed, options=options)
         self._needs_reset = None
         return observations, infos
@@ -94,8 +95,9 @@ class DelayedReward(_ParallelGuard):
         self._ledgers = {
             slot: SlotLedger(schedule, nonfinite, f"{self.name}, {slot}", show_success=expose_reward) for slot in slots
         }
+        self._gone: set[Any] = set()
         self._judge = schedule.judge
-        self.reward_info_keys = info_keys("reward_info_keys", reward_info_keys)
+        self.reward_info_keys = strings("reward_info_keys", reward_info_keys)
         self._hidden = () if expose_reward else self.reward_info_keys
         self._observe = flag("observe_bag", observe_bag)
         self._spaces: dict[Any, Space[Any]] = {}
@@ -111,9 +113,14 @@ class DelayedReward(_ParallelGuard):
     ) -> tuple[dict[Any, Any], dict[Any, Any]]:
         """Reset the environment and throw all open bags away; slot i's random streams restart from `seed + i`."""
         observations, infos = self._begin(seed, options)
+        self._gone.clear()
         for slot, ledger in enumerate(self._ledgers.values()):
             ledger.reset(None if seed is None else int(seed) + slot)
-        return self._observed(observations), {agent: self._told(agent, info, 0.0) for agent, info in infos.items()}
+        told = {
+            agent: self._told(agent, info, 0.0) if agent in self._agents else self._told_nothing(info)
+            for agent, info in infos.items()
+        }
+        return self._observed(observations), told
 
     def step(
         self, actions: dict[Any, Any]
@@ -131,22 +138,36 @@ class DelayedReward(_ParallelGuard):
         except Exception:
             self._needs_reset = "the last step failed"
             raise
-        told = {agent: self._told(agent, info, rewards.get(agent, 0.0)) for agent, info in infos.items()}
+        told = {
+            agent: self._told(agent, info, rewards[agent]) if agent in rewards else self._told_nothing(info)
+            for agent, info in infos.items()
+        }
         return self._observed(observations), paid, terminated, truncated, told
 
     def _pay_agents(self, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: Any) -> Any:
         paid: dict[Any, float] = {}
         for agent, reward in rewards.items():
+            self._demand_alive(agent)
             ended = bool(terminated[agent] or truncated[agent])
             judge = None
             if ended and self._judge is not None:
                 judge = _bound(self._judge, observations[agent], infos[agent], bool(terminated[agent]))
             paid[agent] = self._ledgers[agent].pay(reward, ended, judge)
+            if ended:
+                self._gone.add(agent)
         return paid
+
+    def _demand_alive(self, agent: Any) -> None:
+        if agent in self._gone:
+            raise ValueError(
+                f"{self.name} rewarded {agent} after its episode had ended: by PettingZoo's API an agent leaves in the "
+                f"step that ends it."
+            )
 
     def _pay_team(self, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: Any) -> Any:
         present = [agent for agent in self._agents if agent in rewards]
-        ended = all(terminated[agent] or truncated[agent] for agent in present)
+        # Another agent may join in the step in which the present ones end: the team goes on.
+        ended = all(terminated[agent] or truncated[agent] for agent in present) and not self.env.agents
         judge = None
         if ended and self._judge is not None:
             judge = _bound(self._judge, observations, infos, all(terminated[agent] for agent in present))
@@ -166,8 +187,14 @@ class DelayedReward(_ParallelGuard):
         if self._judge is not None:
             told["is_success"] = ledger.success
         if self.expose_reward:
-            told["dense_reward"] = float(reward)
+            told["dense_reward"] = as_reward(reward, ledger.name)
         return told
+
+    def _told_nothing(self, info: dict[str, Any]) -> dict[str, Any]:
+        """Return the info of one who is not rewarded in this step: an agent that is gone, or no agent at all."""
+        told = {key: value for key, value in info.items() if key not in self._hidden}
+        success = {} if self._judge is None else {"is_success": False}
+        return {**told, "bag_end": False, "reward_observed": False, **success}
 
     def _ledger(self, agent: Any) -> SlotLedger:
         return self._ledgers[agent if self.team_reward == "per_agent" else TEAM]
@@ -187,7 +214,7 @@ class BaggedReward(DelayedReward):
 
     def __init__(self, env: Any, bag_len: BagLength = 20, **arguments: Any) -> None:
         """Wrap a parallel environment; see `bagged_envs.wrappers.BaggedReward`."""
-        schedule, options = schedule_and_options(bag_len=bag_len, **arguments)
+        schedule, options = schedule_and_options({"bag_len": bag_len, **arguments})
         super().__init__(env, schedule, **options)
 
 
@@ -196,7 +223,7 @@ class EpisodicReward(DelayedReward):
 
     def __init__(self, env: Any, **arguments: Any) -> None:
         """Wrap a parallel environment; see `bagged_envs.wrappers.EpisodicReward`."""
-        schedule, options = schedule_and_options(bag_len=None, **arguments)
+        schedule, options = schedule_and_options(arguments, {"bag_len": None})
         super().__init__(env, schedule, **options)
 
 
@@ -205,7 +232,7 @@ class PartiallyLabeledReward(DelayedReward):
 
     def __init__(self, env: Any, label_fraction: float = 0.01, *, bag_len: BagLength = 1, **arguments: Any) -> None:
         """Wrap a parallel environment; see `bagged_envs.wrappers.PartiallyLabeledReward`."""
-        schedule, options = schedule_and_options(label_fraction=label_fraction, bag_len=bag_len, **arguments)
+        schedule, options = schedule_and_options({"label_fraction": label_fraction, "bag_len": bag_len, **arguments})
         super().__init__(env, schedule, **options)
 
 
@@ -214,7 +241,9 @@ class SparseReward(DelayedReward):
 
     def __init__(self, env: Any, success: str | Criterion, threshold: float | None = None, **arguments: Any) -> None:
         """Wrap a parallel environment; see `bagged_envs.wrappers.SparseReward`."""
-        schedule, options = schedule_and_options(bag_len=None, success=success, threshold=threshold, **arguments)
+        schedule, options = schedule_and_options(
+            arguments, {"bag_len": None, "success": success, "threshold": threshold}
+        )
         super().__init__(env, schedule, **options)
 
 
@@ -249,8 +278,8 @@ class DeclaredBags(_ParallelGuard):
         told = {}
         try:
             for agent, info in infos.items():
-                ended = bool(terminated[agent] or truncated[agent])
-                closed = ended or closes_bag(self.closes, observations[agent], info)
+                ended = bool(terminated.get(agent, False) or truncated.get(agent, False))
+                closed = agent in rewards and (ended or closes_bag(self.closes, observations[agent], info))
                 told[agent] = {**info, "bag_end": closed, "reward_observed": closed}
         except Exception:
             self._needs_reset = "the last step failed"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from bagged_envs.wrappers.arguments import known, real_number
-from bagged_envs.wrappers.success import Criterion, criterion
+from bagged_envs.wrappers.success import NAMES, Criterion, criterion
 
 AGGREGATES = ("sum", "mean", "max", "sum_square", "square_sum")
 LABEL_UNITS = ("bag", "episode", "step")
@@ -159,12 +159,28 @@ def a_schedule(schedule: object) -> RewardSchedule:
     return schedule
 
 
-def schedule_and_options(**arguments: Any) -> tuple[RewardSchedule, dict[str, Any]]:
+def schedule_and_options(
+    arguments: Mapping[str, Any], fixed: Mapping[str, Any] | None = None
+) -> tuple[RewardSchedule, dict[str, Any]]:
     """Split the arguments of a wrapper into its schedule and its other options.
 
+    Args:
+        arguments: What the caller gave.
+        fixed: What the wrapper's name fixes, and the caller cannot give.
+
+    Raises:
+        TypeError: An argument is fixed, or has a wrong type.
+        ValueError: An argument has a value that cannot be meant; or success=None is fixed.
+
     Example:
-        >>> schedule_and_options(bag_len=5, observe_bag=True)[1]
+        >>> schedule_and_options({"bag_len": 5, "observe_bag": True})[1]
         {'observe_bag': True}
     """
+    fixed = {} if fixed is None else fixed
+    for name in fixed.keys() & arguments.keys():
+        raise TypeError(f"{name}={arguments[name]!r} cannot be given here: this wrapper's {name} is {fixed[name]!r}.")
+    if fixed.get("success", ()) is None:
+        raise ValueError(f"success must be a name of {NAMES} or a callable for a Sparse reward, got success=None.")
+    arguments = {**arguments, **fixed}
     schedule = RewardSchedule(**{key: value for key, value in arguments.items() if key in ARGUMENTS})
     return schedule, {key: value for key, value in arguments.items() if key not in ARGUMENTS}

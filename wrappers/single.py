@@ -8,9 +8,9 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
-from bagged_envs.wrappers.arguments import flag, info_keys
+from bagged_envs.wrappers.arguments import flag, strings
 from bagged_envs.wrappers.guard import Guard
-from bagged_envs.wrappers.ledger import SlotLedger
+from bagged_envs.wrappers.ledger import SlotLedger, as_reward
 from bagged_envs.wrappers.observe import append_steps, extended_space
 from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, a_schedule, schedule_and_options
 from bagged_envs.wrappers.success import Criterion
@@ -22,6 +22,9 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
     Observations, terminated, truncated and the environment's random numbers are as without it. Each info, on reset and
     on every step, gets `bag_end` (this step closed a bag) and `reward_observed` (this step's reward is a label), and
     with a success schedule `is_success` (False until a successful episode ends and its label is shown).
+
+    Info may give the dense reward away, as Gymnasium's MuJoCo tasks do: name such keys in `reward_info_keys` (IDs
+    registered by `bagged_envs` know theirs; `bagged_envs.testing.check_bagged` finds them).
 
     Put it outside `TimeLimit`: a limit outside it hides the episode's end, and the last bag is never paid
     (`bagged_envs.testing.check_wrapper_order` tells). IDs registered by `bagged_envs` have it in the right place.
@@ -59,7 +62,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         self.expose_reward = flag("expose_reward", expose_reward)
         self._ledger = SlotLedger(schedule, nonfinite, _name(env), show_success=expose_reward)
         self._judge = schedule.judge
-        self.reward_info_keys = info_keys("reward_info_keys", reward_info_keys)
+        self.reward_info_keys = strings("reward_info_keys", reward_info_keys)
         self._hidden = () if expose_reward else self.reward_info_keys
         self._observe = flag("observe_bag", observe_bag)
         if self._observe:
@@ -67,7 +70,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset the environment, throw an open bag away, and with a seed restart the bags' random streams."""
-        self._check_open()
+        self._begin_reset()
         observation, info = self.env.reset(seed=seed, options=options)
         self._ledger.reset(seed)
         self._needs_reset = None
@@ -113,7 +116,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         if self._judge is not None:
             info["is_success"] = ledger.success
         if self.expose_reward:
-            info["dense_reward"] = float(reward)
+            info["dense_reward"] = as_reward(reward, ledger.name)
         return info
 
     def _observed(self, observation: Any) -> Any:
@@ -145,7 +148,7 @@ class BaggedReward(DelayedReward, RecordConstructorArgs):
                 `reward_info_keys`, `nonfinite`, `expose_reward`, `observe_bag` of `DelayedReward`.
         """
         RecordConstructorArgs.__init__(self, bag_len=bag_len, **arguments)
-        schedule, options = schedule_and_options(bag_len=bag_len, **arguments)
+        schedule, options = schedule_and_options({"bag_len": bag_len, **arguments})
         DelayedReward.__init__(self, env, schedule, **options)
 
 
@@ -168,7 +171,7 @@ class EpisodicReward(DelayedReward, RecordConstructorArgs):
             **arguments: As for `BaggedReward`, without `bag_len`.
         """
         RecordConstructorArgs.__init__(self, **arguments)
-        schedule, options = schedule_and_options(bag_len=None, **arguments)
+        schedule, options = schedule_and_options(arguments, {"bag_len": None})
         DelayedReward.__init__(self, env, schedule, **options)
 
 
@@ -196,7 +199,7 @@ class PartiallyLabeledReward(DelayedReward, RecordConstructorArgs):
             **arguments: As for `BaggedReward`.
         """
         RecordConstructorArgs.__init__(self, label_fraction=label_fraction, bag_len=bag_len, **arguments)
-        schedule, options = schedule_and_options(label_fraction=label_fraction, bag_len=bag_len, **arguments)
+        schedule, options = schedule_and_options({"label_fraction": label_fraction, "bag_len": bag_len, **arguments})
         DelayedReward.__init__(self, env, schedule, **options)
 
 
@@ -224,5 +227,7 @@ class SparseReward(DelayedReward, RecordConstructorArgs):
             **arguments: As for `BaggedReward`, without `bag_len` and `aggregate`.
         """
         RecordConstructorArgs.__init__(self, success=success, threshold=threshold, **arguments)
-        schedule, options = schedule_and_options(bag_len=None, success=success, threshold=threshold, **arguments)
+        schedule, options = schedule_and_options(
+            arguments, {"bag_len": None, "success": success, "threshold": threshold}
+        )
         DelayedReward.__init__(self, env, schedule, **options)

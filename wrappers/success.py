@@ -7,13 +7,14 @@ threshold=50.0` can stand in a specification, travel as JSON, and be overridden 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.wrappers.arguments import known, real_number
 
 Criterion: TypeAlias = Callable[[Any, dict[str, Any], float, bool], bool]
 Rule: TypeAlias = Callable[[Any, dict[str, Any], float, bool], float]
@@ -32,11 +33,23 @@ def _dense_return(observation: Any, info: dict[str, Any], dense_return: float, t
 
 
 def _reach_tolerance(observation: Any, info: dict[str, Any], dense_return: float, terminated: bool) -> float:
-    return float(np.linalg.norm(observation[8:10]))
+    return float(np.linalg.norm(_of_size(observation, REACHER)[8:10]))
 
 
 def _push_tolerance(observation: Any, info: dict[str, Any], dense_return: float, terminated: bool) -> float:
+    observation = _of_size(observation, PUSHER)
     return float(np.linalg.norm(observation[17:20] - observation[20:23]))
+
+
+def _of_size(observation: Any, size: int) -> Any:
+    """Refuse another task's observation: what stands in its elements is something else."""
+    if np.shape(observation) != (size,):
+        raise IndexError(f"the observation has shape {np.shape(observation)}, not ({size},)")
+    return observation
+
+
+# The sizes of Reacher-v5's and Pusher-v5's observations.
+REACHER, PUSHER = 10, 23
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,17 @@ class Threshold:
     name: str
     threshold: float
 
+    def __post_init__(self) -> None:
+        """Check both.
+
+        Raises:
+            TypeError: The threshold is no number.
+            ValueError: The name is unknown, or the threshold is not finite.
+        """
+        known("name", self.name, tuple(NAMED))
+        if not math.isfinite(real_number("threshold", self.threshold)):
+            raise ValueError(f"threshold must be finite, got {self.threshold!r}.")
+
     def measure(self, observation: Any, info: dict[str, Any], dense_return: float, terminated: bool) -> float:
         """Return the quantity that is compared with the threshold.
 
@@ -85,7 +109,8 @@ class Threshold:
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(
                 f"success={self.name!r} needs the {NAMED[self.name].meaning}, which this environment does not give "
-                f"(info has {sorted(map(str, info))}). Choose another criterion or pass a callable."
+                f"(observation of shape {np.shape(observation)}, info with {sorted(map(str, info))}). Choose another "
+                f"criterion or pass a callable."
             ) from error
 
     def __call__(self, observation: Any, info: dict[str, Any], dense_return: float, terminated: bool) -> bool:

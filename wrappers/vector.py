@@ -15,7 +15,7 @@ from gymnasium.spaces import Space
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import iterate
 
-from bagged_envs.wrappers.arguments import flag, info_keys
+from bagged_envs.wrappers.arguments import flag, strings
 from bagged_envs.wrappers.declared import Closes, border_rule, key_error
 from bagged_envs.wrappers.guard import Guard
 from bagged_envs.wrappers.ledger import Bools, Floats, RewardLedger
@@ -78,6 +78,7 @@ class _VectorGuard(Guard, _VectorWrapper):
         mask = reset_mask(options, self.num_envs)
         if mask is not None and self._needs_reset is not None and not mask.all():
             raise ResetNeeded(f"reset() with a mask that leaves environments out cannot begin: {self._needs_reset}.")
+        self._begin_reset()
         observations, infos = self.env.reset(seed=seed, options=None if options is None else dict(options))
         self._done = np.zeros(self.num_envs, dtype=np.bool_) if mask is None else self._done & ~mask
         self._needs_reset = None
@@ -147,7 +148,7 @@ class DelayedReward(_VectorGuard):
         self.expose_reward = flag("expose_reward", expose_reward)
         self._ledger = RewardLedger(schedule, env.num_envs, nonfinite, name, show_success=expose_reward)
         self._judge = schedule.judge
-        self.reward_info_keys = info_keys("reward_info_keys", reward_info_keys)
+        self.reward_info_keys = strings("reward_info_keys", reward_info_keys)
         self._hidden = () if expose_reward else self.reward_info_keys
         self._observe = flag("observe_bag", observe_bag)
         if self._observe:
@@ -264,7 +265,7 @@ class BaggedReward(DelayedReward):
 
     def __init__(self, env: VectorEnv[Any, Any, Any], bag_len: BagLength = 20, **arguments: Any) -> None:
         """Wrap a vector environment; see `bagged_envs.wrappers.BaggedReward`."""
-        schedule, options = schedule_and_options(bag_len=bag_len, **arguments)
+        schedule, options = schedule_and_options({"bag_len": bag_len, **arguments})
         super().__init__(env, schedule, **options)
 
 
@@ -273,7 +274,7 @@ class EpisodicReward(DelayedReward):
 
     def __init__(self, env: VectorEnv[Any, Any, Any], **arguments: Any) -> None:
         """Wrap a vector environment; see `bagged_envs.wrappers.EpisodicReward`."""
-        schedule, options = schedule_and_options(bag_len=None, **arguments)
+        schedule, options = schedule_and_options(arguments, {"bag_len": None})
         super().__init__(env, schedule, **options)
 
 
@@ -284,7 +285,7 @@ class PartiallyLabeledReward(DelayedReward):
         self, env: VectorEnv[Any, Any, Any], label_fraction: float = 0.01, *, bag_len: BagLength = 1, **arguments: Any
     ) -> None:
         """Wrap a vector environment; see `bagged_envs.wrappers.PartiallyLabeledReward`."""
-        schedule, options = schedule_and_options(label_fraction=label_fraction, bag_len=bag_len, **arguments)
+        schedule, options = schedule_and_options({"label_fraction": label_fraction, "bag_len": bag_len, **arguments})
         super().__init__(env, schedule, **options)
 
 
@@ -299,7 +300,9 @@ class SparseReward(DelayedReward):
         **arguments: Any,
     ) -> None:
         """Wrap a vector environment; see `bagged_envs.wrappers.SparseReward`."""
-        schedule, options = schedule_and_options(bag_len=None, success=success, threshold=threshold, **arguments)
+        schedule, options = schedule_and_options(
+            arguments, {"bag_len": None, "success": success, "threshold": threshold}
+        )
         super().__init__(env, schedule, **options)
 
 
@@ -345,11 +348,16 @@ class DeclaredBags(_VectorGuard):
 
     def _closed_bags(self, observations: Any, infos: dict[str, Any], running: Bools) -> Bools:
         if not isinstance(self.closes, str):
-            closed = np.asarray(self.closes(observations, infos), dtype=np.bool_)
-            if closed.shape != (self.num_envs,):
-                raise ValueError(f"closes must return bools of shape ({self.num_envs},), got shape {closed.shape}.")
-            return closed
+            return self._bools("what closes returned", self.closes(observations, infos))
         said = np.asarray(infos.get(f"_{self.closes}", np.zeros(self.num_envs, dtype=np.bool_)))
         if (running & ~said).any():
             raise key_error(self.closes, infos)
-        return np.asarray(infos[self.closes], dtype=np.bool_) if running.any() else np.zeros(self.num_envs, np.bool_)
+        if not running.any():
+            return np.zeros(self.num_envs, dtype=np.bool_)
+        return self._bools(f"infos[{self.closes!r}]", infos[self.closes])
+
+    def _bools(self, name: str, value: Any) -> Bools:
+        array = np.asarray(value)
+        if array.shape != (self.num_envs,) or array.dtype.kind not in "biu":
+            raise TypeError(f"{name} must be bools of shape ({self.num_envs},), got shape {array.shape}: {value!r}.")
+        return array.astype(np.bool_)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bagged_envs.suites.row import Task
 
-_RUNNER = ("reward_forward", "reward_ctrl", "x_velocity")
+_RUNNER = ("reward_forward", "reward_ctrl", "x_velocity", "x_position")
 _WALKER = (*_RUNNER, "reward_survive")
-_HUMANOID = (*_WALKER, "reward_contact")
+# With y_position, which stays, distance_from_origin gives x_position back.
+_HUMANOID = (*_WALKER, "reward_contact", "distance_from_origin")
 _OURS = "our choice: "
 
 
@@ -36,7 +37,8 @@ def _task(
     )
 
 
-# Where info carries x_velocity it is the reward's forward term (times its weight, 1 by default), so it is removed too.
+# Where info carries x_velocity it is the reward's forward term (times its weight, 1 by default), and the difference of
+# two x_positions over the time step is x_velocity: both are removed. So is the height that HumanoidStandup pays for.
 TASKS: tuple[Task, ...] = (
     _task(
         "Ant",
@@ -80,7 +82,7 @@ TASKS: tuple[Task, ...] = (
             _OURS
             + "the torso 0.9 m above its start at 0.105 m, the lower end of what Humanoid-v5 calls healthy (1.0 m)",
         ),
-        ("reward_linup", "reward_quadctrl", "reward_impact"),
+        ("reward_linup", "reward_quadctrl", "reward_impact", "z_distance_from_origin"),
         ("standing",),
     ),
     _task(
@@ -117,7 +119,7 @@ TASKS: tuple[Task, ...] = (
         "Swimmer",
         "a three-link swimmer moves forward",
         ("distance", 10.0, _OURS + "about two thirds of what Gymnasium's solved return of 360 means, 14 m"),
-        _RUNNER,
+        (*_RUNNER, "distance_from_origin"),
         ("locomotion",),
     ),
     _task(

@@ -27,6 +27,7 @@ class Task:
         source: Paper or documentation of the task.
         bibtex: The key of its entry in the documents' bibliography.
         tags: Words to find it by.
+        module: The module whose import registers it, for rows that `register_task` adds.
         needs: What it needs beyond packages, as a sentence's end, or an empty string.
     """
 
@@ -45,4 +46,5 @@ class Task:
     source: str = ""
     bibtex: str = ""
     tags: tuple[str, ...] = ()
+    module: str = ""
     needs: str = ""

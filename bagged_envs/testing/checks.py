@@ -41,6 +41,8 @@ def check_bagged(env: gym.Env[Any, Any], dense: gym.Env[Any, Any] | None = None)
     layer = delay_of(env)
     if layer is None:
         raise ValueError(f"env must have a delay of bagged_envs.wrappers in its stack, got {env}.")
+    if dense is not None and not isinstance(dense, gym.Env):
+        raise TypeError(f"dense must be an environment, got {dense!r} of type {type(dense).__name__}.")
     twin = dense_twin(env) if dense is None else dense
     try:
         _check_episodes(env, twin, layer)

@@ -12,6 +12,7 @@ from bagged_envs.registration import delay_of
 from bagged_envs.testing import laws
 from bagged_envs.testing.checks import check_episode
 from bagged_envs.testing.rollout import play, random_actions
+from bagged_envs.wrappers.arguments import positive_int
 
 
 def assert_sum_invariance(
@@ -34,6 +35,9 @@ def assert_sum_invariance(
         >>> import gymnasium as gym
         >>> assert_sum_invariance(lambda: gym.make("bagged_envs:BaggedReacher-v0", bag_len=7), episodes=2)
     """
+    positive_int("episodes", episodes)
+    if not callable(make_env):
+        raise TypeError(f"make_env must be a callable that makes an environment, got {make_env!r}.")
     env = make_env()
     layer = delay_of(env)
     if layer is None or not layer.schedule.keeps_return:

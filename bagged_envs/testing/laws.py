@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from bagged_envs.wrappers import RewardSchedule
 
 OURS = ("bag_end", "reward_observed", "is_success", "dense_reward")
 UNIT = 2.0**-53
+LEAK = "Nothing leaks: the dense reward cannot be read off info"
+REMEDY = "Name the key in reward_info_keys, which removes it."
 
 
 def check_info(episode: Episode, schedule: RewardSchedule) -> None:
@@ -105,18 +108,42 @@ def check_totals(episode: Episode, schedule: RewardSchedule) -> None:
 
 
 def check_leaks(episode: Episode) -> None:
-    """No info value, and no sum of `reward_*` values, is the dense reward on every step."""
-    dense = episode.dense
-    if len(dense) < 3 or len(set(dense)) == 1:
+    """The dense reward cannot be read off info.
+
+    No info value, and no sum of `reward_*` values, is on every step that has it (at least three) the dense reward, the
+    same with the other sign, the previous step's, or the return so far, up to rounding. Where the dense reward is
+    constant, no key is called a reward.
+    """
+    told = [dict(_candidates(info)) for info in episode.infos]
+    names = dict.fromkeys(name for values in told for name in values)
+    if len(set(episode.dense)) == 1:
+        named = next((name for name in names if "reward" in name.lower()), "")
+        demand(not named, LEAK, f"{named}, where the dense reward is constant", REMEDY)
         return
-    for name in dict(_candidates(episode.infos[-1])):
-        told = [dict(_candidates(info)).get(name, math.nan) for info in episode.infos]
+    returns = list(itertools.accumulate(episode.dense))
+    secrets = {
+        "the dense reward": episode.dense,
+        "minus the dense reward": [-reward for reward in episode.dense],
+        "the previous dense reward": [math.nan, *episode.dense[:-1]],
+        "the return so far": returns,
+    }
+    for name, (what, secret) in itertools.product(names, secrets.items()):
+        steps = [step for step, values in enumerate(told) if name in values and not math.isnan(secret[step])]
         demand(
-            not all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) for a, b in zip(told, dense, strict=True)),
-            "Nothing leaks: the dense reward cannot be read off info",
-            f"{name} is the dense reward in all {len(dense)} steps of an episode",
-            "Name the key in reward_info_keys, which removes it.",
+            not _agree([told[step][name] for step in steps], [secret[step] for step in steps]),
+            LEAK,
+            f"{name} is {what} in all {len(steps)} steps that have it",
+            REMEDY,
         )
+
+
+def _agree(told: Sequence[float], secret: Sequence[float]) -> bool:
+    if len(told) < 3 or len(set(secret)) < 2:
+        return False
+    scale = max(map(abs, secret))
+    return all(
+        math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-6 * scale) for one, other in zip(told, secret, strict=True)
+    )
 
 
 def _candidates(info: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -132,5 +159,7 @@ def _numbers(info: dict[str, Any], place: str) -> Iterator[tuple[str, float]]:
         name = f"{place}[{key!r}]"
         if isinstance(value, dict):
             yield from _numbers(value, name)
-        elif key not in OURS and np.ndim(value) == 0 and isinstance(value, (int, float, np.number, np.ndarray)):
-            yield name, float(value)
+        elif key not in OURS and isinstance(value, (int, float, np.number, np.ndarray, list, tuple)):
+            array = np.asarray(value)
+            if array.size == 1 and array.dtype.kind in "fiub":
+                yield name, float(array.item())

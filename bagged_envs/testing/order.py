@@ -29,6 +29,9 @@ def check_wrapper_order(env: gym.Env[Any, Any]) -> list[str]:
     `ClipReward` or `TransformReward` (bags then add up changed rewards), or a `RecordEpisodeStatistics` (its
     `episode` info gives the return away).
 
+    Raises:
+        TypeError: `env` is a vector environment or something else.
+
     Example:
         >>> import gymnasium as gym
         >>> env = gym.make("bagged_envs:BaggedInvertedPendulum-v0")
@@ -37,6 +40,8 @@ def check_wrapper_order(env: gym.Env[Any, Any]) -> list[str]:
         >>> check_wrapper_order(gym.wrappers.TimeLimit(env, 9))[0][:47]
         'TimeLimit stands outside the delay: it cuts epi'
     """
+    if not isinstance(env, gym.Env):
+        raise TypeError(f"env must be a single Gymnasium environment, got {env} of type {type(env).__name__}.")
     stack = layers(env)
     delays = [place for place, layer in enumerate(stack) if isinstance(layer, DelayedReward)]
     if not delays:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -26,6 +26,19 @@ def episode(rewards: Sequence[Any], terminated: bool = True, truncated: bool = F
 
 def _marked(rewards: Sequence[Any]) -> list[tuple[Any, bool]]:
     return [(reward, step == len(rewards) - 1) for step, reward in enumerate(rewards)]
+
+
+def is_script(script: object) -> bool:
+    """Whether this is a list of episodes, each a list of at least one `(reward, terminated, truncated)`."""
+    return _is_list(script) and all(_is_list(steps) and all(map(_is_step, steps)) for steps in script)
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+
+
+def _is_step(value: object) -> bool:
+    return isinstance(value, Sequence) and len(value) == 3 and all(isinstance(end, bool) for end in value[1:])
 
 
 class ScriptedEnv(gym.Env[npt.NDArray[np.float64], np.int64]):
@@ -55,8 +68,11 @@ class ScriptedEnv(gym.Env[npt.NDArray[np.float64], np.int64]):
         Raises:
             ValueError: There is no episode, or an empty one.
         """
-        if not script or not all(script):
-            raise ValueError(f"script must be a list of episodes with at least one step each, got {script!r}.")
+        if not is_script(script):
+            raise ValueError(
+                f"script must be a list of episodes, each a list of at least one (reward, terminated, truncated), got "
+                f"{script!r}."
+            )
         self.script, self.leak, self.render_mode = [list(steps) for steps in script], leak, render_mode
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
         self.action_space = gym.spaces.Discrete(2)
@@ -99,7 +115,12 @@ def scripted_vector(
         autoreset_mode: Gymnasium's autoreset mode.
         asynchronous: Whether each environment runs in a process of its own.
         **arguments: Arguments of `SyncVectorEnv` or `AsyncVectorEnv`.
+
+    Raises:
+        ValueError: There is no script.
     """
+    if not scripts:
+        raise ValueError(f"scripts must have a script per environment, got {scripts!r}.")
     makers = [_Maker(script) for script in scripts]
     vector = AsyncVectorEnv if asynchronous else SyncVectorEnv
     return vector(makers, autoreset_mode=autoreset_mode, **arguments)

@@ -9,7 +9,13 @@ import gymnasium as gym
 import numpy as np
 from pettingzoo import ParallelEnv
 
-from bagged_envs.testing.scripted import Step
+from bagged_envs.testing.scripted import Step, is_script
+
+
+def _all_end(scripts: object) -> bool:
+    if not isinstance(scripts, Mapping) or not is_script(list(scripts.values())):
+        return False
+    return all(steps[-1][1] or steps[-1][2] for steps in scripts.values())
 
 
 class ScriptedParallelEnv(ParallelEnv[Any, Any, Any]):  # type: ignore[misc]
@@ -28,7 +34,7 @@ class ScriptedParallelEnv(ParallelEnv[Any, Any, Any]):  # type: ignore[misc]
         Raises:
             ValueError: There is no agent, or one whose script does not end.
         """
-        if not scripts or not all(steps and (steps[-1][1] or steps[-1][2]) for steps in scripts.values()):
+        if not _all_end(scripts):
             raise ValueError(f"scripts must give every agent an episode that ends, got {scripts!r}.")
         self.scripts = {agent: list(steps) for agent, steps in scripts.items()}
         self.possible_agents = list(scripts)

@@ -92,6 +92,65 @@ class DenseInInfo(ChangedStep):
         return *result[:4], {**result[4], "secret": self.env.unwrapped.spied}
 
 
+class Leak(ChangedStep):
+    """Writes `tell(self, dense reward)` into info."""
+
+    key = "told"
+
+    def reset(self, **arguments):
+        self.previous, self.total = 0.0, 0.0
+        return super().reset(**arguments)
+
+    def change(self, *result):
+        dense = self.env.unwrapped.spied
+        self.total += dense
+        info = {**result[4], self.key: self.tell(dense)}
+        self.previous = dense
+        return *result[:4], info
+
+
+class SingleInInfo(Leak):
+    tell = staticmethod(np.float32)
+
+
+class RoundedInInfo(Leak):
+    tell = staticmethod(lambda dense: round(dense, 6))
+
+
+class ArrayInInfo(Leak):
+    tell = staticmethod(lambda dense: np.array([dense]))
+
+
+class ListInInfo(Leak):
+    tell = staticmethod(lambda dense: [dense])
+
+
+class MinusInInfo(Leak):
+    tell = staticmethod(lambda dense: -dense)
+
+
+class ReturnInInfo(Leak):
+    def tell(self, dense):
+        return self.total
+
+
+class PreviousInInfo(Leak):
+    def tell(self, dense):
+        return self.previous
+
+
+class AlmostAlwaysInInfo(Leak):
+    tell = staticmethod(float)
+
+    def change(self, *result):
+        changed = super().change(*result)
+        return changed if not result[3] else result
+
+
+class NestedInInfo(Leak):
+    tell = staticmethod(lambda dense: {"deep": dense})
+
+
 class TermsInInfo(Right):
     def __init__(self, env):
         super().__init__(env, reward_info_keys=())
@@ -266,6 +325,15 @@ FAULTS = [
     (ChangedObservation, "Transparency"),
     (TruncationCalledTermination, "Transparency"),
     (DenseInInfo, "info\\['secret'\\] is the dense reward"),
+    (SingleInInfo, "info\\['told'\\] is the dense reward"),
+    (RoundedInInfo, "info\\['told'\\] is the dense reward"),
+    (ArrayInInfo, "info\\['told'\\] is the dense reward"),
+    (ListInInfo, "info\\['told'\\] is the dense reward"),
+    (MinusInInfo, "info\\['told'\\] is minus the dense reward"),
+    (ReturnInInfo, "info\\['told'\\] is the return so far"),
+    (PreviousInInfo, "info\\['told'\\] is the previous dense reward"),
+    (AlmostAlwaysInInfo, "info\\['told'\\] is the dense reward in all 49 steps that have it"),
+    (NestedInInfo, "info\\['told'\\]\\['deep'\\] is the dense reward"),
     (TermsInInfo, "the sum of info\\['reward_\\*'\\] is the dense reward"),
     (MissingOnReset, "Info: 'bag_end' is a bool in every info, that of reset included"),
     (TrueOnReset, "False on reset"),
@@ -287,6 +355,28 @@ FAULTS = [
     (EarlySuccess, "is_success is False until"),
     (WrongSideOfTheThreshold, "S1"),
 ]
+
+
+@pytest.mark.parametrize(
+    "value", ["abc", np.array("abc"), None, True, [1, 2], np.zeros((2, 2)), float("nan"), {"x": {}}]
+)
+def test_what_else_stands_in_info_is_no_leak(value):
+    class Harmless(Leak):
+        def tell(self, dense):
+            return value
+
+    with gym.make(TASK) as twin:
+        check_bagged(delayed(Harmless), twin)
+
+
+def test_a_reward_in_info_is_found_even_where_it_is_constant():
+    class Told(Right):
+        def step(self, action):
+            *rest, info = super().step(action)
+            return *rest, {**info, "env_reward": 1.0}
+
+    with gym.make("CartPole-v1") as twin, pytest.raises(BaggedError, match="info\\['env_reward'\\].* is constant"):
+        check_bagged(Told(gym.make("CartPole-v1")), twin)
 
 
 class Spied(gym.Wrapper):
@@ -350,6 +440,10 @@ class TestWrapperOrder:
     @pytest.fixture
     def scripted(self):
         return ScriptedEnv([episode([1.0, 2.0, 3.0])])
+
+    def test_a_vector_environment_is_refused(self):
+        with pytest.raises(TypeError, match="env must be a single Gymnasium environment, got .*SyncVectorEnv"):
+            self.problems(bagged_envs.make_vec("BaggedReacher-v0", 1))
 
     def test_registered_ids_are_in_order(self):
         assert self.problems(gym.make("BaggedReacher-v0")) == []

@@ -105,5 +105,5 @@ def test_a_vector_key_that_is_missing_is_named_and_the_episode_cannot_go_on():
 def test_a_vector_rule_must_return_one_bool_per_environment():
     envs = vector.DeclaredBags(scripted_vector([[episode(REWARDS)]] * 2), lambda observations, infos: True)
     envs.reset(seed=0)
-    with pytest.raises(ValueError, match="closes must return bools of shape \\(2,\\), got shape \\(\\)"):
+    with pytest.raises(TypeError, match="what closes returned must be bools of shape \\(2,\\), got shape \\(\\)"):
         envs.step(np.zeros(2, dtype=int))

@@ -112,7 +112,8 @@ def test_a_vector_delay_returns_what_a_vector_of_delays_returns(forms, mode, sch
     for resets in data.draw(st.lists(st.sets(st.integers(0, SLOTS - 1)) | st.none(), min_size=1, max_size=25)):
         mask = np.isin(np.arange(SLOTS), list(resets or ())) | (done & (mode is AutoresetMode.DISABLED))
         if mask.any():
-            assert_same(*(e.reset(options={"reset_mask": mask.copy(), **begin}) for e in (inside, outside)))
+            again = data.draw(st.none() | st.integers(0, 9))
+            assert_same(*(e.reset(seed=again, options={"reset_mask": mask.copy(), **begin}) for e in (inside, outside)))
         results = [e.step(np.zeros(SLOTS, dtype=int)) for e in (inside, outside)]
         assert_same(*results)
         done = results[0][2] | results[0][3]
@@ -155,6 +156,27 @@ def test_delays_inside_processes_agree_too(mode, schedule):
     inside.close()
 
 
+@pytest.mark.parametrize("mode", MODES)
+@given(scripts=slot_scripts(), seed=seeds)
+def test_a_criterion_sees_the_episodes_own_end_in_every_mode(forms, mode, scripts, seed):
+    """With SAME_STEP the next episode's observation and info stand where the last ones of this one stood."""
+
+    def asked(form):
+        seen = []
+
+        def judge(observation, info, dense_return, terminated):
+            seen.append((observation.tolist(), int(info["step"]), dense_return, terminated))
+            return True
+
+        for _ in forms.play(form, RewardSchedule(bag_len=None, success=judge), scripts, seed):
+            pass
+        return seen
+
+    # A vector environment plays until its slowest slot is done: it is asked about more episodes.
+    several = asked(f"sync {mode}")
+    assert all(facts in several for facts in asked("single"))
+
+
 @given(
     schedule=any_schedule(),
     steps=st.lists(st.tuples(arbitrary(), st.booleans(), st.booleans()), min_size=1, max_size=40),
@@ -187,6 +209,16 @@ def test_a_reset_in_mid_bag_leaves_nothing_behind(schedule, rewards, cut):
     for _ in rewards:
         (_, one, *_, told), (_, other, *_, also_told) = fresh.step(0), used.step(0)
         assert (repr(one), told["bag_end"]) == (repr(other), also_told["bag_end"])
+
+
+@pytest.mark.parametrize("reward", [np.float32(0.5), np.int64(2), True])
+def test_an_exposed_reward_is_a_float_on_reset_and_on_every_step(reward):
+    env = BaggedReward(ScriptedEnv([episode([reward] * 2)]), 2, expose_reward=True)
+    agents = parallel.BaggedReward(ScriptedParallelEnv({"a": episode([reward] * 2)}), 2, expose_reward=True)
+    infos = [env.reset()[1], agents.reset()[1]["a"]]
+    infos += [info for _ in range(2) for info in (env.step(0)[4], agents.step({"a": 0})[4]["a"])]
+    assert {type(info["dense_reward"]) for info in infos} == {float}
+    assert [info["dense_reward"] for info in infos] == [0.0] * 2 + [float(reward)] * 4
 
 
 class TestNonFinite:
@@ -315,6 +347,23 @@ class TestRandomness:
             return [(info["bag_end"], info["reward_observed"]) for info in infos]
 
         assert told(rewards) == told(others)
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_slots_take_the_seeds_of_a_list_and_go_on_where_it_says_none(self, mode):
+        schedule = RewardSchedule(bag_len=(1, 9), label_fraction=0.5)
+        scripts = [[episode([1.0] * 40)]] * SLOTS
+        mode = AutoresetMode[mode]
+        envs = vector.DelayedReward(scripted_vector(scripts, mode), schedule)
+        singles = [DelayedReward(ScriptedEnv(script), schedule) for script in scripts]
+        for seeds in ([3, 4, 5], [70, None, 6]):
+            envs.reset(seed=seeds)
+            for env, seed in zip(singles, seeds, strict=True):
+                env.reset(seed=seed)
+            for _ in range(30):
+                infos = envs.step(np.zeros(SLOTS, dtype=int))[4]
+                told = [env.step(0)[4] for env in singles]
+                for key in ("bag_end", "reward_observed"):
+                    assert infos[key].tolist() == [info[key] for info in told]
 
     def test_slots_draw_from_streams_of_their_own(self):
         streams = [[1.0] * 200] * 3

@@ -109,11 +109,23 @@ class TestTeams:
             {"a": 160.0},
         ]
 
+    def test_the_sum_starts_with_the_first_agents_reward_not_with_zero(self):
+        scripts = {agent: episode([-0.0]) for agent in "ab"}
+        [paid] = payments(ScriptedParallelEnv(scripts), bag_len=1, team_reward="sum")
+        assert repr(paid) == "{'a': -0.0, 'b': -0.0}"
+
     def test_a_teams_bag_closes_with_its_last_agent_only(self):
         steps = list(play(parallel.EpisodicReward(ScriptedParallelEnv(SCRIPTS), team_reward="sum")))
         assert [paid for paid, _ in steps][-1] == {"a": 1817.0}
         ends = [{info["bag_end"] for info in infos.values()} for _, infos in steps]
         assert ends == [{False}] * 4 + [{True}]
+
+    @pytest.mark.parametrize(("truncated", "paid"), [(False, 1.0), (True, 0.0)])
+    def test_a_team_has_terminated_when_all_who_end_with_it_have(self, truncated, paid):
+        scripts = {"a": episode([1.0]), "b": episode([1.0], terminated=not truncated, truncated=truncated)}
+        env = parallel.SparseReward(ScriptedParallelEnv(scripts), "terminated", team_reward="sum")
+        [(payment, _)] = play(env)
+        assert payment == {"a": paid, "b": paid}
 
     def test_a_teams_criterion_sees_all_agents(self):
         seen = []
@@ -128,6 +140,102 @@ class TestTeams:
         assert seen == [(["a", "b"], ["a", "b"], 10.0, True)]
         assert paid == {"a": 1.0, "b": 1.0}
         assert all(info["is_success"] for info in infos.values())
+
+
+class Odd(ScriptedParallelEnv):
+    """Returns infos of everyone at every step, and of one who is no agent."""
+
+    def reset(self, seed=None, options=None):
+        observations, infos = super().reset(seed, options)
+        return observations, {**infos, "everyone": {"x": 0}}
+
+    def step(self, actions):
+        *rest, infos = super().step(actions)
+        return *rest, {**{agent: {} for agent in self.possible_agents}, **infos, "everyone": {"x": 1}}
+
+
+class TestOddEnvironments:
+    @pytest.mark.parametrize("team_reward", parallel.TEAM_REWARDS)
+    def test_infos_of_those_who_are_not_rewarded_say_false(self, team_reward):
+        steps = list(play(parallel.BaggedReward(Odd(SCRIPTS), 1, team_reward=team_reward)))
+        assert steps[2][1]["b"]["bag_end"] is True
+        assert steps[3][1]["b"] == {"bag_end": False, "reward_observed": False}
+        assert steps[3][1]["everyone"] == {"x": 1, "bag_end": False, "reward_observed": False}
+
+    def test_declared_bags_too(self):
+        steps = list(play(parallel.DeclaredBags(Odd(SCRIPTS), lambda observation, info: True)))
+        assert steps[3][1]["b"]["bag_end"] is False
+
+    def test_a_team_goes_on_where_another_joins_in_the_step_in_which_the_present_end(self):
+        class Relay(ScriptedParallelEnv):
+            def step(self, actions):
+                result = super().step(actions)
+                if self._step == 2:
+                    self.agents = ["z"]
+                return result
+
+            def reset(self, seed=None, options=None):
+                result = super().reset(seed, options)
+                self.agents = ["a"]
+                return {"a": result[0]["a"]}, {"a": {}}
+
+        env = parallel.EpisodicReward(
+            Relay({"a": episode([1.0, 2.0]), "z": episode([9.0, 9.0, 3.0, 4.0])}), team_reward="sum"
+        )
+        assert [paid for paid, _ in play(env)] == [{"a": 0.0}, {"a": 0.0}, {"z": 0.0}, {"z": 10.0}]
+
+    def test_a_reward_after_an_agents_end_is_refused(self):
+        class Undead(ScriptedParallelEnv):
+            def step(self, actions):
+                result = super().step(actions)
+                self.agents = list(self.possible_agents)
+                self._step = min(self._step, 1)
+                return result
+
+        env = parallel.BaggedReward(Undead({"a": episode([1.0, 2.0]), "b": episode([1.0, 2.0, 3.0])}), 5)
+        env.reset()
+        env.step({"a": 0, "b": 0})
+        env.step({"a": 0, "b": 0})
+        with pytest.raises(ValueError, match="scripted_v0 rewarded a after its episode had ended"):
+            env.step({"a": 0, "b": 0})
+
+    def test_the_aec_interface_is_refused(self):
+        with pytest.raises(ValueError, match="must be a PettingZoo ParallelEnv"):
+            parallel.BaggedReward(parallel_to_aec(ScriptedParallelEnv(SCRIPTS)))
+
+class TestOptionsReachTheLedgers:
+    """The ledgers of agents and of a team get what the wrapper is given."""
+
+    @pytest.mark.parametrize("team_reward", ["per_agent", "sum"])
+    def test_a_reward_that_is_not_finite_may_pass_and_spoils_its_own_bag_only(self, team_reward):
+        scripts = {"a": episode([np.nan, 1.0, 2.0, 3.0]), "b": episode([1.0] * 4)}
+        env = ScriptedParallelEnv(scripts)
+        steps = payments(env, bag_len=2, team_reward=team_reward, nonfinite="pass")
+        team = team_reward == "sum"
+        assert np.isnan(steps[1]["a"])
+        assert np.isnan(steps[1]["b"]) == team
+        assert steps[3] == ({"a": 7.0, "b": 7.0} if team else {"a": 5.0, "b": 2.0})
+
+    @pytest.mark.parametrize("team_reward", ["per_agent", "sum"])
+    @pytest.mark.parametrize("expose_reward", [False, True])
+    def test_a_hidden_success_is_told_where_rewards_are_exposed(self, team_reward, expose_reward):
+        arguments = {"team_reward": team_reward, "expose_reward": expose_reward, "label_fraction": 1e-12}
+        env = parallel.SparseReward(ScriptedParallelEnv({"a": episode([1.0])}), "return", 0.0, **arguments)
+        [(paid, infos)] = play(env)
+        assert paid == {"a": 0.0}
+        assert infos["a"]["is_success"] is expose_reward
+
+    def test_an_agents_criterion_sees_its_own_observation_and_all_of_its_info(self):
+        seen = []
+
+        def judge(observation, info, dense_return, terminated):
+            seen.append((observation[:2].tolist(), info["reward_own"], dense_return, terminated))
+            return True
+
+        scripts = {"a": episode([1.0]), "b": episode([2.0, 3.0], terminated=False, truncated=True)}
+        env = parallel.SparseReward(Leaking(scripts), judge, reward_info_keys=["reward_own"], observe_bag=True)
+        list(play(env))
+        assert seen == [([1.0, 1.0], 1.0, 1.0, True), ([2.0, 2.0], 3.0, 5.0, False)]
 
 
 class Leaking(ScriptedParallelEnv):

@@ -90,7 +90,9 @@ def test_what_it_says_of_itself(arguments, lengths, labels, keeps):
 
 
 def test_arguments_are_split_from_options():
-    schedule, options = schedule_and_options(bag_len=3, aggregate="max", observe_bag=True, nonfinite="pass")
+    schedule, options = schedule_and_options(
+        {"bag_len": 3, "aggregate": "max", "observe_bag": True, "nonfinite": "pass"}
+    )
     assert schedule == RewardSchedule(bag_len=3, aggregate="max")
     assert options == {"observe_bag": True, "nonfinite": "pass"}
     assert ARGUMENTS[0] == "bag_len"
