@@ -6,7 +6,8 @@ Importing this package registers its IDs, for example:
 """
 
 from bagged_envs.make import dense, list_ids, make_vec, resolved_schedule
-from bagged_envs.registration import register_all, register_task
+from bagged_envs.registration import register_all
+from bagged_envs.user_tasks import register_task
 from bagged_envs.wrappers import RewardSchedule, success
 
 __version__ = "0.1.0"

@@ -132,7 +132,8 @@ class TestCheck:
         monkeypatch.setattr(gym.envs.registration, "registry", gym.registry.copy())
         monkeypatch.setattr(gym, "registry", gym.envs.registration.registry)
         monkeypatch.setattr("bagged_envs.registration.TASKS", TASKS.copy())
-        monkeypatch.setattr("bagged_envs.entry_points.TASKS", bagged_envs.registration.TASKS)
+        for place in ("entry_points", "user_tasks"):
+            monkeypatch.setattr(f"bagged_envs.{place}.TASKS", bagged_envs.registration.TASKS)
         gym.register("tests/Odd-v0", Odd, max_episode_steps=9, kwargs={"script": [episode([1.0, 2.0])]})
         bagged_envs.register_task("tests/Odd-v0", name="Odd")
         result = check.check_id("BaggedOdd-v0")

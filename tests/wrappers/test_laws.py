@@ -177,6 +177,25 @@ def test_a_criterion_sees_the_episodes_own_end_in_every_mode(forms, mode, script
     assert all(facts in several for facts in asked("single"))
 
 
+def test_a_criterion_sees_the_observation_without_the_count():
+    shapes = []
+    schedule = RewardSchedule(
+        bag_len=None, success=lambda observation, *facts: shapes.append(observation.shape) or True
+    )
+    script = episode([1.0])
+    played = [
+        (DelayedReward(ScriptedEnv([script]), schedule, observe_bag=True), 0),
+        (parallel.DelayedReward(ScriptedParallelEnv({"a": script}), schedule, observe_bag=True), {"a": 0}),
+    ]
+    for mode in AutoresetMode:
+        envs = vector.DelayedReward(scripted_vector([[script]], mode), schedule, observe_bag=True)
+        played.append((envs, np.zeros(1, dtype=int)))
+    for env, action in played:
+        env.reset()
+        env.step(action)
+    assert shapes == [(3,)] * len(played)
+
+
 @given(
     schedule=any_schedule(),
     steps=st.lists(st.tuples(arbitrary(), st.booleans(), st.booleans()), min_size=1, max_size=40),

@@ -203,6 +203,7 @@ class TestOddEnvironments:
         with pytest.raises(ValueError, match="must be a PettingZoo ParallelEnv"):
             parallel.BaggedReward(parallel_to_aec(ScriptedParallelEnv(SCRIPTS)))
 
+
 class TestOptionsReachTheLedgers:
     """The ledgers of agents and of a team get what the wrapper is given."""
 
