@@ -17,7 +17,7 @@ from bagged_envs.registration import (
 )
 from bagged_envs.suites.row import Task
 from bagged_envs.tasks import TASKS
-from bagged_envs.variants import Variant
+from bagged_envs.variants import VARIANTS, Variant
 
 DENSE = Variant("Dense", "the dense reward at every step", {})
 LIBRARY = {"mujoco": "mujoco", "dmc": "dm_control", "marl": "pettingzoo"}
@@ -94,7 +94,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     name, _, module = name.partition("@")
-    if module and not any(name.endswith(task) for task in TASKS):
+    if module and not any(name == prefix + task for prefix in (*VARIANTS, DENSE.name) for task in TASKS):
         importlib.import_module(module)  # a worker that never ran the module which called register_task
     dense = TASKS.get(name.removeprefix(DENSE.name))
     if name.startswith(DENSE.name) and dense is not None:

@@ -31,5 +31,7 @@ if "tests/Scripted-v0" not in gym.registry:
         max_episode_steps=17,
         additional_wrappers=(gym.wrappers.TimeAwareObservation.wrapper_spec(),),
     )
+    # A name that ends like another task's, which must not be taken for it.
+    bagged_envs.register_task("Reacher-v5", name="ShortReacher", max_episode_steps=4)
     for name in ("Scripted", "Wrapped", "WithWrappers"):
         bagged_envs.register_task(f"tests/{name}-v0", name=name, success="return", threshold=1.0)

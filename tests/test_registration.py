@@ -267,6 +267,19 @@ class TestRegisterTask:
         assert paid == [0.0, 0.0, in_order(scripted_ids.REWARDS[:3])]
         envs.close()
 
+    def test_a_name_that_ends_like_another_tasks_is_found_too(self):
+        envs = gym.make_vec(
+            "tests.scripted_ids:BaggedShortReacher-v0",
+            1,
+            vectorization_mode="async",
+            vector_kwargs={"context": "spawn"},
+        )
+        envs.reset(seed=0)
+        paid = [envs.step(np.zeros((1, 2)))[1][0] for _ in range(4)]
+        assert paid[:3] == [0.0] * 3
+        assert paid[3] < 0.0
+        envs.close()
+
     def test_the_module_can_be_named(self):
         bagged_envs.register_task("CartPole-v1", name="Named", module="some.module")
         assert gym.spec("BaggedNamed-v0").entry_point == "bagged_envs.entry_points:BaggedNamed@some.module"
