@@ -9,7 +9,7 @@ import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
 from bagged_envs.wrappers.arguments import truth
-from bagged_envs.wrappers.guard import Guard
+from bagged_envs.wrappers.guard import Guard, an_environment
 
 Closes: TypeAlias = Callable[[Any, dict[str, Any]], Any]
 
@@ -69,7 +69,7 @@ class DeclaredBags(Guard, gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             TypeError: `closes` is neither.
         """
         RecordConstructorArgs.__init__(self, closes=closes)
-        gym.Wrapper.__init__(self, env)
+        gym.Wrapper.__init__(self, an_environment(env, gym.Env, "Gymnasium environment"))
         self.closes = border_rule(closes)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

@@ -7,6 +7,13 @@ from typing import Any, NoReturn
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
 
+def an_environment(env: Any, kind: type, words: str) -> Any:
+    """Return `env` if it is of the kind, else raise a TypeError that names it."""
+    if not isinstance(env, kind):
+        raise TypeError(f"env must be a {words}, got {env!r} of type {type(env).__name__}.")
+    return env
+
+
 class Guard:
     """Knows why `step` cannot be called now, if it cannot; a copy starts out unable to.
 

@@ -9,7 +9,7 @@ import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
 from bagged_envs.wrappers.arguments import flag, strings
-from bagged_envs.wrappers.guard import Guard
+from bagged_envs.wrappers.guard import Guard, an_environment
 from bagged_envs.wrappers.ledger import SlotLedger, as_reward
 from bagged_envs.wrappers.observe import append_steps, extended_space
 from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, a_schedule, schedule_and_options
@@ -57,7 +57,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
             TypeError: An argument has a wrong type.
             ValueError: An argument has a value that cannot be meant.
         """
-        gym.Wrapper.__init__(self, env)
+        gym.Wrapper.__init__(self, an_environment(env, gym.Env, "Gymnasium environment"))
         self.schedule = a_schedule(schedule)
         self.expose_reward = flag("expose_reward", expose_reward)
         self._ledger = SlotLedger(schedule, nonfinite, _name(env), show_success=expose_reward)

@@ -17,7 +17,7 @@ from gymnasium.vector.utils import iterate
 
 from bagged_envs.wrappers.arguments import flag, strings
 from bagged_envs.wrappers.declared import Closes, border_rule, key_error
-from bagged_envs.wrappers.guard import Guard
+from bagged_envs.wrappers.guard import Guard, an_environment
 from bagged_envs.wrappers.ledger import Bools, Floats, RewardLedger
 from bagged_envs.wrappers.observe import append_steps, extended_space
 from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, a_schedule, schedule_and_options
@@ -59,7 +59,7 @@ class _VectorGuard(Guard, _VectorWrapper):
     """What both vector wrappers share: whose episode runs, and whose step is only a reset."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
-        VectorWrapper.__init__(self, env)
+        VectorWrapper.__init__(self, an_environment(env, VectorEnv, "Gymnasium vector environment"))
         # The attribute first: before Gymnasium 1.3 vector environments of one class share one metadata dict.
         mode = getattr(env.unwrapped, "autoreset_mode", env.metadata.get("autoreset_mode"))
         if not isinstance(mode, AutoresetMode):
