@@ -231,14 +231,17 @@ def register_all() -> None:
         register_rows(task)
 
 
+def layers(env: gym.Env[Any, Any]) -> list[gym.Env[Any, Any]]:
+    """Return the stack from the outermost wrapper to the unwrapped environment."""
+    stack: list[gym.Env[Any, Any]] = [env]
+    while isinstance(stack[-1], gym.Wrapper):
+        stack.append(stack[-1].env)
+    return stack
+
+
 def delay_of(env: gym.Env[Any, Any]) -> DelayedReward | None:
     """Return the delay in a stack of wrappers, or None."""
-    layer: Any = env
-    while isinstance(layer, gym.Wrapper):
-        if isinstance(layer, DelayedReward):
-            return layer
-        layer = layer.env
-    return None
+    return next((layer for layer in layers(env) if isinstance(layer, DelayedReward)), None)
 
 
 def dense_specification(spec: EnvSpec) -> EnvSpec:

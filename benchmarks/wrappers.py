@@ -7,14 +7,13 @@ median of the pairs is reported. Absolute figures depend on the machine and the 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import gymnasium as gym
 import numpy as np
 
 import bagged_envs
+from bagged_envs.demo.rows import write
 from bagged_envs.wrappers.vector import BaggedReward
 
 PAIRS = 7
@@ -148,10 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in rows:
         print(show(row))
     if chosen.out is not None:
-        with chosen.out.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, [field.name for field in fields(Row)])
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+        write(rows, chosen.out)
     return int(chosen.strict and not all(row.met for row in rows))
 
 

@@ -63,6 +63,14 @@ def logged_returns(file):
         return [float(row["r"]) for row in csv.DictReader(stream)]
 
 
+def assert_logged(folder, recorded, at_least):
+    """Every environment's Monitor logged the dense returns, which it rounds to six decimals."""
+    for i, dense in enumerate(recorded):
+        logged = logged_returns(folder / str(i))
+        assert len(logged) == len(dense) >= at_least
+        np.testing.assert_allclose(logged, dense, rtol=0, atol=1e-6)
+
+
 class TestStableBaselines3:
     @pytest.mark.parametrize("id", [ID, "EpisodicReacher-v0", "SparseReacher-v0", "PartiallyLabeledReacher-v0"])
     def test_its_checker_accepts_the_environment(self, id):
@@ -74,11 +82,7 @@ class TestStableBaselines3:
         ppo(envs).learn(600)
         recorded = envs.get_attr("returns")
         envs.close()
-        for i, dense in enumerate(recorded):
-            logged = logged_returns(tmp_path / str(i))
-            assert len(logged) == len(dense) >= 5
-            # Monitor rounds to six decimals.
-            np.testing.assert_allclose(logged, dense, rtol=0, atol=1e-6)
+        assert_logged(tmp_path, recorded, at_least=5)
 
     def test_in_processes_of_their_own_too(self, tmp_path):
         makers = [Maker(ID, str(tmp_path / str(i)), bag_len=7) for i in range(2)]
@@ -86,10 +90,7 @@ class TestStableBaselines3:
         ppo(envs).learn(256)
         recorded = envs.get_attr("returns")
         envs.close()
-        for i, dense in enumerate(recorded):
-            logged = logged_returns(tmp_path / str(i))
-            assert len(logged) == len(dense) >= 2
-            np.testing.assert_allclose(logged, dense, rtol=0, atol=1e-6)
+        assert_logged(tmp_path, recorded, at_least=2)
         assert multiprocessing.active_children() == []
 
     def test_reward_normalization_stands_outside_and_stays_finite(self):

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 
 import bagged_envs
 from bagged_envs.suites.dm_control_env import DMControlEnv
-from bagged_envs.testing import ScriptedEnv, check_bagged, episode, scripted_vector
+from bagged_envs.testing import ScriptedEnv, check_bagged
 from bagged_envs.testing.scripted_parallel import ScriptedParallelEnv
 from bagged_envs.wrappers import (
     BaggedReward,
@@ -29,21 +29,9 @@ from bagged_envs.wrappers import (
     vector,
 )
 from bagged_envs.wrappers.success import criterion
+from tests.small import agents, several, single
 
-SCRIPT = [episode([1.0, 2.0])]
 NAN = math.nan
-
-
-def single() -> gym.Env:
-    return ScriptedEnv(SCRIPT)
-
-
-def several(mode=AutoresetMode.NEXT_STEP):
-    return scripted_vector([SCRIPT, SCRIPT], mode)
-
-
-def agents():
-    return ScriptedParallelEnv({"a": episode([1.0, 2.0]), "b": episode([1.0, 2.0])})
 
 
 @dataclass

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import bagged_envs
+from bagged_envs.describe import resolved_id
 
 SCHEDULES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("BaggedWalker2d-v0", {"bag_len": 20}),
@@ -59,8 +60,7 @@ def _compare(id: str, arguments: dict[str, Any], episodes: int) -> Row:
             payments, sums, length = _episode(env, twin, seed)
             steps, paid, dense = steps + length, paid + payments, dense + sums
     difference = max(abs(one - other) for one, other in zip(paid, dense, strict=True))
-    name = f"{id}[{bagged_envs.resolved_schedule(id, **arguments)}]"
-    return Row(name, episodes, steps, len(paid), math.fsum(paid), math.fsum(dense), difference)
+    return Row(resolved_id(id, arguments), episodes, steps, len(paid), math.fsum(paid), math.fsum(dense), difference)
 
 
 def _episode(env: gym.Env[Any, Any], twin: gym.Env[Any, Any], seed: int) -> tuple[list[float], list[float], int]:

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-import bagged_envs
+from bagged_envs.describe import resolved_id
 
 STEPS = 240
 SEED = 3
@@ -46,7 +46,7 @@ def play_all() -> list[Step]:
 
 
 def _play(id: str, arguments: dict[str, Any]) -> list[Step]:
-    name = f"{id}[{bagged_envs.resolved_schedule(id, **arguments)}]"
+    name = resolved_id(id, arguments)
     steps = []
     with gym.make(id, max_episode_steps=STEPS, expose_reward=True, **arguments) as env:
         env.reset(seed=SEED)

@@ -7,18 +7,11 @@ from typing import Any
 import gymnasium as gym
 from gymnasium import wrappers as gymnasium_wrappers
 
+from bagged_envs.registration import layers
 from bagged_envs.wrappers import DelayedReward
 
 FRAME_SKIPS = ("MaxAndSkipObservation", "AtariPreprocessing", "ActionRepeat", "MaxAndSkipEnv")
 NORMALIZERS = ("NormalizeReward", "TransformReward", "ClipReward", "VecNormalize")
-
-
-def layers(env: gym.Env[Any, Any]) -> list[gym.Env[Any, Any]]:
-    """Return the stack from the outermost wrapper to the unwrapped environment."""
-    stack: list[gym.Env[Any, Any]] = [env]
-    while isinstance(stack[-1], gym.Wrapper):
-        stack.append(stack[-1].env)
-    return stack
 
 
 def check_wrapper_order(env: gym.Env[Any, Any]) -> list[str]:
