@@ -206,6 +206,25 @@ def test_an_episode_that_a_reset_cut_short_keeps_its_label_to_itself():
             assert (one.observed, many.observed.tolist()) == (due, [due])
 
 
+def test_the_end_of_an_episode_begins_the_next_without_a_reset_too():
+    """A label per episode is drawn anew, and errors count the steps of the new episode."""
+    schedule = RewardSchedule(bag_len=2, label_fraction=0.5, label_unit="episode")
+    one, many = SlotLedger(schedule), RewardLedger(schedule, 1)
+    one.reset(7)
+    many.reset(None, [7])
+    labels = np.random.default_rng(np.random.SeedSequence(7).spawn(2)[1])
+    for _ in range(20):
+        due = bool(labels.random() < 0.5)
+        for ended in (False, False, True):
+            one.pay(1.0, ended)
+            many.pay([1.0], np.array([ended]))
+            assert (one.observed, many.observed.tolist()) == (due and one.bag_end, [due and one.bag_end])
+    with pytest.raises(NonFiniteRewardError, match="in step 1 of the episode"):
+        one.pay(math.nan, False)
+    with pytest.raises(NonFiniteRewardError, match="in step 1 of the episode"):
+        many.pay([math.nan], np.array([False]))
+
+
 def test_without_a_seed_every_ledger_draws_something_else():
     """Two of 200 equal lengths each agree with probability 1000**-200."""
     schedule = RewardSchedule(bag_len=(1, 1000))
