@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from bagged_envs.describe import resolved_id
-from bagged_envs.registration import parts
+from bagged_envs.registration import rows_of, spec_of
 from bagged_envs.testing import check_bagged
 from bagged_envs.wrappers.arguments import positive_int
 
@@ -61,7 +61,7 @@ def check_id(id: str, full: bool = False) -> Result:
 
 def _load(id: str, full: bool) -> gym.Env[Any, Any]:
     env = gym.make(id, max_episode_steps=None if full else SHORT_EPISODE)
-    _, task = parts(id)
+    _, task = rows_of(spec_of(id))
     if task.needs:  # whether it is there shows at the first reset
         env.reset(seed=0)
     return env

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +54,7 @@ def check_command(id: str, /, full: bool = False, workers: int = 2) -> int:
     """Run Gymnasium's check_env and check_bagged on an ID, or on all of them.
 
     Args:
-        id: An ID, or "all".
+        id: An ID, `my_module:` in front if that registers it, or "all".
         full: Play episodes up to the registered time limit, not up to 45 steps.
         workers: How many processes.
     """
@@ -63,8 +64,9 @@ def check_command(id: str, /, full: bool = False, workers: int = 2) -> int:
     from bagged_envs.make import list_ids
     from bagged_envs.registration import spec_of
 
-    ids = list_ids() if id == "all" else [spec_of(id).id]
-    return check_ids(ids, full, workers, Console())
+    if id != "all":
+        spec_of(id)  # an unknown ID is said before processes are started
+    return check_ids(list_ids() if id == "all" else [id], full, workers, Console())
 
 
 def demo_command(out: Path = Path("demo"), quick: bool = False) -> int:
@@ -97,6 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ImportError:
         print(MISSING_EXTRA, file=sys.stderr)
         return 2
+    sys.path.insert(0, os.getcwd())  # so that my_module:ID finds what stands in the current folder, as python does
     try:
         return int(subcommand_cli_from_dict(COMMANDS, prog="bagged-envs", description=DESCRIPTION, args=arguments))
     except (ValueError, TypeError, OSError, gym.error.Error, ImportError) as error:

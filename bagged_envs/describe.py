@@ -65,13 +65,20 @@ def facts(id: str, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("pays", variant.summary),
         ("horizon", f"{spec.max_episode_steps} steps" if spec.max_episode_steps else "no time limit"),
         _criterion(task, resolved_schedule(id, **arguments)),
-        ("removed from info", ", ".join(task.reward_info_keys) or "nothing: the task's info tells no reward"),
+        ("removed from info", ", ".join(task.reward_info_keys) or _nothing_removed(task)),
         *_spaces(spec.id, arguments),
         ("suite, tags", ", ".join((task.suite, *task.tags))),
         ("needs", " and ".join(filter(None, (_extra(task), task.needs)))),
         ("source", task.source),
         ("versions", _versions(task)),
     ]
+
+
+def _nothing_removed(task: Task) -> str:
+    ours = task.suite != "registered"
+    return (
+        "nothing: the task's info tells no reward" if ours else "nothing: register_task was given no reward_info_keys"
+    )
 
 
 def success_text(task: Task, threshold: float | None = None) -> str:

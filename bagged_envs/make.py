@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
@@ -95,12 +96,15 @@ class DenseReward(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Any, Any]:
     """Make the same task, with the same arguments, time limit and observations, without the delay.
 
+    Wrappers around the delay are made again around the twin (`RecordVideo` is not: it writes files).
+
     Args:
         id_or_env: An ID of ours, its specification, or an environment with a delay of `bagged_envs.wrappers` in it.
         **kwargs: As for `gym.make`; arguments of the delay are accepted and have no effect, but for `observe_bag`.
 
     Raises:
-        ValueError: The environment has no delay in it, or no specification to make its twin from.
+        ValueError: The environment has no delay in it, no specification to make its twin from, or a wrapper that
+            does not record its arguments (`gymnasium.utils.RecordConstructorArgs`).
 
     Example:
         >>> env = dense("EpisodicInvertedPendulum-v0")
@@ -113,8 +117,8 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
         if layer is None:
             raise ValueError(f"id_or_env must have a delay of bagged_envs.wrappers in its stack, got {id_or_env}.")
         if not isinstance(layer, Delay):
-            return _unwrapped_twin(layer, kwargs)
-        spec = layer.spec
+            return _unwrapped_twin(id_or_env, layer, kwargs)
+        spec = _without_videos(id_or_env.spec)
     else:
         spec = id_or_env if isinstance(id_or_env, EnvSpec) else spec_of(id_or_env)
     if spec is None:
@@ -124,14 +128,30 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
     return gym.make(dense_specification(spec), **task_arguments(kwargs))
 
 
-def _unwrapped_twin(layer: DelayedReward, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
-    spec, kwargs = layer.env.spec, task_arguments(kwargs)
-    if spec is None:
+def _without_videos(spec: EnvSpec | None) -> EnvSpec | None:
+    """Leave out what writes files: a twin that is made to be compared with must not overwrite them."""
+    if spec is not None:
+        kept = [wrapper for wrapper in spec.additional_wrappers if wrapper.name != gym.wrappers.RecordVideo.__name__]
+        spec = dataclasses.replace(copy.deepcopy(spec), additional_wrappers=tuple(kept))
+    return spec
+
+
+def _unwrapped_twin(env: gym.Env[Any, Any], layer: DelayedReward, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
+    inner, kwargs = layer.env.spec, task_arguments(kwargs)
+    if inner is None:
         raise ValueError(f"id_or_env wraps {layer.env}, which has no spec to make a twin from: make it with gym.make.")
     if layer.observation_space != layer.env.observation_space:
-        env = gym.make(spec, **kwargs)
-        return DenseReward(DelayedReward(env, layer.schedule, nonfinite="pass", expose_reward=True, observe_bag=True))
-    return gym.make(spec, **kwargs)
+        if env is not layer:
+            raise ValueError(
+                f"id_or_env observes its bags inside {env}: no twin can be made of that; make it yourself."
+            )
+        twin = gym.make(inner, **kwargs)
+        return DenseReward(DelayedReward(twin, layer.schedule, nonfinite="pass", expose_reward=True, observe_bag=True))
+    whole, place = env.spec, len(inner.additional_wrappers)
+    if whole is not None:  # the delay is one of its wrappers, and those inside come first
+        wrappers = whole.additional_wrappers
+        inner = dataclasses.replace(copy.deepcopy(whole), additional_wrappers=wrappers[:place] + wrappers[place + 1 :])
+    return gym.make(_without_videos(inner) or inner, **kwargs)
 
 
 def make_vec(

@@ -24,7 +24,7 @@ def register_task(
     name: str,
     success: str | None = None,
     threshold: float | None = None,
-    reward_info_keys: tuple[str, ...] | list[str] = (),
+    reward_info_keys: tuple[str, ...] | list[str] | None = None,
     max_episode_steps: int | None = None,
     tags: tuple[str, ...] | list[str] = (),
     summary: str = "",
@@ -41,7 +41,8 @@ def register_task(
         name: CamelCase; the IDs are `<Variant><name>-v0`.
         success: The Sparse variant's criterion, a name in `bagged_envs.wrappers.success`; None for no Sparse variant.
         threshold: Its threshold.
-        reward_info_keys: Info keys to remove because they give the dense reward away.
+        reward_info_keys: Info keys to remove because they give the dense reward, or terms of it, away; None for those
+            of our own task on the same base ID, if there is one.
         max_episode_steps: Another time limit than the base ID's.
         tags: Words to find it by.
         summary: What is to be done, in one line.
@@ -73,7 +74,9 @@ def register_task(
         success=success,
         threshold=threshold,
         success_source="register_task",
-        reward_info_keys=strings("reward_info_keys", reward_info_keys),
+        reward_info_keys=_known_keys(base)
+        if reward_info_keys is None
+        else strings("reward_info_keys", reward_info_keys),
         source=string("source", source) or base.id,
         tags=strings("tags", tags),
         module=_calling_module() if module is None else string("module", module),
@@ -101,6 +104,11 @@ def _check_base(base_id: str, base: EnvSpec, kwargs: dict[str, Any]) -> None:
             json.dumps(value)
         except (TypeError, ValueError) as error:
             raise TypeError(f"{key} must be a JSON value to stand in a specification, got {value!r}.") from error
+
+
+def _known_keys(base: EnvSpec) -> tuple[str, ...]:
+    """Return what our own task on that base ID removes from info."""
+    return next((task.reward_info_keys for task in TASKS.values() if task.base_id == base.id), ())
 
 
 def _calling_module() -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import sys
 
 import gymnasium as gym
 import pytest
@@ -108,6 +109,15 @@ class TestDescribe:
 class TestCheck:
     def test_an_id_that_passes(self, run):
         status, out, _ = run("check", "BaggedReacher-v0")
+        assert status == 0
+        assert "1 passed, 0 failed, 0 could not load" in out
+
+    def test_an_id_that_a_module_in_the_current_folder_registers(self, run, tmp_path, monkeypatch):
+        code = 'import bagged_envs\nbagged_envs.register_task("Pendulum-v1", name="Elsewhere", max_episode_steps=9)\n'
+        (tmp_path / "my_elsewhere.py").write_text(code)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.path", list(sys.path))
+        status, out, _ = run("check", "my_elsewhere:BaggedElsewhere-v0")
         assert status == 0
         assert "1 passed, 0 failed, 0 could not load" in out
 

@@ -14,8 +14,10 @@ from gymnasium.vector import AsyncVectorEnv
 
 import bagged_envs
 from bagged_envs import registration
+from bagged_envs.describe import facts
 from bagged_envs.registration import DELAY, DELAY_ARGUMENTS, delay_of
 from bagged_envs.suites.mujoco import TASKS as MUJOCO
+from bagged_envs.tasks import TASKS
 from bagged_envs.testing import check_bagged, check_wrapper_order
 from bagged_envs.testing.model import in_order
 from bagged_envs.testing.rollout import same
@@ -239,6 +241,15 @@ class TestRegisterTask:
         assert ids == ["BaggedMountainCar-v0", "EpisodicMountainCar-v0", "PartiallyLabeledMountainCar-v0"]
         with pytest.raises(gym.error.NameNotFound):
             gym.make("SparseMountainCar-v0")
+
+    def test_what_our_own_task_on_that_base_id_hides_is_hidden(self):
+        bagged_envs.register_task("Hopper-v5", name="PlainHopper", max_episode_steps=9)
+        assert TASKS["PlainHopper"].reward_info_keys == TASKS["Hopper"].reward_info_keys != ()
+        bagged_envs.register_task("Hopper-v5", name="TellingHopper", reward_info_keys=[])
+        assert TASKS["TellingHopper"].reward_info_keys == ()
+        assert ("removed from info", "nothing: register_task was given no reward_info_keys") in facts(
+            "BaggedTellingHopper-v0", {}
+        )
 
     def test_arguments_limit_and_hidden_keys(self):
         bagged_envs.register_task(

@@ -132,6 +132,13 @@ class DelayedReward(_ParallelGuard):
             NonFiniteRewardError: A dense reward is not finite, and nonfinite="raise".
         """
         observations, rewards, terminated, truncated, infos = self._advance(actions)
+        if not rewards and not self.env.agents:
+            self._needs_reset = "the last step rewarded nobody"
+            raise ValueError(
+                f"{self.name} ended without rewarding anyone, and the open bags cannot be paid: step() was called with "
+                f"actions={actions!r}. Pass an action for every agent of env.agents, and end agents by terminated or "
+                f"truncated."
+            )
         pay = self._pay_agents if self.team_reward == "per_agent" else self._pay_team
         try:
             paid = pay(observations, rewards, terminated, truncated, infos)
@@ -166,6 +173,8 @@ class DelayedReward(_ParallelGuard):
 
     def _pay_team(self, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: Any) -> Any:
         present = [agent for agent in self._agents if agent in rewards]
+        if not present:
+            return {}
         # Another agent may join in the step in which the present ones end: the team goes on.
         ended = all(terminated[agent] or truncated[agent] for agent in present) and not self.env.agents
         judge = None

@@ -24,7 +24,8 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
     with a success schedule `is_success` (False until a successful episode ends and its label is shown).
 
     Info may give the dense reward away, as Gymnasium's MuJoCo tasks do: name such keys in `reward_info_keys` (IDs
-    registered by `bagged_envs` know theirs; `bagged_envs.testing.check_bagged` finds them).
+    registered by `bagged_envs` know theirs). `bagged_envs.testing.check_bagged` finds a key that is the dense reward,
+    or a sum of `reward_*` keys that is; single terms of a sum it cannot know.
 
     Put it outside `TimeLimit`: a limit outside it hides the episode's end, and the last bag is never paid
     (`bagged_envs.testing.check_wrapper_order` tells). IDs registered by `bagged_envs` have it in the right place.

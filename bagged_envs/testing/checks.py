@@ -12,6 +12,7 @@ from gymnasium.error import ResetNeeded
 from bagged_envs.make import dense as dense_twin
 from bagged_envs.registration import delay_of
 from bagged_envs.testing import laws
+from bagged_envs.testing.order import secrets_told
 from bagged_envs.testing.rollout import Episode, constant_action, demand, play, random_actions, same
 from bagged_envs.wrappers import DelayedReward, RewardSchedule
 
@@ -22,8 +23,9 @@ def check_bagged(env: gym.Env[Any, Any], dense: gym.Env[Any, Any] | None = None)
     """Check a delayed environment against its dense twin: at least three whole episodes and five bags.
 
     Checked are transparency (observations, terminated, truncated to the bit), borders, labels, payments to the bit
-    (S1), totals (S2), info keys and their types, that the dense reward cannot be read off info, that a reset in
-    mid-bag leaves nothing behind, that a seed reproduces everything, and that copies and ended episodes refuse to step.
+    (S1), totals (S2), info keys and their types, that no info key is the dense reward and no sum of `reward_*` keys is
+    (single terms of a sum are not found), that a reset in mid-bag leaves nothing behind, that a seed reproduces
+    everything, and that copies and ended episodes refuse to step.
     Half of the episodes use random actions, the others the middle of the action space.
 
     Args:
@@ -43,6 +45,8 @@ def check_bagged(env: gym.Env[Any, Any], dense: gym.Env[Any, Any] | None = None)
         raise ValueError(f"env must have a delay of bagged_envs.wrappers in its stack, got {env}.")
     if dense is not None and not isinstance(dense, gym.Env):
         raise TypeError(f"dense must be an environment, got {dense!r} of type {type(dense).__name__}.")
+    secrets = secrets_told(env)
+    demand(not secrets, "Order: nothing inside the delay tells what it hides", " ".join(secrets), "Change the order.")
     twin = dense_twin(env) if dense is None else dense
     try:
         _check_episodes(env, twin, layer)

@@ -11,6 +11,7 @@ from bagged_envs.registration import layers
 from bagged_envs.wrappers import DelayedReward
 
 FRAME_SKIPS = ("MaxAndSkipObservation", "AtariPreprocessing", "ActionRepeat", "MaxAndSkipEnv")
+TWO_DELAYS = "There are two delays, and the outer one delays what the inner one pays: remove one."
 NORMALIZERS = ("NormalizeReward", "TransformReward", "ClipReward", "VecNormalize")
 
 
@@ -41,8 +42,17 @@ def check_wrapper_order(env: gym.Env[Any, Any]) -> list[str]:
         return ["There is no delay of bagged_envs.wrappers in the stack: " + describe(stack)]
     problems = [_outside(layer) for layer in stack[: delays[0]]] + [_inside(layer) for layer in stack[delays[-1] + 1 :]]
     if len(delays) > 1:
-        problems.insert(0, "There are two delays, and the outer one delays what the inner one pays: remove one.")
+        problems.insert(0, TWO_DELAYS)
     return [problem for problem in problems if problem]
+
+
+def secrets_told(env: gym.Env[Any, Any]) -> list[str]:
+    """Return what tells hidden rewards in a stack though every number agrees with the dense twin's: of the above."""
+    stack = layers(env)
+    delays = [place for place, layer in enumerate(stack) if isinstance(layer, DelayedReward)]
+    inside = stack[delays[-1] + 1 :]
+    told = [_inside(layer) for layer in inside if isinstance(layer, gymnasium_wrappers.RecordEpisodeStatistics)]
+    return [TWO_DELAYS, *told] if len(delays) > 1 else told
 
 
 def describe(stack: list[gym.Env[Any, Any]]) -> str:

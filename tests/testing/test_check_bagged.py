@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import bagged_envs
+from bagged_envs import registration
 from bagged_envs.testing import BaggedError, ScriptedEnv, assert_sum_invariance, check_bagged, episode
 from bagged_envs.testing.rollout import same
 from bagged_envs.wrappers import BaggedReward, RewardSchedule, SparseReward
@@ -407,6 +408,52 @@ def test_a_time_limit_outside_the_delay_is_found():
     env = gym.wrappers.TimeLimit(BaggedReward(gym.make(TASK), 7, reward_info_keys=LEAKS), 40)
     with gym.make(TASK, max_episode_steps=40) as twin, pytest.raises(BaggedError, match="TimeLimit outside"):
         check_bagged(env, twin)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "said"),
+    [
+        (lambda env: Right(gym.wrappers.RecordEpisodeStatistics(env)), "gives the return away"),
+        (lambda env: Right(Right(env)), "There are two delays"),
+    ],
+    ids=["statistics inside", "two delays"],
+)
+def test_what_tells_hidden_rewards_though_all_numbers_agree_is_found(wrap, said):
+    with gym.make(TASK) as twin, pytest.raises(BaggedError, match=f"Order: .*{said}"):
+        check_bagged(wrap(gym.make(TASK)), twin)
+
+
+@pytest.mark.parametrize("make", [lambda: gym.make("BaggedReacher-v0"), lambda: Right(gym.make(TASK))])
+def test_wrappers_around_the_delay_are_made_again_around_the_twin(make):
+    env = gym.wrappers.FrameStackObservation(gym.wrappers.ClipAction(make()), 2)
+    check_bagged(env)
+    twin = bagged_envs.dense(env)
+    assert twin.observation_space == env.observation_space
+    assert twin.action_space == env.action_space
+    assert registration.delay_of(twin) is None
+    assert len(registration.layers(twin)) == len(registration.layers(env)) - 1
+
+
+def test_a_wrapper_that_cannot_be_made_again_is_named():
+    class Forgetful(gym.Wrapper):
+        pass
+
+    with pytest.raises(ValueError, match="Forgetful wrapper does not inherit from"):
+        check_bagged(Forgetful(gym.make("BaggedReacher-v0")))
+
+
+class RecordVideo(gym.Wrapper, gym.utils.RecordConstructorArgs):
+    """Named as Gymnasium's, which needs moviepy."""
+
+    def __init__(self, env):
+        gym.utils.RecordConstructorArgs.__init__(self)
+        gym.Wrapper.__init__(self, env)
+
+
+@pytest.mark.parametrize("make", [lambda: gym.make("BaggedReacher-v0"), lambda: Right(gym.make(TASK))])
+def test_a_twin_writes_no_videos(make):
+    twin = bagged_envs.dense(RecordVideo(gym.wrappers.ClipAction(make())))
+    assert [type(layer).__name__ for layer in registration.layers(twin)][0] == "ClipAction"
 
 
 def test_an_environment_that_never_ends_is_found(monkeypatch):

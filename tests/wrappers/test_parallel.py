@@ -1,5 +1,6 @@
 """The delay under PettingZoo: its own tests, agents that die in mid-bag, teams."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
@@ -202,6 +203,29 @@ class TestOddEnvironments:
     def test_the_aec_interface_is_refused(self):
         with pytest.raises(ValueError, match="must be a PettingZoo ParallelEnv"):
             parallel.BaggedReward(parallel_to_aec(ScriptedParallelEnv(SCRIPTS)))
+
+
+class Quitting(ScriptedParallelEnv):
+    """Ends everything where nobody acts, as PettingZoo's own environments do."""
+
+    def step(self, actions):
+        if actions:
+            return super().step(actions)
+        self.agents = []
+        return {}, {}, {}, {}, {}
+
+
+class TestNobodyActs:
+    @pytest.mark.parametrize("team_reward", parallel.TEAM_REWARDS)
+    def test_an_episode_that_ends_unrewarded_is_refused(self, team_reward):
+        env = parallel.BaggedReward(Quitting(SCRIPTS), 3, team_reward=team_reward)
+        env.reset()
+        with pytest.raises(ValueError, match="ended without rewarding anyone.*actions={}.*Pass an action for every"):
+            env.step({})
+        with pytest.raises(gym.error.ResetNeeded, match="the last step rewarded nobody"):
+            env.step({})
+        env.reset()
+        env.step(dict.fromkeys(env.agents, 0))
 
 
 class TestOptionsReachTheLedgers:
