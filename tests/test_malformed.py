@@ -159,7 +159,7 @@ OPTIONS = [
         for space in (
             gym.spaces.Discrete(3),
             gym.spaces.Box(0, 255, (4,), np.uint8),
-            gym.spaces.Box(0, 1, (2, 2), np.float32),
+            gym.spaces.Box(0, 1, (2, 2, 2), np.float32),
             gym.spaces.Dict({"x": gym.spaces.Discrete(2)}),
         )
     ),

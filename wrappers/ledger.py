@@ -149,6 +149,18 @@ class SlotLedger:
         self.count, self._before, self.total = 0, 0, 0.0
         self.bag_end = self.observed = self.success = False
 
+    def as_dense(self, reward: Any) -> float:
+        """Return a dense reward as info shows it.
+
+        Raises:
+            TypeError: The reward is not one real number.
+        """
+        return as_reward(reward, self.name)
+
+    def tell_nothing(self) -> None:
+        """Say that a step closed no bag here, because it concerned nobody."""
+        self.bag_end = self.observed = self.success = False
+
     def reset(self, seed: int | None = None) -> None:
         """Begin an episode: throw the open bag away, and restart the random streams if a seed is given."""
         self.discard()
@@ -205,6 +217,90 @@ class SlotLedger:
 
     def _refuse(self, reward: float, total: float, step: int) -> None:
         raise NonFiniteRewardError(_nonfinite_message(self.name, step, reward, total))
+
+
+class ListLedger:
+    """A ledger for an environment that pays a list of rewards, one per agent, which all live to the episode's end.
+
+    The agents' bags open and close together, and are shown together. With "per_agent" each is paid its own bag; with
+    "sum" or "mean" each is paid the team's, of the left-to-right sum or the mean of their rewards.
+
+    Example:
+        >>> ledger = ListLedger(RewardSchedule(bag_len=2), 2, "sum")
+        >>> [ledger.pay([1.0, 2.0], False), ledger.pay([4.0, 8.0], False)]
+        [[0.0, 0.0], [15.0, 15.0]]
+    """
+
+    def __init__(
+        self,
+        schedule: RewardSchedule,
+        num_agents: int,
+        team_reward: str,
+        nonfinite: str = "raise",
+        name: str = "the environment",
+        *,
+        show_success: bool = False,
+    ) -> None:
+        """Start with no open bag; arguments as for `SlotLedger`, and `team_reward` of the parallel delay."""
+        self.num_agents, self.name, self._team_reward = num_agents, name, team_reward
+        names = [f"{name}, agent {i}" for i in range(num_agents)] if team_reward == "per_agent" else [name]
+        self._slots = [SlotLedger(schedule, nonfinite, one, show_success=show_success) for one in names]
+        self.reset(int(np.random.default_rng().integers(2**63)))  # one fresh seed: their bags are drawn alike
+
+    def reset(self, seed: int | None = None) -> None:
+        """Begin an episode: throw the open bags away, and restart the random streams if a seed is given."""
+        for slot in self._slots:
+            slot.reset(seed)
+
+    def as_dense(self, rewards: Any) -> list[float]:
+        """Return dense rewards as info shows them: a list of floats, zeros for the 0.0 of a reset."""
+        if isinstance(rewards, float) and rewards == 0.0:
+            return [0.0] * self.num_agents
+        if not isinstance(rewards, Sequence | np.ndarray) or len(rewards) != self.num_agents:
+            raise TypeError(f"{self.name} must pay a list of {self.num_agents} rewards, got {rewards!r}.")
+        return [as_reward(reward, f"{self.name}, agent {i},") for i, reward in enumerate(rewards)]
+
+    def pay(self, rewards: Any, ended: bool, judge: Callable[[float], bool] | None = None) -> list[float]:
+        """Take one step's dense rewards and return what is paid for that step; as `SlotLedger.pay`.
+
+        Raises:
+            NonFiniteRewardError: A reward, or what a bag adds up to, is not finite, and nonfinite="raise".
+            TypeError: The rewards are no list of `num_agents` real numbers.
+        """
+        dense = self.as_dense(rewards)
+        if self._team_reward == "per_agent":
+            return [slot.pay(reward, ended, judge) for slot, reward in zip(self._slots, dense, strict=True)]
+        total = team_total(dense)
+        total = total / len(dense) if self._team_reward == "mean" else total
+        return [self._slots[0].pay(total, ended, judge)] * self.num_agents
+
+    @property
+    def bag_end(self) -> bool:
+        """Whether the last step closed the bags."""
+        return self._slots[0].bag_end
+
+    @property
+    def observed(self) -> bool:
+        """Whether the last step's rewards are labels."""
+        return self._slots[0].observed
+
+    @property
+    def success(self) -> bool:
+        """Whether a successful episode ended, for every agent, and says so."""
+        return all(slot.success for slot in self._slots)
+
+    @property
+    def count(self) -> int:
+        """The number of steps in the open bags."""
+        return self._slots[0].count
+
+
+def team_total(rewards: Sequence[float]) -> float:
+    """Return the left-to-right sum: not `sum`, which newer Pythons compensate, and which starts with an int."""
+    total = rewards[0]
+    for reward in rewards[1:]:
+        total += reward
+    return total
 
 
 def _nonfinite_message(name: str, step: int, reward: float, total: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from pettingzoo.utils import BaseParallelWrapper
 from bagged_envs.wrappers.arguments import flag, known, strings
 from bagged_envs.wrappers.declared import Closes, border_rule, closes_bag
 from bagged_envs.wrappers.guard import Guard
-from bagged_envs.wrappers.ledger import SlotLedger, as_reward
+from bagged_envs.wrappers.ledger import SlotLedger, as_reward, team_total
 from bagged_envs.wrappers.observe import append_steps, extended_space
 from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, a_schedule, schedule_and_options
 from bagged_envs.wrappers.success import Criterion
@@ -53,10 +53,11 @@ class DelayedReward(_ParallelGuard):
 
     With `team_reward="per_agent"` each agent has bags of its own (slot i, the i-th of `possible_agents`, is seeded with
     `seed + i`): its open bag closes, and pays, in the step in which it terminates or is truncated. With "sum" or
-    "mean" the team has one bag: of the sum, left to right in the order of `possible_agents`, or the mean of the
-    rewards of the agents present in a step; it closes by schedule or when the last agent ends, and pays the same
-    amount to every agent present in that step. Each agent's info gets `bag_end` and `reward_observed`, and with a
-    success schedule `is_success`. A team's criterion gets dicts of observations and infos by agent.
+    "mean" a team has one bag: of the sum, left to right in the order of `possible_agents`, or the mean of the
+    rewards of its agents present in a step; it closes by schedule or when its last agent ends, and pays the same
+    amount to every one of its agents present in that step. Without `teams` all agents are one team; slot i is the i-th
+    team. Each agent's info gets `bag_end` and `reward_observed`, and with a success schedule `is_success`. A team's
+    criterion gets dicts of its agents' observations and infos.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class DelayedReward(_ParallelGuard):
         schedule: RewardSchedule,
         *,
         team_reward: str = "per_agent",
+        teams: Mapping[str, Sequence[Any]] | None = None,
         reward_info_keys: Sequence[str] = (),
         nonfinite: str = "raise",
         expose_reward: bool = False,
@@ -76,6 +78,7 @@ class DelayedReward(_ParallelGuard):
             env: A PettingZoo `ParallelEnv` with `possible_agents`.
             schedule: When a bag closes, what is paid for it, and whether that is shown.
             team_reward: "per_agent", "sum" or "mean".
+            teams: The agents of each team by its name, every one of `possible_agents` in one; None for one team.
             reward_info_keys: Keys to remove from every agent's info.
             nonfinite: "raise" a `NonFiniteRewardError` on a NaN or infinite reward, or let it "pass" into its bag.
             expose_reward: Keep `reward_info_keys`, add the agent's own `dense_reward` to its info, and show hidden
@@ -91,10 +94,14 @@ class DelayedReward(_ParallelGuard):
         self.team_reward = known("team_reward", team_reward, TEAM_REWARDS)
         self.expose_reward = flag("expose_reward", expose_reward)
         self._agents: list[Any] = list(env.possible_agents)
-        slots = self._agents if team_reward == "per_agent" else [TEAM]
+        self.teams = _teams(teams, self._agents)
+        slots = self._agents if team_reward == "per_agent" else list(self.teams)
         self._ledgers = {
             slot: SlotLedger(schedule, nonfinite, f"{self.name}, {slot}", show_success=expose_reward) for slot in slots
         }
+        self._ledger_of = self._ledgers
+        if team_reward != "per_agent":
+            self._ledger_of = {agent: self._ledgers[team] for team, members in self.teams.items() for agent in members}
         self._gone: set[Any] = set()
         self._judge = schedule.judge
         self.reward_info_keys = strings("reward_info_keys", reward_info_keys)
@@ -139,7 +146,7 @@ class DelayedReward(_ParallelGuard):
                 f"actions={actions!r}. Pass an action for every agent of env.agents, and end agents by terminated or "
                 f"truncated."
             )
-        pay = self._pay_agents if self.team_reward == "per_agent" else self._pay_team
+        pay = self._pay_agents if self.team_reward == "per_agent" else self._pay_teams
         try:
             paid = pay(observations, rewards, terminated, truncated, infos)
         except Exception:
@@ -171,32 +178,36 @@ class DelayedReward(_ParallelGuard):
                 f"step that ends it."
             )
 
-    def _pay_team(self, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: Any) -> Any:
-        present = [agent for agent in self._agents if agent in rewards]
-        if not present:
-            return {}
-        # Another agent may join in the step in which the present ones end: the team goes on.
-        ended = all(terminated[agent] or truncated[agent] for agent in present) and not self.env.agents
-        judge = None
-        if ended and self._judge is not None:
-            judge = _bound(self._judge, observations, infos, all(terminated[agent] for agent in present))
-        paid = self._ledgers[TEAM].pay(self._team_reward(rewards, present), ended, judge)
-        return dict.fromkeys(rewards, paid)
+    def _pay_teams(self, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: Any) -> Any:
+        paid: dict[Any, float] = {}
+        left = self.env.agents
+        for team, members in self.teams.items():
+            present = [agent for agent in members if agent in rewards]
+            if not present:
+                self._ledgers[team].tell_nothing()
+                continue
+            # Another agent may join in the step in which the present ones end: the team goes on.
+            ended = all(terminated[agent] or truncated[agent] for agent in present)
+            ended = ended and not any(agent in left for agent in members)
+            judge = None
+            if ended and self._judge is not None:
+                seen, facts = ({a: told[a] for a in members if a in told} for told in (observations, infos))
+                judge = _bound(self._judge, seen, facts, all(terminated[agent] for agent in present))
+            paid |= dict.fromkeys(present, self._ledgers[team].pay(self._team_reward(rewards, present), ended, judge))
+        return {agent: paid[agent] for agent in rewards}
 
     def _team_reward(self, rewards: dict[Any, Any], present: list[Any]) -> float:
-        total, *others = (as_reward(rewards[agent], f"{self.name}, {agent},") for agent in present)
-        for reward in others:
-            total += reward
+        total = team_total([as_reward(rewards[agent], f"{self.name}, {agent},") for agent in present])
         return total / len(present) if self.team_reward == "mean" else total
 
     def _told(self, agent: Any, info: dict[str, Any], reward: Any) -> dict[str, Any]:
         told = {key: value for key, value in info.items() if key not in self._hidden}
-        ledger = self._ledger(agent)
+        ledger = self._ledger_of[agent]
         told["bag_end"], told["reward_observed"] = ledger.bag_end, ledger.observed
         if self._judge is not None:
             told["is_success"] = ledger.success
         if self.expose_reward:
-            told["dense_reward"] = as_reward(reward, ledger.name)
+            told["dense_reward"] = ledger.as_dense(reward)
         return told
 
     def _told_nothing(self, info: dict[str, Any]) -> dict[str, Any]:
@@ -205,17 +216,31 @@ class DelayedReward(_ParallelGuard):
         success = {} if self._judge is None else {"is_success": False}
         return {**told, "bag_end": False, "reward_observed": False, **success}
 
-    def _ledger(self, agent: Any) -> SlotLedger:
-        return self._ledgers[agent if self.team_reward == "per_agent" else TEAM]
-
     def _observed(self, observations: dict[Any, Any]) -> dict[Any, Any]:
         if not self._observe:
             return observations
-        return {agent: append_steps(np.asarray(o), self._ledger(agent).count) for agent, o in observations.items()}
+        return {agent: append_steps(np.asarray(o), self._ledger_of[agent].count) for agent, o in observations.items()}
 
 
 def _bound(criterion: Criterion, observation: Any, info: Any, terminated: bool) -> Callable[[float], bool]:
     return lambda total: bool(criterion(observation, info, total, terminated))
+
+
+def _teams(teams: Mapping[str, Sequence[Any]] | None, agents: list[Any]) -> dict[str, list[Any]]:
+    """Return each team's agents in the order of `possible_agents`.
+
+    Raises:
+        TypeError: `teams` is no mapping.
+        ValueError: An agent is in no team or in two, or a team has none or an unknown one.
+    """
+    if teams is None:
+        return {TEAM: agents}
+    if not isinstance(teams, Mapping):
+        raise TypeError(f"teams must map names to agents, got {teams!r} of type {type(teams).__name__}.")
+    members = [agent for team in teams.values() for agent in team]
+    if sorted(map(str, members)) != sorted(map(str, agents)) or not all(teams.values()):
+        raise ValueError(f"teams must name every one of {agents} once and no one else, got {dict(teams)!r}.")
+    return {name: [agent for agent in agents if agent in team] for name, team in teams.items()}
 
 
 class BaggedReward(DelayedReward):

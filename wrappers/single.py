@@ -10,7 +10,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from bagged_envs.wrappers.arguments import flag, strings
 from bagged_envs.wrappers.guard import Guard, an_environment
-from bagged_envs.wrappers.ledger import SlotLedger, as_reward
+from bagged_envs.wrappers.ledger import SlotLedger
 from bagged_envs.wrappers.observe import append_steps, extended_space
 from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, a_schedule, schedule_and_options
 from bagged_envs.wrappers.success import Criterion
@@ -61,13 +61,16 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         gym.Wrapper.__init__(self, an_environment(env, gym.Env, "Gymnasium environment"))
         self.schedule = a_schedule(schedule)
         self.expose_reward = flag("expose_reward", expose_reward)
-        self._ledger = SlotLedger(schedule, nonfinite, _name(env), show_success=expose_reward)
+        self._ledger = self._make_ledger(nonfinite, _name(env))
         self._judge = schedule.judge
         self.reward_info_keys = strings("reward_info_keys", reward_info_keys)
         self._hidden = () if expose_reward else self.reward_info_keys
         self._observe = flag("observe_bag", observe_bag)
         if self._observe:
             self.observation_space = extended_space(env.observation_space)
+
+    def _make_ledger(self, nonfinite: str, name: str) -> Any:
+        return SlotLedger(self.schedule, nonfinite, name, show_success=self.expose_reward)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset the environment, throw an open bag away, and with a seed restart the bags' random streams."""
@@ -100,7 +103,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         told = self._told(info, reward)
         return self._observed(observation) if self._observe else observation, paid, terminated, truncated, told
 
-    def _pay_at_end(self, observation: Any, reward: Any, terminated: bool, info: dict[str, Any]) -> float:
+    def _pay_at_end(self, observation: Any, reward: Any, terminated: bool, info: dict[str, Any]) -> Any:
         judge = self._judge
         if judge is None:
             return self._ledger.pay(reward, True)
@@ -117,7 +120,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         if self._judge is not None:
             info["is_success"] = ledger.success
         if self.expose_reward:
-            info["dense_reward"] = as_reward(reward, ledger.name)
+            info["dense_reward"] = ledger.as_dense(reward)
         return info
 
     def _observed(self, observation: Any) -> Any:
