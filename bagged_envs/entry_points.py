@@ -10,6 +10,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from bagged_envs.registration import (
     DELAY_ARGUMENTS,
+    DENSE,
     checked_schedule,
     env_id,
     parts,
@@ -19,7 +20,7 @@ from bagged_envs.suites.row import Task
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import VARIANTS, Variant
 
-DENSE = Variant("Dense", "the dense reward at every step", {})
+DENSE_REWARD = Variant(DENSE, "the dense reward at every step", {})
 LIBRARY = {"mujoco": "mujoco", "dmc": "dm_control", "marl": "pettingzoo"}
 
 
@@ -71,6 +72,9 @@ class EntryPoint:
     def _creator(self) -> tuple[Any, dict[str, Any]]:
         task = self.task
         try:
+            if task.agents:
+                faces = importlib.import_module("bagged_envs.multi_agent.faces")
+                return faces.GymFace(task), dict(task.kwargs)
             if task.factory is not None:
                 return load_env_creator(task.factory), dict(task.kwargs)
             base = gym.spec(str(task.base_id))
@@ -94,11 +98,11 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     name, _, module = name.partition("@")
-    if module and not any(name == prefix + task for prefix in (*VARIANTS, DENSE.name) for task in TASKS):
+    if module and not any(name == prefix + task for prefix in (*VARIANTS, DENSE) for task in TASKS):
         importlib.import_module(module)  # a worker that never ran the module which called register_task
-    dense = TASKS.get(name.removeprefix(DENSE.name))
-    if name.startswith(DENSE.name) and dense is not None:
-        return EntryPoint(DENSE, dense)
+    dense = TASKS.get(name.removeprefix(DENSE))
+    if name.startswith(DENSE) and dense is not None:
+        return EntryPoint(DENSE_REWARD, dense)
     try:
         return EntryPoint(*parts(env_id(name, "")))
     except gym.error.NameNotFound as error:

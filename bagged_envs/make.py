@@ -31,7 +31,7 @@ from bagged_envs.wrappers import DelayedReward, RewardSchedule
 from bagged_envs.wrappers.arguments import known, positive_int
 from bagged_envs.wrappers.vector import DelayedReward as VectorDelayedReward
 
-BACKENDS = ("auto", "sync", "async", "envpool")
+BACKENDS = ("auto", "native", "sync", "async", "envpool")
 
 
 def list_ids(suite: str | None = None, variant: str | None = None, tag: str | None = None) -> list[str]:

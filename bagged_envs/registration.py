@@ -23,12 +23,15 @@ from bagged_envs.tasks import TASKS
 from bagged_envs.variants import OPTIONS, VARIANTS, Variant
 from bagged_envs.wrappers import DelayedReward, RewardSchedule
 from bagged_envs.wrappers.arguments import flag, known
-from bagged_envs.wrappers.ledger import NONFINITE
+from bagged_envs.wrappers.ledger import NONFINITE, ListLedger
 from bagged_envs.wrappers.schedule import ARGUMENTS
 
 VERSION = 0
 ENTRY_POINTS = "bagged_envs.entry_points"
 DELAY_ARGUMENTS = (*ARGUMENTS, *OPTIONS)
+DENSE = "Dense"
+# How `gym.make` shows a task with several agents.
+FACE: dict[str, Any] = {"face": "joint", "team": None, "opponents": "random", "team_reward": None}
 
 
 def env_id(variant: str, task: str) -> str:
@@ -57,6 +60,22 @@ def parts(id: str) -> tuple[Variant, Task]:
     except ValueError as error:
         raise gym.error.NameNotFound(str(error)) from None
     raise gym.error.NameNotFound(f"id={id!r} is registered by none of ours.")
+
+
+def task_of(spec: EnvSpec) -> Task:
+    """Return the task of a specification of ours, dense or delayed.
+
+    Raises:
+        gymnasium.error.NameNotFound: It is none of ours; the message lists the nearest.
+    """
+    place, _, name = str(spec.entry_point).partition(":")
+    name = name.partition("@")[0].removeprefix(DENSE)
+    return TASKS[name] if place == ENTRY_POINTS and name in TASKS else rows_of(spec)[1]
+
+
+def is_dense(spec: EnvSpec) -> bool:
+    """Whether a specification is that of a dense task of ours."""
+    return str(spec.entry_point).startswith(f"{ENTRY_POINTS}:{DENSE}")
 
 
 def rows_of(spec: EnvSpec) -> tuple[Variant, Task]:
@@ -156,7 +175,8 @@ def checked_schedule(variant: Variant, task: Task, kwargs: Mapping[str, Any]) ->
 class Delay(DelayedReward, RecordConstructorArgs):
     """The delay of a registered ID: all its arguments stand in `env.spec.kwargs`, none is its own.
 
-    They are read once, here, because an unpickled MuJoCo environment has no `spec`.
+    They are read once, here, because an unpickled MuJoCo environment has no `spec`. Where the task's face pays a list
+    of rewards, one per agent, a list is what the delay pays.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -180,6 +200,13 @@ class Delay(DelayedReward, RecordConstructorArgs):
         spec.kwargs.update({key: getattr(schedule, key) for key in ARGUMENTS if kwargs.get(key) is not None})
         DelayedReward.__init__(self, env, schedule, reward_info_keys=task.reward_info_keys, **options)
         warn_of_endless_bag(task, schedule, env.spec.max_episode_steps if env.spec is not None else None)
+
+    def _make_ledger(self, nonfinite: str, name: str) -> Any:
+        task = self.env.unwrapped
+        if getattr(task, "face", None) != "tuple":
+            return super()._make_ledger(nonfinite, name)
+        show_success = self.expose_reward
+        return ListLedger(self.schedule, task.n_agents, nonfinite, name, show_success=show_success)
 
 
 def warn_of_endless_bag(task: Task, schedule: RewardSchedule, limit: int | None) -> None:
@@ -209,7 +236,7 @@ def specification(variant: Variant, task: Task) -> EnvSpec:
         max_episode_steps=task.max_episode_steps or (base.max_episode_steps if base else None),
         order_enforce=base.order_enforce if base else True,
         disable_env_checker=base.disable_env_checker if base else False,
-        kwargs={**copy.deepcopy(dict(task.kwargs)), **arguments},
+        kwargs={**(FACE if task.agents else {}), **copy.deepcopy(dict(task.kwargs)), **arguments},
         additional_wrappers=(*(base.additional_wrappers if base else ()), WrapperSpec("Delay", DELAY, {})),
     )
 
@@ -217,8 +244,20 @@ def specification(variant: Variant, task: Task) -> EnvSpec:
 DELAY = f"{Delay.__module__}:{Delay.__qualname__}"
 
 
+def own_specification(task: Task) -> EnvSpec:
+    """Return the specification that a task of ours is registered with, without delay."""
+    return EnvSpec(
+        id=env_id("", task.name),
+        entry_point=entry_point(DENSE, task),
+        max_episode_steps=task.max_episode_steps,
+        kwargs={**(FACE if task.agents else {}), **copy.deepcopy(dict(task.kwargs))},
+    )
+
+
 def register_rows(task: Task) -> None:
     """Register every variant of one task; what is registered already stays as it is."""
+    if task.ours and env_id("", task.name) not in gym.registry:
+        gym.registry[env_id("", task.name)] = own_specification(task)
     for variant in VARIANTS.values():
         if supports(task, variant) and env_id(variant.name, task.name) not in gym.registry:
             spec = specification(variant, task)
@@ -250,6 +289,6 @@ def dense_specification(spec: EnvSpec) -> EnvSpec:
     twin = copy.deepcopy(spec)
     twin.additional_wrappers = tuple(w for w in twin.additional_wrappers if w.entry_point != DELAY)
     twin.kwargs = task_arguments(twin.kwargs)
-    twin = dataclasses.replace(twin, id=task.base_id or f"Dense{task.name}-v{VERSION}")
-    twin.entry_point = entry_point("Dense", task)
+    twin = dataclasses.replace(twin, id=task.base_id or env_id("" if task.ours else DENSE, task.name))
+    twin.entry_point = entry_point(DENSE, task)
     return twin

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bagged_envs.suites import dm_control, mujoco
+from bagged_envs.suites import dm_control, mpe, mujoco
 from bagged_envs.suites.row import Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (*mujoco.TASKS, *dm_control.TASKS)}
+TASKS: dict[str, Task] = {task.name: task for task in (*mujoco.TASKS, *dm_control.TASKS, *mpe.TASKS)}

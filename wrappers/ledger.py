@@ -222,28 +222,26 @@ class SlotLedger:
 class ListLedger:
     """A ledger for an environment that pays a list of rewards, one per agent, which all live to the episode's end.
 
-    The agents' bags open and close together, and are shown together. With "per_agent" each is paid its own bag; with
-    "sum" or "mean" each is paid the team's, of the left-to-right sum or the mean of their rewards.
+    Each is paid its own bags, which open and close together, and are shown together.
 
     Example:
-        >>> ledger = ListLedger(RewardSchedule(bag_len=2), 2, "sum")
+        >>> ledger = ListLedger(RewardSchedule(bag_len=2), 2)
         >>> [ledger.pay([1.0, 2.0], False), ledger.pay([4.0, 8.0], False)]
-        [[0.0, 0.0], [15.0, 15.0]]
+        [[0.0, 0.0], [5.0, 10.0]]
     """
 
     def __init__(
         self,
         schedule: RewardSchedule,
         num_agents: int,
-        team_reward: str,
         nonfinite: str = "raise",
         name: str = "the environment",
         *,
         show_success: bool = False,
     ) -> None:
-        """Start with no open bag; arguments as for `SlotLedger`, and `team_reward` of the parallel delay."""
-        self.num_agents, self.name, self._team_reward = num_agents, name, team_reward
-        names = [f"{name}, agent {i}" for i in range(num_agents)] if team_reward == "per_agent" else [name]
+        """Start with no open bag; arguments as for `SlotLedger`."""
+        self.num_agents, self.name = num_agents, name
+        names = [f"{name}, agent {i}" for i in range(num_agents)]
         self._slots = [SlotLedger(schedule, nonfinite, one, show_success=show_success) for one in names]
         self.reset(int(np.random.default_rng().integers(2**63)))  # one fresh seed: their bags are drawn alike
 
@@ -268,11 +266,7 @@ class ListLedger:
             TypeError: The rewards are no list of `num_agents` real numbers.
         """
         dense = self.as_dense(rewards)
-        if self._team_reward == "per_agent":
-            return [slot.pay(reward, ended, judge) for slot, reward in zip(self._slots, dense, strict=True)]
-        total = team_total(dense)
-        total = total / len(dense) if self._team_reward == "mean" else total
-        return [self._slots[0].pay(total, ended, judge)] * self.num_agents
+        return [slot.pay(reward, ended, judge) for slot, reward in zip(self._slots, dense, strict=True)]
 
     @property
     def bag_end(self) -> bool:

@@ -52,6 +52,15 @@ def _of_size(observation: Any, size: int) -> Any:
 REACHER, PUSHER = 10, 23
 
 
+def _fact(name: str) -> Rule:
+    def measure(observation: Any, info: dict[str, Any], dense_return: float, terminated: bool) -> float:
+        # A team's criterion gets its agents' infos by name, and the facts of the world are the same in all of them.
+        facts = info if name in info else next(iter(info.values()), {})
+        return float(facts[name])
+
+    return measure
+
+
 @dataclass(frozen=True)
 class _Named:
     """What a named criterion measures, in which unit, and on which side of the threshold success lies."""
@@ -66,6 +75,10 @@ NAMED: dict[str, _Named] = {
     "height": _Named(_height, True, "final height above the start (info['z_distance_from_origin'], in m)"),
     "return": _Named(_dense_return, True, "sum of the episode's dense rewards"),
     "reach_tolerance": _Named(_reach_tolerance, False, "final distance of Reacher's fingertip from the target (in m)"),
+    "solved": _Named(_fact("solved"), True, "whether the task's own criterion holds at the end (info['solved'])"),
+    "covered": _Named(_fact("covered"), True, "final fraction of the landmarks that are covered (info['covered'])"),
+    "caught": _Named(_fact("caught"), True, "fraction of the prey that was ever caught (info['caught'])"),
+    "area": _Named(_fact("area"), True, "final area of the agents' triangle (info['area'])"),
     "push_tolerance": _Named(_push_tolerance, False, "final distance of Pusher's object from the goal (in m)"),
 }
 TERMINATED = "terminated"

@@ -16,7 +16,13 @@ class Task:
         suite: The suite it belongs to.
         summary: What is to be done, in one line.
         base_id: The Gymnasium ID it is built on, or None where `factory` builds it.
-        factory: "module:callable" that returns the dense environment, or None.
+        factory: "module:callable" that returns the dense environment (a PettingZoo `ParallelEnv` where it has agents),
+            or None.
+        batch: "module:class" of the same task as a `Batch` (an `AgentBatch` where it has agents), or None. Tasks with
+            agents need no factory then.
+        agents: Whether several agents act in it.
+        teams: What the names of each team's agents begin with; none for a single team, or where the batch says it.
+        ours: Whether it is defined here, and so has a dense ID of its own, `<name>-v0`.
         kwargs: Arguments for the base ID or the factory, JSON values.
         max_episode_steps: The time limit; None takes the base ID's.
         success: The name of the Sparse variant's criterion, or None where there is no Sparse variant.
@@ -36,6 +42,10 @@ class Task:
     summary: str = ""
     base_id: str | None = None
     factory: str | None = None
+    batch: str | None = None
+    agents: bool = False
+    teams: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ours: bool = False
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     max_episode_steps: int | None = None
     success: str | None = None
