@@ -45,4 +45,4 @@ def uniform(keys: Keys, step: Ints, width: int) -> Floats:
     """
     steps = _mix(keys + (step.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
     places = (np.arange(width, dtype=np.uint64) + np.uint64(1)) * _GOLDEN
-    return (_mix(steps[:, None] + places) >> np.uint64(11)) * 2.0**-53
+    return (_mix(steps[:, None] + places) >> np.uint64(11)).astype(np.float64) * 2.0**-53
