@@ -5,7 +5,7 @@ Importing this package registers its IDs, for example:
     env = gym.make("bagged_envs:BaggedWalker2d-v0", bag_len=20)
 """
 
-from bagged_envs.make import dense, list_ids, make_vec, resolved_schedule
+from bagged_envs.make import dense, list_ids, make_parallel, make_vec, register_pettingzoo, resolved_schedule
 from bagged_envs.registration import register_all
 from bagged_envs.user_tasks import register_task
 from bagged_envs.wrappers import RewardSchedule, success

@@ -11,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from bagged_envs.registration import (
     DELAY_ARGUMENTS,
     DENSE,
+    FACE,
     checked_schedule,
     env_id,
     parts,
@@ -68,6 +69,17 @@ class EntryPoint:
         except TypeError as error:
             raise TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})") from error
         return Transparent(env) if isinstance(env, gym.Wrapper) else env
+
+    def parallel(self, max_episode_steps: int | None, render_mode: str | None, kwargs: dict[str, Any]) -> Any:
+        """Return a task with agents as a PettingZoo `ParallelEnv`, undelayed.
+
+        Raises:
+            TypeError: The task does not know an argument.
+            gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
+        """
+        creator, _ = self._creator()
+        own = {key: value for key, value in kwargs.items() if key not in FACE}
+        return creator.parallel(max_episode_steps, render_mode, **own)
 
     def _creator(self) -> tuple[Any, dict[str, Any]]:
         task = self.task

@@ -30,6 +30,15 @@ def positive_int(name: str, value: object) -> int:
     return int(value)
 
 
+def int_between(name: str, value: object, low: int, high: int) -> int:
+    """Return `value` as an int if it is one from `low` to `high`, else raise an error that names it."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an int from {low} to {high}, got {value!r} of type {type(value).__name__}.")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be an int from {low} to {high}, got {value!r}.")
+    return int(value)
+
+
 def flag(name: str, value: object) -> bool:
     """Return `value` if it is a bool, else raise a TypeError that names it."""
     if not isinstance(value, (bool, np.bool_)):

@@ -54,6 +54,10 @@ class GymFace:
         """Remember the row, and import what it needs."""
         self.task, self.metadata = task, creator_of(task).metadata
 
+    def parallel(self, max_episode_steps: int | None, render_mode: str | None, **kwargs: Any) -> Any:
+        """Return PettingZoo's face of the task."""
+        return dense_parallel(self.task, max_episode_steps, render_mode, **kwargs)
+
     def __call__(
         self,
         *,

@@ -1,0 +1,275 @@
+"""The two faces of a `Batch`: one copy as a Gymnasium environment, N copies as a vector environment.
+
+Both show the same arrays, so N single environments in Gymnasium's `SyncVectorEnv` and one `NativeVectorEnv` agree to
+the bit; the second makes one step of all copies in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from bagged_envs.batch import Batch, Bools
+from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.vector import reset_mask, slot_seeds
+
+NO_LIMIT = np.iinfo(np.int64).max
+
+
+def no_options(options: Mapping[str, Any] | None) -> None:
+    """Refuse options, for a task whose `reset` knows none.
+
+    Raises:
+        ValueError: There are some.
+    """
+    if options:
+        raise ValueError(f"options must be None or empty, got {dict(options)!r}: this task's reset takes none.")
+
+
+class BatchEnv(gym.Env[Any, Any]):
+    """One copy of a task as a Gymnasium environment; `np_random` is the copy's generator.
+
+    It never truncates: `gymnasium.wrappers.TimeLimit` does.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(self, batch: Batch, render_mode: str | None = None) -> None:
+        """Take a batch of one copy.
+
+        Raises:
+            ValueError: The batch has several copies, or the render mode is unknown.
+        """
+        if batch.num_envs != 1:
+            raise ValueError(f"batch must have num_envs=1, got {batch.num_envs}: NativeVectorEnv shows several copies.")
+        self.metadata = dict(batch.metadata)  # its own: before Gymnasium 1.3 SyncVectorEnv writes into it
+        self.render_mode = _render_mode(batch, render_mode)
+        self.observation_space, self.action_space = batch.observation_space, batch.action_space
+        self._batch = batch
+        self._slots = np.zeros(1, dtype=np.int64)
+        self._begun = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode; a seed begins the generator anew."""
+        super().reset(seed=seed)
+        self._batch.reset(self._slots, [self.np_random], options)
+        self._begun = True
+        return self._batch.observe()[0], self._info()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Make one step.
+
+        Raises:
+            ValueError: The action is not in the action space.
+            gymnasium.error.ResetNeeded: No episode has begun.
+        """
+        if not self._begun:
+            raise ResetNeeded("step() cannot be called: no episode has begun. Call reset() first.")
+        if not self.action_space.contains(action):
+            raise ValueError(f"action must be in {self.action_space}, got {action!r} of type {type(action).__name__}.")
+        rewards, terminated = self._batch.step(np.array([action], dtype=self.action_space.dtype))
+        return self._batch.observe()[0], float(rewards[0]), bool(terminated[0]), False, self._info()
+
+    def render(self) -> Any:
+        """Return a picture of the current state, in the render mode."""
+        return _picture(self._batch, 0, self.render_mode)
+
+    def _info(self) -> dict[str, Any]:
+        return {key: _fact(values[0]) for key, values in self._batch.info().items()}
+
+
+class NativeVectorEnv(VectorEnv[Any, Any, Any]):
+    """N copies of a task as a Gymnasium vector environment.
+
+    It agrees to the bit, infos included, with `SyncVectorEnv` of `TimeLimit(BatchEnv(...), max_episode_steps)` in the
+    same autoreset mode, given the same seeds and actions. Unlike it, it leaves the caller's `options` alone, refuses
+    actions outside the action space whoever's they are (with NEXT_STEP also those of copies that are only reset), and
+    raises `ResetNeeded` where a step or a reset with a mask comes before the first whole reset, or with autoreset
+    disabled a step after an episode's end.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        *,
+        max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+    ) -> None:
+        """Take a batch.
+
+        Args:
+            batch: The copies.
+            max_episode_steps: The step at which an episode is truncated; None for no limit.
+            autoreset_mode: When a copy whose episode has ended is reset.
+            render_mode: One of the batch's `metadata["render_modes"]`, or None.
+
+        Raises:
+            TypeError: `max_episode_steps` is no int.
+            ValueError: An argument has a value that cannot be meant.
+        """
+        limit = NO_LIMIT if max_episode_steps is None else positive_int("max_episode_steps", max_episode_steps)
+        self.num_envs = batch.num_envs
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**batch.metadata, "autoreset_mode": self.autoreset_mode}
+        self.render_mode = _render_mode(batch, render_mode)
+        self.single_observation_space, self.single_action_space = batch.observation_space, batch.action_space
+        self.observation_space = batch_space(batch.observation_space, self.num_envs)
+        self.action_space = batch_space(batch.action_space, self.num_envs)
+        self._batch, self._limit = batch, limit
+        self._generators: list[np.random.Generator | None] = [None] * self.num_envs
+        self._seeds: list[int] = [-1] * self.num_envs
+        self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
+        self._ended = np.zeros(self.num_envs, dtype=np.bool_)
+        self._begun = False
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """Each copy's generator, as `SyncVectorEnv` gives them."""
+        return tuple(self._generator(slot) for slot in range(self.num_envs))
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The seed that each copy's generator began with."""
+        return tuple(self._seeds[slot] for slot, _ in enumerate(self.np_random))
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Reset all copies, or those of `options["reset_mask"]`.
+
+        Args:
+            seed: An int, of which copy i gets `seed + i`; a sequence of one int or None per copy; or None, with which
+                the generators go on.
+            options: What the task's reset knows, and `reset_mask`, bool `(N,)`; never changed.
+
+        Raises:
+            TypeError: `reset_mask` is no bool array.
+            ValueError: There are too many or too few seeds, `reset_mask` has another shape or no True, or the task
+                knows no such option.
+            gymnasium.error.ResetNeeded: A mask leaves copies out that have not begun.
+        """
+        mask = reset_mask(options, self.num_envs)
+        if mask is None:
+            mask = np.ones(self.num_envs, dtype=np.bool_)
+        elif not self._begun and not mask.all():
+            raise ResetNeeded("reset() with a mask that leaves environments out cannot begin: call reset() first.")
+        if seed is not None:
+            self._seed(seed, mask)
+        rest = None if options is None else {key: value for key, value in options.items() if key != "reset_mask"}
+        self._begin(mask, rest)
+        self._begun = True
+        self._ended = self._ended & ~mask
+        return self._batch.observe(), self._infos(mask)
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Make one step in every copy; with NEXT_STEP, only reset those whose episode has ended.
+
+        Raises:
+            ValueError: The actions are not in the action space.
+            gymnasium.error.ResetNeeded: No episode has begun, or with autoreset disabled one has ended.
+        """
+        actions = self._checked(actions)
+        rewards, terminated = self._batch.step(actions)
+        self._elapsed += 1
+        truncated = self._elapsed >= self._limit
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._ended.any():
+            stepped = ~self._ended
+            rewards, terminated, truncated = np.where(stepped, rewards, 0.0), terminated & stepped, truncated & stepped
+            self._begin(self._ended)
+        self._ended = terminated | truncated
+        infos: dict[str, Any] = {}
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._ended.any():
+            infos = self._finals(self._ended)
+            self._begin(self._ended)
+        infos.update(self._infos())
+        return self._batch.observe(), rewards, terminated, truncated, infos
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Return a picture of every copy's current state, in the render mode."""
+        return tuple(_picture(self._batch, slot, self.render_mode) for slot in range(self.num_envs))
+
+    def _checked(self, actions: Any) -> Any:
+        if not self._begun:
+            raise ResetNeeded("step() cannot be called: no episode has begun. Call reset() first.")
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
+            raise ResetNeeded(
+                f"step() cannot be called: the episodes of environments {np.flatnonzero(self._ended).tolist()} have "
+                f"ended and autoreset is disabled. Call reset(options={{'reset_mask': ...}}) first."
+            )
+        if not self.action_space.contains(actions):
+            raise ValueError(
+                f"actions must be {self.num_envs} of {self.single_action_space}, an array of shape "
+                f"{self.action_space.shape} and of a type that casts to {self.action_space.dtype}, got {actions!r}."
+            )
+        return np.asarray(actions, dtype=self.action_space.dtype)
+
+    def _seed(self, seed: Any, mask: Bools) -> None:
+        seeds = slot_seeds(seed, self.num_envs) or []
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed must be an int or {self.num_envs} seeds, got {len(seeds)}: {seed!r}.")
+        # All are made before any is kept: one may be refused.
+        made = [(slot, *seeding.np_random(s)) for slot, s in enumerate(seeds) if s is not None and mask[slot]]
+        for slot, generator, begun_with in made:
+            self._generators[slot], self._seeds[slot] = generator, begun_with
+
+    def _generator(self, slot: int) -> np.random.Generator:
+        generator = self._generators[slot]
+        if generator is None:
+            generator, self._seeds[slot] = seeding.np_random()
+            self._generators[slot] = generator
+        return generator
+
+    def _begin(self, mask: Bools, options: Mapping[str, Any] | None = None) -> None:
+        slots = np.flatnonzero(mask)
+        self._batch.reset(slots, [self._generator(slot) for slot in slots.tolist()], options)
+        self._elapsed[slots] = 0
+
+    def _infos(self, mask: Bools | None = None) -> dict[str, Any]:
+        """Return the copies' facts with Gymnasium's masks; zeros where the mask is False."""
+        infos: dict[str, Any] = {}
+        for key, value in self._batch.info().items():
+            infos[key] = value if mask is None else _only(mask, value)
+            infos[f"_{key}"] = np.ones(self.num_envs, dtype=np.bool_) if mask is None else mask.copy()
+        return infos
+
+    def _finals(self, ended: Bools) -> dict[str, Any]:
+        """Return what SAME_STEP tells of the episodes that ended, whose copies already show the next."""
+        observations = np.full(self.num_envs, None, dtype=object)
+        slots = np.flatnonzero(ended)
+        for slot, observation in zip(slots.tolist(), self._batch.observe()[slots], strict=True):
+            observations[slot] = observation
+        return {
+            "final_obs": observations,
+            "_final_obs": ended.copy(),
+            "final_info": self._infos(ended),
+            "_final_info": ended.copy(),
+        }
+
+
+def _fact(value: Any) -> Any:
+    # Of NumPy's bools SyncVectorEnv would make an array of objects, of Python's it makes one of bools.
+    return bool(value) if isinstance(value, np.bool_) else value
+
+
+def _only(mask: Bools, value: Any) -> Any:
+    kept = np.zeros_like(value)
+    kept[mask] = value[mask]
+    return kept
+
+
+def _render_mode(batch: Batch, mode: str | None) -> str | None:
+    modes: Sequence[str] = batch.metadata["render_modes"]
+    return None if mode is None else known("render_mode", mode, modes)
+
+
+def _picture(batch: Batch, slot: int, mode: str | None) -> Any:
+    if mode is None:
+        gym.logger.warn(f"render() shows nothing without a render_mode: make it with one of {batch.metadata}.")
+        return None
+    return batch.render(slot, mode)
