@@ -22,7 +22,7 @@ from bagged_envs.suites.row import Task
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import OPTIONS, VARIANTS, Variant
 from bagged_envs.wrappers import DelayedReward, RewardSchedule
-from bagged_envs.wrappers.arguments import flag, known
+from bagged_envs.wrappers.arguments import flag, known, positive_int
 from bagged_envs.wrappers.ledger import NONFINITE, ListLedger
 from bagged_envs.wrappers.schedule import ARGUMENTS
 
@@ -207,6 +207,13 @@ class Delay(DelayedReward, RecordConstructorArgs):
             return super()._make_ledger(nonfinite, name)
         show_success = self.expose_reward
         return ListLedger(self.schedule, task.n_agents, nonfinite, name, show_success=show_success)
+
+
+def limit_of(spec: EnvSpec, limit: int | None) -> int | None:
+    """Return the time limit as `gym.make` understands it: None is the registered one, and -1 is none."""
+    if limit is None:
+        return spec.max_episode_steps
+    return None if limit == -1 else positive_int("max_episode_steps", limit)
 
 
 def warn_of_endless_bag(task: Task, schedule: RewardSchedule, limit: int | None) -> None:

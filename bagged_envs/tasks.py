@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bagged_envs.suites import dm_control, mpe, mujoco
+from bagged_envs.suites import dm_control, mpe, mujoco, particle, symbolic
 from bagged_envs.suites.row import Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (*mujoco.TASKS, *dm_control.TASKS, *mpe.TASKS)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (*mujoco.TASKS, *dm_control.TASKS, *mpe.TASKS, *particle.TASKS, *symbolic.TASKS)
+}

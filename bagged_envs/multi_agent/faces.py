@@ -9,6 +9,7 @@ from gymnasium.envs.registration import load_env_creator
 
 from bagged_envs.multi_agent.joint import FACES, JointEnv, TupleEnv
 from bagged_envs.multi_agent.parallel import BatchParallelEnv
+from bagged_envs.registration import FACE
 from bagged_envs.suites.row import Task
 from bagged_envs.wrappers.arguments import known
 
@@ -33,7 +34,7 @@ def dense_parallel(
         render_mode: "rgb_array", or None.
         **kwargs: The task's own arguments.
     """
-    arguments = {**task.kwargs, **kwargs}
+    arguments = {**{key: value for key, value in task.kwargs.items() if key not in FACE}, **kwargs}
     if task.batch is None:
         return creator_of(task)(max_episode_steps=max_episode_steps, render_mode=render_mode, **arguments)
     return BatchParallelEnv(creator_of(task)(num_envs=1, **arguments), max_episode_steps, render_mode)

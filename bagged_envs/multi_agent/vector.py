@@ -42,4 +42,5 @@ def native_team(task: Task, num_envs: int, arguments: dict[str, Any], given: dic
     own = {key: value for key, value in arguments.items() if key not in FACE}
     face = {key: arguments.get(key, FACE[key]) for key in FACE if key != "face"}
     face["team_reward"] = "sum" if face["team_reward"] is None else face["team_reward"]
-    return TeamVectorEnv(TeamBatch(load_env_creator(str(task.batch))(num_envs=num_envs, **own), **face), **given)
+    create: Any = load_env_creator(str(task.batch))
+    return TeamVectorEnv(TeamBatch(create(num_envs=num_envs, **own), **face), **given)

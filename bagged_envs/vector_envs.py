@@ -1,0 +1,129 @@
+"""`make_vec`: many copies of a task in one vector environment, the delay around them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.vector import VectorEnv
+
+from bagged_envs.registration import (
+    checked_schedule,
+    delay_arguments,
+    dense_specification,
+    is_dense,
+    limit_of,
+    rows_of,
+    spec_of,
+    task_of,
+    warn_of_endless_bag,
+)
+from bagged_envs.suites.row import Task
+from bagged_envs.tasks import TASKS
+from bagged_envs.variants import OPTIONS
+from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.vector import DelayedReward
+
+BACKENDS = ("auto", "native", "sync", "async", "envpool")
+NATIVE_ARGUMENTS = ("autoreset_mode",)
+
+
+def make_vec(
+    id: str | EnvSpec,
+    num_envs: int = 1,
+    *,
+    backend: str = "auto",
+    vector_kwargs: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> VectorEnv[Any, Any, Any]:
+    """Make a vector environment of a delayed ID: the dense task in a vector, the vector delay around it.
+
+    It agrees with `gym.make_vec(id, ...)` to the bit (but "envpool", which has dynamics of its own). The ID of a dense
+    task of ours gives a vector environment without the delay.
+
+    Args:
+        id: An ID of ours, or its specification.
+        num_envs: How many environments.
+        backend: "native" (many copies in one NumPy call; our own particle and symbolic tasks), "sync", "async",
+            "envpool" (needs the extra; only tasks and time limits that EnvPool has), or "auto", which chooses the
+            fastest that is exact: "native" where there is one, else "sync". `envs.metadata["backend"]` says which.
+        vector_kwargs: Arguments of Gymnasium's `SyncVectorEnv` or `AsyncVectorEnv`, such as `autoreset_mode` ("native"
+            knows that one only); with "envpool": of `envpool.make_gymnasium`.
+        **kwargs: As for `gym.make`: the schedule's arguments, the task's, `max_episode_steps`.
+
+    Raises:
+        ValueError: The backend is unknown or cannot run this task, or `num_envs` is no positive int.
+        gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
+
+    Example:
+        >>> envs = make_vec("BaggedInvertedPendulum-v0", num_envs=2, bag_len=2)
+        >>> _ = envs.reset(seed=0)
+        >>> [envs.step(envs.action_space.low)[1].tolist() for _ in range(2)]
+        [[0.0, 0.0], [2.0, 2.0]]
+    """
+    known("backend", backend, BACKENDS)
+    num_envs = positive_int("num_envs", num_envs)
+    if vector_kwargs is not None and not isinstance(vector_kwargs, dict):
+        raise TypeError(f"vector_kwargs must be a dict, got {vector_kwargs!r} of type {type(vector_kwargs).__name__}.")
+    spec = copy.deepcopy(id if isinstance(id, EnvSpec) else spec_of(id))
+    task = task_of(spec)
+    spec.kwargs = {**spec.kwargs, **{key: value for key, value in kwargs.items() if key != "max_episode_steps"}}
+    spec.max_episode_steps = limit_of(spec, kwargs.get("max_episode_steps"))
+    if spec.kwargs.get("face") == "tuple":
+        raise ValueError("face='tuple' pays lists of rewards, which a vector environment cannot: use face='joint'.")
+    chosen = backend
+    if backend == "auto":
+        chosen = "native" if _has_native(task, spec) else "sync"
+    if is_dense(spec):
+        return _with_backend(_dense_vector(spec, task, num_envs, chosen, dict(vector_kwargs or {})), chosen)
+    variant, _ = rows_of(spec)
+    arguments = delay_arguments(spec.kwargs)
+    schedule = checked_schedule(variant, task, arguments)
+    warn_of_endless_bag(task, schedule, spec.max_episode_steps)
+    envs = _dense_vector(dense_specification(spec), task, num_envs, chosen, dict(vector_kwargs or {}))
+    options = {key: value for key, value in arguments.items() if key in OPTIONS}
+    envs.unwrapped.spec = spec
+    delayed = DelayedReward(envs, schedule, reward_info_keys=task.reward_info_keys, **options)
+    return _with_backend(delayed, chosen)
+
+
+def _with_backend(envs: VectorEnv[Any, Any, Any], backend: str) -> VectorEnv[Any, Any, Any]:
+    envs.metadata = {**envs.metadata, "backend": backend}
+    return envs
+
+
+def _has_native(task: Task, spec: EnvSpec) -> bool:
+    return task.batch is not None and not callable(spec.kwargs.get("opponents"))
+
+
+def _dense_vector(spec: EnvSpec, task: Task, num_envs: int, backend: str, vector_kwargs: dict[str, Any]) -> Any:
+    if backend == "envpool":
+        from bagged_envs.suites.envpool_env import make_envpool
+
+        return make_envpool(task, spec, num_envs, vector_kwargs)
+    if backend == "native":
+        return _native_vector(spec, task, num_envs, vector_kwargs)
+    return gym.make_vec(spec, num_envs, vectorization_mode=backend, vector_kwargs=vector_kwargs)
+
+
+def _native_vector(spec: EnvSpec, task: Task, num_envs: int, vector_kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
+    if task.batch is None:
+        with_batch = sorted(row.name for row in TASKS.values() if row.batch is not None)
+        raise ValueError(f"backend='native' has no {task.name}, only {', '.join(with_batch)}: use 'auto' or 'sync'.")
+    for name, value in vector_kwargs.items():
+        known(f"with backend='native' the name of vector_kwargs={{{name!r}: {value!r}}}", name, NATIVE_ARGUMENTS)
+    arguments = dict(spec.kwargs)
+    given = {"max_episode_steps": spec.max_episode_steps, "render_mode": arguments.pop("render_mode", None)}
+    from bagged_envs.native import NativeVectorEnv
+
+    if task.agents:
+        from bagged_envs.multi_agent.vector import native_team
+
+        envs: NativeVectorEnv = native_team(task, num_envs, arguments, {**given, **vector_kwargs})
+    else:
+        create: Any = load_env_creator(task.batch)
+        envs = NativeVectorEnv(create(num_envs=num_envs, **arguments), **given, **vector_kwargs)
+    envs.spec = spec
+    return envs
