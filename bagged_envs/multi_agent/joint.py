@@ -32,7 +32,7 @@ class JointEnv(gym.Env[Any, Any]):
         The left-to-right sum, or the mean, of the rewards of the team's agents present in the step.
 
     Termination:
-        The episode ends with the team's last agent: truncated if one of those who end with it is, else terminated.
+        The episode ends with the team's last agent: terminated if all who end with it are, truncated if one of them is.
 
     Info:
         `agent_rewards` float64 `(A,)`, `alive` bool `(A,)`, the world's facts that the environment names in
@@ -112,8 +112,9 @@ class JointEnv(gym.Env[Any, Any]):
         present = [agent for agent in self.agents if agent in rewards]
         left = self.env.agents
         ended = not any(agent in left for agent in self.agents)
+        done = ended and all(terminated[agent] for agent in present)
         cut = ended and any(truncated[agent] for agent in present)
-        return self._observed(), self._pay(rewards, present), ended and not cut, cut, self._told(rewards, infos)
+        return self._observed(), self._pay(rewards, present), done, cut, self._told(rewards, infos)
 
     def _split(self, action: Any) -> Any:
         if not self.action_space.contains(action):

@@ -8,17 +8,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from hypothesis import strategies as st
 
+from bagged_envs.multi_agent.joint import JointEnv, TupleEnv
+from bagged_envs.native import NativeVectorEnv
 from bagged_envs.testing import ScriptedEnv
 from bagged_envs.testing.rollout import Episode, play, same
 from bagged_envs.testing.scripted_parallel import ScriptedParallelEnv
 from bagged_envs.testing.strategies import schedules, scripts
 from bagged_envs.wrappers import DelayedReward, RewardSchedule, parallel, vector
+from bagged_envs.wrappers.ledger import ListLedger
 from bagged_envs.wrappers.vector import one_info
 
 SLOTS = 3
+TWO_TEAMS = {"odd": ["agent_1"], "even": ["agent_0", "agent_2"]}
 NAN = float("nan")
 CASES = [
     RewardSchedule(**arguments)
@@ -85,7 +90,7 @@ def play_vector(envs: VectorEnv, twins: VectorEnv, scripts: Any, seed: int) -> I
     """A delayed vector environment beside an undelayed one, its transparency checked at every step."""
     mode = twins.autoreset_mode
     left = [len(script) for script in scripts]
-    options = {"scripts": scripts}
+    options = {"scripts": scripts, "anew": True}
     (observations, infos), (others, _) = (e.reset(seed=seed, options=options) for e in (envs, twins))
     assert same(observations, others)
     open_episodes = [Episode(seed, reset_info=plain(infos, slot)) for slot in range(SLOTS)]
@@ -151,29 +156,114 @@ def play_agents(schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[E
     yield from recorded.values()
 
 
-def play_team(team_reward: str, schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[Episode]:
-    """The agents share one bag of their summed or averaged rewards: one slot."""
-    episodes = {f"agent_{slot}": script[0] for slot, script in enumerate(scripts)}
-    envs = parallel.DelayedReward(ScriptedParallelEnv(episodes), schedule, team_reward=team_reward)
+def by_agent(scripts: Any) -> dict[str, Any]:
+    """The first episode of each script, as that of an agent."""
+    return {f"agent_{slot}": script[0] for slot, script in enumerate(scripts)}
+
+
+def play_team(team_reward: str, teams: Any, schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[Episode]:
+    """The agents of a team share one bag of their summed or averaged rewards: one slot per team."""
+    episodes = by_agent(scripts)
+    envs = parallel.DelayedReward(ScriptedParallelEnv(episodes), schedule, team_reward=team_reward, teams=teams)
     twin = ScriptedParallelEnv(episodes)
     _, infos = envs.reset(seed=seed)
     twin.reset(seed=seed)
-    team = Episode(seed, reset_info=infos["agent_0"])
+    teams = {"all": list(episodes)} if teams is None else teams
+    recorded = {team: Episode(seed, reset_info=infos[members[0]]) for team, members in teams.items()}
     while envs.agents:
         actions = dict.fromkeys(envs.agents, 0)
         observations, paid, terminated, truncated, infos = envs.step(actions)
         others, dense, *ends, facts = twin.step(actions)
         assert same((observations, terminated, truncated), (others, *ends))
-        assert len({repr((paid[agent], sorted(infos[agent].items()))) for agent in paid}) == 1
-        first = next(iter(paid))
-        total = dense[first]
-        for agent in list(dense)[1:]:
-            total = total + dense[agent]
-        team.paid.append(paid[first])
-        team.dense.append(total / len(dense) if team_reward == "mean" else total)
-        team.infos.append(infos[first])
-        team.final = (others, facts, all(terminated.values()))
-    yield team
+        assert list(paid) == list(dense)
+        for team, members in teams.items():
+            present = [agent for agent in episodes if agent in members and agent in paid]
+            if not present:
+                continue
+            assert len({repr((paid[agent], sorted(infos[agent].items()))) for agent in present}) == 1
+            total = dense[present[0]]
+            for agent in present[1:]:
+                total = total + dense[agent]
+            played = recorded[team]
+            played.paid.append(paid[present[0]])
+            played.dense.append(total / len(present) if team_reward == "mean" else total)
+            played.infos.append(infos[present[0]])
+            played.final = (
+                {agent: others[agent] for agent in present},
+                {agent: facts[agent] for agent in present},
+                all(terminated[agent] for agent in present),
+            )
+    yield from recorded.values()
+
+
+def play_joint(schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[Episode]:
+    """The team as one environment of a joint controller."""
+    env, twin = (JointEnv(ScriptedParallelEnv(by_agent(scripts))) for _ in range(2))
+    yield play(DelayedReward(env, schedule), twin, lambda: np.zeros(SLOTS, dtype=np.int64), seed)
+
+
+class ListDelayedReward(DelayedReward):
+    """What registered IDs do where the face pays a list."""
+
+    def _make_ledger(self, nonfinite, name):
+        return ListLedger(self.schedule, self.env.unwrapped.n_agents, nonfinite, name)
+
+
+def play_list(schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[Episode]:
+    """The team as an environment that pays a list: one slot per agent, all drawn from the seed itself."""
+    agents = by_agent(scripts)
+    env, twin = (TupleEnv(ScriptedParallelEnv(agents), team_reward="per_agent") for _ in range(2))
+    env = ListDelayedReward(env, schedule)
+    (_, info), _ = env.reset(seed=seed), twin.reset(seed=seed)
+    recorded = [Episode(seed, reset_info=info) for _ in agents]
+    ended = False
+    while not ended:
+        actions = (0,) * SLOTS
+        observations, paid, *ends, info = env.step(actions)
+        others, dense, *other_ends, facts = twin.step(actions)
+        assert same((observations, ends), (others, other_ends))
+        ended = any(ends)
+        for agent, episode in enumerate(recorded):
+            episode.paid.append(paid[agent])
+            episode.dense.append(dense[agent])
+            episode.infos.append(info)
+            episode.final = (others, facts, ends[0])
+    yield from recorded
+
+
+class ScriptedBatch:
+    """Plays a script in each copy, without noticing what truncates: that is the native face's time limit."""
+
+    metadata = {"render_modes": []}
+    observation_space = Box(-np.inf, np.inf, (3,), np.float64)
+    action_space = Discrete(2)
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs = num_envs
+        self.scripts = [[[(0.0, True, False)]]] * num_envs
+        self.state = np.zeros((num_envs, 3))  # the number of the episode, the step in it, a random number
+
+    def reset(self, slots, generators, options=None):
+        for slot, generator in zip(slots, generators, strict=True):
+            if options and options.get("anew"):
+                self.scripts[slot] = options["scripts"][slot]
+                self.state[slot, 0] = 0
+            self.state[slot] = self.state[slot, 0] + 1, 0, generator.random()
+
+    def step(self, actions):
+        now = []
+        for script, (number, step, _) in zip(self.scripts, self.state.astype(int), strict=True):
+            steps = script[(number - 1) % len(script)]
+            now.append(steps[min(step, len(steps) - 1)])
+        self.state[:, 1] += 1
+        rewards, terminated, truncated = zip(*now, strict=True)
+        return np.array(rewards, dtype=np.float64), np.array(terminated) | np.array(truncated)
+
+    def observe(self):
+        return self.state.copy()
+
+    def info(self):
+        return {"step": self.state[:, 1].astype(np.int64)}
 
 
 class Forms:
@@ -199,6 +289,11 @@ class Forms:
             return PLAYERS[form](schedule, scripts, seed)
         kind, _, mode = form.partition(" ")
         mode = AutoresetMode[mode]
+        if kind == "native":  # a time limit below the longest script: some episodes are truncated
+            envs, twins = (
+                NativeVectorEnv(ScriptedBatch(SLOTS), max_episode_steps=6, autoreset_mode=mode) for _ in range(2)
+            )
+            return play_vector(vector.DelayedReward(envs, schedule), twins, scripts, seed)
         twins = self._engine("twin", mode)
         if kind == "singles":
             envs = SyncVectorEnv(
@@ -213,8 +308,11 @@ class Forms:
 PLAYERS: dict[str, Callable[..., Iterator[Episode]]] = {
     "single": play_single,
     "agents": play_agents,
-    "team sum": lambda *arguments: play_team("sum", *arguments),
-    "team mean": lambda *arguments: play_team("mean", *arguments),
+    "team sum": lambda *arguments: play_team("sum", None, *arguments),
+    "team mean": lambda *arguments: play_team("mean", None, *arguments),
+    "two teams": lambda *arguments: play_team("sum", TWO_TEAMS, *arguments),
+    "joint": play_joint,
+    "list": play_list,
 }
 MODES = tuple(mode.name for mode in AutoresetMode)
-FORMS = (*PLAYERS, *(f"{kind} {mode}" for kind in ("sync", "async", "singles") for mode in MODES))
+FORMS = (*PLAYERS, *(f"{kind} {mode}" for kind in ("sync", "async", "singles", "native") for mode in MODES))

@@ -60,18 +60,25 @@ class TestEveryForm:
 
 
 def expected_episodes(form, scripts):
-    if form.startswith("team"):
-        return 1
-    return SLOTS if form == "agents" else sum(len(script) for script in scripts)
+    alone = {"team sum": 1, "team mean": 1, "joint": 1, "two teams": 2, "agents": SLOTS, "list": SLOTS}
+    return alone[form] if form in alone else sum(len(script) for script in scripts)
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS if form not in ("single", "team sum", "team mean", "agents")])
+@pytest.mark.parametrize("form", [f"{kind} {mode}" for kind in ("sync", "async", "singles") for mode in MODES])
 @given(schedule=any_schedule(), scripts=slot_scripts(), seed=seeds)
 def test_vector_forms_agree_with_single_environments_to_the_bit(forms, form, schedule, scripts, seed):
     def by_slot(form):
         return sorted(repr((e.paid, e.dense, e.infos, e.reset_info)) for e in forms.play(form, schedule, scripts, seed))
 
     assert by_slot(form) == by_slot("single")
+
+
+@given(schedule=any_schedule(), scripts=slot_scripts(), seed=seeds)
+def test_a_joint_controller_is_paid_what_its_team_is_to_the_bit(forms, schedule, scripts, seed):
+    (joint,), (team,) = (list(forms.play(form, schedule, scripts, seed)) for form in ("joint", "team sum"))
+    assert repr((joint.paid, joint.dense)) == repr((team.paid, team.dense))
+    flags = ("bag_end", "reward_observed", "is_success")
+    assert [joint.told(flag) for flag in flags] == [team.told(flag) for flag in flags]
 
 
 @given(schedule=any_schedule(), scripts=slot_scripts(), seed=seeds)
