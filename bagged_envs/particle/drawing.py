@@ -72,7 +72,9 @@ class Picture:
         starts, sides = points, np.roll(points, -1, axis=0) - points
         across = sides[0, 0] * sides[1, 1] - sides[0, 1] * sides[1, 0]
         rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
-        depth, gap = np.full((SIZE, SIZE), np.inf), np.full((SIZE, SIZE), np.inf)
+        # Corners on a line enclose nothing.
+        depth = np.full((SIZE, SIZE), np.inf if across else -np.inf)
+        gap = np.full((SIZE, SIZE), np.inf)
         for start, side in zip(starts, sides, strict=True):
             x, y = columns - start[0], rows - start[1]
             length = max(float(np.hypot(*side)), 1e-9)

@@ -110,7 +110,6 @@ class CooperativeNavigation:
             "render_fps": round(1 / TIME_STEP),
         }
         self._world = World(num_envs, _bodies(count), dynamics, contact)
-        self._agent_distances = self._world.distances[:, :, :count]
         self._landmark_distances = self._world.distances[:, :, count:]
         self._never = np.zeros(num_envs, dtype=np.bool_)
         # As seen by `nearest`: two rows for each agent, of the others and of the landmarks. We show landmarks first.

@@ -17,8 +17,8 @@ def given_start(options: object, world: World, count: int) -> dict[str, Floats]:
     """Return what `options` gives for the `count` worlds that start, arrays `(count, bodies or agents, 2)`.
 
     Args:
-        options: None, or a mapping with any of "positions", of all bodies, `(E, 2)` or `(count, E, 2)`, and "velocities",
-            of those that move, `(A, 2)` or `(count, A, 2)`.
+        options: None, or a mapping with any of "positions", of all bodies, `(E, 2)` or `(count, E, 2)`, and
+            "velocities", of those that move, `(A, 2)` or `(count, A, 2)`.
         world: The worlds.
         count: How many of them start.
 
