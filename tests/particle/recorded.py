@@ -1,8 +1,8 @@
 """Recorded from the original scenarios (thu-rllab/LaRe, NumPy 2.4): the numbers alone, a few steps of each.
 
 Positions of all bodies and velocities of those that move at the start; everybody's actions, prey's included; then,
-after the last of these steps, positions and velocities of those that move; the learning agents' rewards after each step; and
-the last one's observation after the last step.
+after the last of these steps, positions and velocities of those that move; the learning agents' rewards after each
+step; and the last one's observation after the last step.
 """
 
 from typing import NamedTuple
