@@ -120,7 +120,7 @@ def _is_ours_with_agents(id: str) -> bool:
 
 
 def pettingzoo_parallel(task_id: str, max_cycles: int | None = None, **kwargs: Any) -> Any:
-    """Make an ID of ours for PettingZoo's registry, which calls the time limit `max_cycles` and leaves it out for none."""
+    """Make an ID of ours for PettingZoo's registry, which calls the limit `max_cycles` and leaves it out for none."""
     return make_parallel(task_id, max_episode_steps=-1 if max_cycles is None else max_cycles, **kwargs)
 
 

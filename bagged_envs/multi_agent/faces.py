@@ -8,7 +8,7 @@ from typing import Any
 from gymnasium.envs.registration import load_env_creator
 
 from bagged_envs.multi_agent.joint import FACES, JointEnv, TupleEnv
-from bagged_envs.multi_agent.parallel import BatchParallelEnv
+from bagged_envs.multi_agent.parallel import BatchParallelEnv, metadata_of
 from bagged_envs.registration import FACE
 from bagged_envs.suites.row import Task
 from bagged_envs.wrappers.arguments import known
@@ -53,7 +53,8 @@ class GymFace:
 
     def __init__(self, task: Task) -> None:
         """Remember the row, and import what it needs."""
-        self.task, self.metadata = task, creator_of(task).metadata
+        creator = creator_of(task)
+        self.task, self.metadata = task, creator.metadata if task.batch is None else metadata_of(creator)
 
     def parallel(self, max_episode_steps: int | None, render_mode: str | None, **kwargs: Any) -> Any:
         """Return PettingZoo's face of the task."""

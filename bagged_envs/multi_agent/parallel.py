@@ -12,6 +12,7 @@ from gymnasium.utils.seeding import np_random
 from pettingzoo import ParallelEnv
 
 from bagged_envs.batch import AgentBatch
+from bagged_envs.multi_agent.window import Window
 from bagged_envs.wrappers.arguments import positive_int
 
 ONLY = np.zeros(1, dtype=np.int64)
@@ -29,21 +30,23 @@ class BatchParallelEnv(ParallelEnv[str, Any, Any]):  # type: ignore[misc]
         Args:
             batch: A batch of one world.
             max_episode_steps: After how many steps an episode is truncated; None for never.
-            render_mode: One of the batch's `metadata["render_modes"]`, or None.
+            render_mode: One of the batch's `metadata["render_modes"]`, "human" for a window, or None.
 
         Raises:
             ValueError: The batch has several worlds, or the render mode is unknown.
+            gymnasium.error.DependencyNotInstalled: pygame is missing, for "human".
         """
         if batch.num_envs != 1:
             raise ValueError(f"batch must have num_envs=1, got {batch.num_envs}: make a vector environment of it.")
-        modes = batch.metadata["render_modes"]
+        self.metadata = metadata_of(batch)
+        modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
             raise ValueError(f"render_mode must be None or one of {modes}, got {render_mode!r}.")
         self.batch, self.render_mode = batch, render_mode
         self.max_episode_steps = (
             None if max_episode_steps is None else positive_int("max_episode_steps", max_episode_steps)
         )
-        self.metadata = {**batch.metadata, "is_parallelizable": True}
+        self._window = Window(batch.metadata["name"], batch.metadata["render_fps"]) if render_mode == "human" else None
         self.possible_agents = list(batch.agents)
         self.agents: list[str] = []
         self.teams = {name: list(members) for name, members in batch.teams.items()}
@@ -68,8 +71,12 @@ class BatchParallelEnv(ParallelEnv[str, Any, Any]):  # type: ignore[misc]
         """Begin an episode; with a seed, the random numbers restart from it as in `gymnasium.Env.reset`."""
         if seed is not None or self._generator is None:
             self._generator, _ = np_random(seed)
+        # PettingZoo's own API test passes an option of this name, which every environment has to bear.
+        options = {key: value for key, value in (options or {}).items() if key != "options"}
         self.batch.reset(ONLY, [self._generator], options)
         self.agents, self._elapsed = list(self.possible_agents), 0
+        if self._window is not None:
+            self.render()
         return self._observed(), self._told()
 
     def step(
@@ -92,6 +99,8 @@ class BatchParallelEnv(ParallelEnv[str, Any, Any]):  # type: ignore[misc]
         paid = dict(zip(agents, rewards[0].tolist(), strict=True))
         if ended or cut:
             self.agents = []
+        if self._window is not None:
+            self.render()
         return observations, paid, dict.fromkeys(agents, ended), dict.fromkeys(agents, cut), infos
 
     def _joint(self, actions: dict[str, Any]) -> Any:
@@ -116,7 +125,10 @@ class BatchParallelEnv(ParallelEnv[str, Any, Any]):  # type: ignore[misc]
         return {agent: facts.copy() for agent in self.possible_agents}
 
     def render(self) -> Any:
-        """Return a picture of the world, or None without a render mode."""
+        """Return a picture of the world; None without a render mode, and with "human", which shows it in a window."""
+        if self._window is not None:
+            self._window.show(self.batch.render(0, "rgb_array"))
+            return None
         return None if self.render_mode is None else self.batch.render(0, self.render_mode)
 
     def state(self) -> Any:
@@ -124,4 +136,12 @@ class BatchParallelEnv(ParallelEnv[str, Any, Any]):  # type: ignore[misc]
         return self.batch.observe()[0].ravel()
 
     def close(self) -> None:
-        """Do nothing: there is nothing to release."""
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+
+
+def metadata_of(batch: Any) -> dict[str, Any]:
+    """Return the metadata of a batch (or its class) behind PettingZoo's face, which also opens windows."""
+    modes = ["human", *batch.metadata["render_modes"]]
+    return {**batch.metadata, "render_modes": modes, "is_parallelizable": True}

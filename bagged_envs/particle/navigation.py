@@ -10,10 +10,10 @@ import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete
 
 from bagged_envs.batch import Bools, Floats, Ints
-from bagged_envs.particle import scripted
+from bagged_envs.particle import drawing, scripted
 from bagged_envs.particle.nearest import nearest
-from bagged_envs.particle.starts import begin
-from bagged_envs.particle.world import NUM_ACTIONS, TIME_STEP, Bodies, World
+from bagged_envs.particle.starts import begin, given_start
+from bagged_envs.particle.world import NUM_ACTIONS, Bodies, World, metadata_of
 from bagged_envs.wrappers.arguments import known, positive_int
 
 REWARDS = ("individual", "shared")
@@ -28,8 +28,8 @@ COLLISION = 2 * AGENT_RADIUS  # distance below which two agents are punished
 LANDMARK_SPACING = 0.675  # least distance between two landmarks
 # A landmark counts as covered when its center is under an agent. Landmarks are so far apart that no agent covers two.
 COVER_DISTANCE = AGENT_RADIUS
-# The square in which all start has the half-widths 1.5, 2.2, 3.0 for 6, 15, 30 agents. Its area is linear in between, and
-# has the density of 6 agents below.
+# The square in which all start has the half-widths 1.5, 2.2, 3.0 for 6, 15, 30 agents. Its area is linear in between,
+# and has the density of 6 agents below.
 PUBLISHED_AGENTS, PUBLISHED_HALF_WIDTHS = (6, 15, 30), (1.5, 2.2, 3.0)
 SEEN_LANDMARKS, SEEN_AGENTS = 6, 5
 OBSERVATION_SIZE = 4 + 2 * SEEN_LANDMARKS + 2 * SEEN_AGENTS
@@ -72,10 +72,11 @@ class CooperativeNavigation:
         "covered": the fraction of landmarks whose center is under an agent (closer than 0.15), float64 `(N,)`.
 
     Source:
-        "individual": LaRe (arXiv:2412.11120), thu-rllab/LaRe, simple_spread_n6, n15 and n30 "_noshare". "shared": AREL and
-        STAS, simple_spread n3, n15, n30 (their n6 differs). Ours: the number of agents is free, with w as the comment at
-        PUBLISHED_AGENTS says; AREL and STAS choose neighbors by a wrong distance for 15 and 30; landmarks are thrown one
-        by one and not chosen from a full Poisson-disc sample, and follow the seed, which theirs do not.
+        "individual": LaRe (arXiv:2412.11120), thu-rllab/LaRe, simple_spread_n6, n15 and n30 "_noshare". "shared":
+        AREL and STAS, simple_spread n3, n15, n30 (their n6 differs). Ours: the number of agents is free, with w as
+        the comment at PUBLISHED_AGENTS says; AREL and STAS choose neighbors by a wrong distance for 15 and 30;
+        landmarks are thrown one by one and not chosen from a full Poisson-disc sample, and follow the seed, which
+        theirs do not.
 
     Example:
         >>> batch = CooperativeNavigation(num_envs=2, num_agents=3)
@@ -85,6 +86,7 @@ class CooperativeNavigation:
         ((2, 3), (2, 3, 26), (2,))
     """
 
+    metadata = metadata_of("cooperative_navigation")
     policies = {"random": scripted.random, "still": scripted.still}
 
     def __init__(
@@ -103,13 +105,7 @@ class CooperativeNavigation:
         self.teams = {"agents": self.agents}
         self.observation_space = Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
         self.action_space = Discrete(NUM_ACTIONS)
-        self.metadata: dict[str, Any] = {
-            "name": "cooperative_navigation",
-            "render_modes": ["rgb_array"],
-            "render_fps": round(1 / TIME_STEP),
-        }
         self._world = World(num_envs, _bodies(count), dynamics, contact)
-        self._agent_distances = self._world.distances[:, :, :count]
         self._landmark_distances = self._world.distances[:, :, count:]
         self._never = np.zeros(num_envs, dtype=np.bool_)
         # As seen by `nearest`: two rows for each agent, of the others and of the landmarks. We show landmarks first.
@@ -121,8 +117,8 @@ class CooperativeNavigation:
         self, slots: Ints, generators: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
     ) -> None:
         """Begin an episode in the worlds `slots`."""
-        positions = draw_positions(generators, self.num_agents, self.half_width)
-        begin(self._world, slots, positions, options)
+        given = given_start(options, self._world, len(slots))
+        begin(self._world, slots, draw_positions(generators, self.num_agents, self.half_width), given)
 
     def step(self, actions: Ints) -> tuple[Floats, Bools]:
         """Make one step in every world."""
@@ -132,8 +128,8 @@ class CooperativeNavigation:
     def _individual_rewards(self) -> Floats:
         closest = self._landmark_distances.argmin(axis=-1)
         closest += self._landmark_starts
-        rewards = self._world.distances.take(closest)
-        return np.negative(rewards, out=rewards) - self._collisions()
+        rewards: Floats = self._world.distances.take(closest)
+        return -rewards - self._collisions()
 
     def _shared_rewards(self) -> Floats:
         uncovered = self._landmark_distances.min(axis=1).sum(axis=-1)
@@ -153,7 +149,7 @@ class CooperativeNavigation:
         world, count = self._world, self.num_agents
         order = nearest(self._groups, min(count, SEEN_LANDMARKS))[:, :, ::-1] + self._group_starts
         seen = world.offsets.take(order)  # (N, A, 2, up to 6), landmarks and then agents
-        # In complex numbers, x + iy. Last in a row of few agents is the agent itself, at offset 0: padding as it should be.
+        # In complex numbers, x + iy. Few agents see themselves last, at offset 0: padding as it should be.
         observations = np.zeros((self.num_envs, count, OBSERVATION_SIZE // 2), dtype=np.complex64)
         observations[:, :, 0] = world.velocities.view(np.complex128)[:, :, 0]
         observations[:, :, 1] = world.positions.view(np.complex128)[:, :count, 0]
@@ -171,7 +167,12 @@ class CooperativeNavigation:
 
     def render(self, slot: int, mode: str) -> npt.NDArray[np.uint8]:
         """Return a picture of one world."""
-        raise NotImplementedError
+        positions, count = self._world.positions[slot], self.num_agents
+        picture = drawing.draw(mode, positions, self._world.bodies.radius, self.half_width)
+        picture.rings(positions[count:], COVER_DISTANCE, drawing.OBSTACLE)
+        picture.discs(positions[:count], AGENT_RADIUS, drawing.AGENT)
+        picture.discs(positions[count:], LANDMARK_RADIUS, drawing.LANDMARK)
+        return picture.pixels()
 
 
 def half_width(num_agents: int) -> float:
@@ -199,7 +200,7 @@ def draw_positions(generators: Sequence[np.random.Generator], count: int, width:
     positions = np.empty((len(drawn), 2 * count, 2))
     positions[:, :count] = drawn[:, :count]
     positions[:, count:] = drawn[np.arange(len(drawn))[:, None], chosen]
-    for k in np.flatnonzero(counts.sum(axis=1) < count):
+    for k in np.flatnonzero(counts.sum(axis=1) < count).tolist():
         positions[k, count:] = _throw_on(drawn[k, count:], generators[k], count, width)
     return positions
 
@@ -211,7 +212,8 @@ def _throw_on(darts: Floats, generator: np.random.Generator, count: int, width: 
         darts = np.concatenate([darts, more])
         counts = far_apart(darts[None], LANDMARK_SPACING)[0]
         if counts.sum() >= count:
-            return darts[counts][:count]
+            landmarks: Floats = darts[counts][:count]
+            return landmarks
 
 
 def _in_square(uniform: Floats, width: float) -> Floats:

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete
 
 from bagged_envs.batch import Bools, Floats, Ints
-from bagged_envs.particle import scripted
+from bagged_envs.particle import drawing, scripted
 from bagged_envs.particle.nearest import nearest
 from bagged_envs.particle.prey import Sight, any_action, chase, flee, mostly, moves, no_action
-from bagged_envs.particle.starts import begin
-from bagged_envs.particle.world import NUM_ACTIONS, TIME_STEP, Bodies, World
+from bagged_envs.particle.starts import begin, given_start
+from bagged_envs.particle.world import NUM_ACTIONS, Bodies, World, metadata_of
 from bagged_envs.streams import draw_keys, uniform
 from bagged_envs.wrappers.arguments import known, positive_int
 
@@ -87,15 +87,14 @@ class Hunt:
         self._row_starts = np.arange(num_envs * movers).reshape(num_envs, movers, 1) * self.world.num_bodies
         self._world_starts = np.arange(num_envs).reshape(num_envs, 1, 1) * movers
 
-    def reset(
-        self, slots: Ints, generators: Sequence[np.random.Generator], options: Mapping[str, Any] | None
-    ) -> None:
+    def reset(self, slots: Ints, generators: Sequence[np.random.Generator], options: Mapping[str, Any] | None) -> None:
         """Begin an episode in the worlds `slots`."""
+        given = given_start(options, self.world, len(slots))
         count, width = self.world.num_bodies, self.setting.half_width
         widths = np.full((count, 1), width)
         widths[self.obstacles] = width - OBSTACLE_INSET
         drawn = np.array([generator.random((count, 2)) for generator in generators])
-        begin(self.world, slots, widths * (2.0 * drawn - 1.0), options)
+        begin(self.world, slots, widths * (2.0 * drawn - 1.0), given)
         self._caught[slots] = False
 
     def step(self, actions: Ints) -> Bools:
@@ -136,14 +135,23 @@ class Hunt:
         )
         return np.concatenate(parts, axis=-1, dtype=np.complex64, casting="same_kind").view(np.float32)
 
+    def render(self, slot: int, mode: str) -> npt.NDArray[np.uint8]:
+        """Return a picture of one world."""
+        positions, setting = self.world.positions[slot], self.setting
+        picture = drawing.draw(mode, positions, self.world.bodies.radius, setting.half_width)
+        picture.discs(positions[self.obstacles], setting.obstacle_radius, drawing.OBSTACLE)
+        picture.discs(positions[self.predators], setting.predator_radius, drawing.PREDATOR)
+        picture.discs(positions[self.prey], setting.prey_radius, drawing.PREY)
+        return picture.pixels()
+
 
 class PredatorPrey:
     """Predators that learn hunt prey that does not.
 
     Description:
-        Predators, prey and obstacles are discs on an unbounded plane; obstacles are fixed. A step takes 0.1 of time. All
-        collide softly. Prey are faster (top speed 1.3 against 1.0) and stronger. A caught prey runs on and can be caught
-        again.
+        Predators, prey and obstacles are discs on an unbounded plane; obstacles are fixed. A step takes 0.1 of time.
+        All collide softly. Prey are faster (top speed 1.3 against 1.0) and stronger. A caught prey runs on and can be
+        caught again.
 
         | predators | prey | obstacles | radii            | w   | seen: obstacles, predators, prey | observation |
         |-----------|------|-----------|------------------|-----|----------------------------------|-------------|
@@ -152,9 +160,9 @@ class PredatorPrey:
         | 30        | 10   | 10        | 0.01  0.005 0.05 | 1.0 | 5, 6, 5                          | 46          |
 
     Observation:
-        float32 for each predator: its velocity, its position, the nearest obstacles, the nearest other predators and the
-        nearest prey as seen from it, and these prey's velocities; each group nearest first and, at equal distances, by
-        index.
+        float32 for each predator: its velocity, its position, the nearest obstacles, the nearest other predators and
+        the nearest prey as seen from it, and these prey's velocities; each group nearest first and, at equal
+        distances, by index.
 
     Action:
         0 none, 1 -x, 2 +x, 3 -y, 4 +y.
@@ -165,20 +173,22 @@ class PredatorPrey:
 
     Episode:
         Never ends by itself; 25 steps are usual. Predators and prey start at rest, uniformly in |x|, |y| < w, obstacles
-        uniformly in |x|, |y| < w - 0.1, overlapping or not. `reset(options={"positions": (E, 2), "velocities": (A, 2)})`
-        starts from there: all bodies in the order predators, prey, obstacles, and those of them that move; as much is
-        drawn from the generator as without, so that what follows does not change.
+        uniformly in |x|, |y| < w - 0.1, overlapping or not.
+        `reset(options={"positions": (E, 2), "velocities": (A, 2)})` starts from there: all bodies in the order
+        predators, prey, obstacles, and those of them that move; as much is drawn from the generator as without, so that
+        what follows does not change.
 
     Arguments:
         num_envs: How many worlds, N.
         num_agents: Predators: 6, 15 or 30.
         prey: "flee" looks one step ahead and flees from all predators, obstacles and the outside (`prey.flee`), but for
-            one action in ten, which is random; "random"; "static" takes no action; or a function that is given a `Sight`
-            of all worlds and returns their prey's actions, integers `(N, Q)`. Prey decide on the state before the step.
+            one action in ten, which is random; "random"; "static" takes no action; or a function that is given a
+            `Sight` of all worlds and returns their prey's actions, integers `(N, Q)`. Prey decide on the state before
+            the step.
         reward: "individual" or "shared".
         dynamics: "legacy" as published, or "mpe2".
-        contact: "true": two bodies push each other from the sum of their radii on; "fork": from twice a predator's radius
-            on, whatever they are, as in the published code.
+        contact: "true": two bodies push each other from the sum of their radii on; "fork": from twice a predator's
+            radius on, whatever they are, as in the published code.
 
     Info:
         "captures": pairs of predator and prey that touch now; "caught": prey that have been touched after any step of
@@ -186,8 +196,9 @@ class PredatorPrey:
 
     Source:
         "individual": LaRe (arXiv:2412.11120), thu-rllab/LaRe, simple_tag_n6, n15 and n30 "_noshare". "shared": STAS and
-        AREL. Ours: the prey. Theirs is a trained network that cannot be shipped; returns against ours cannot be compared
-        with published ones. And "true" contacts: theirs uses one distance for all, which makes obstacles small.
+        AREL. Ours: the prey. Theirs is a trained network that cannot be shipped; returns against ours cannot be
+        compared with published ones. And "true" contacts: theirs uses one distance for all, which makes obstacles
+        small.
 
     Example:
         >>> batch = PredatorPrey(num_envs=2, num_agents=6, prey="static")
@@ -197,6 +208,7 @@ class PredatorPrey:
         ((2, 6), (2, 6, 28), (2,))
     """
 
+    metadata = metadata_of("predator_prey")
     policies = {"random": scripted.random, "still": scripted.still}
 
     def __init__(
@@ -219,7 +231,6 @@ class PredatorPrey:
         self.teams = {"predators": self.agents}
         self.observation_space = _observation_space(setting)
         self.action_space = Discrete(NUM_ACTIONS)
-        self.metadata = _metadata("predator_prey")
 
     def reset(
         self, slots: Ints, generators: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
@@ -247,7 +258,7 @@ class PredatorPrey:
 
     def render(self, slot: int, mode: str) -> npt.NDArray[np.uint8]:
         """Return a picture of one world."""
-        raise NotImplementedError
+        return self._hunt.render(slot, mode)
 
     def _prey_policy(self, prey: object) -> PreyPolicy:
         if callable(prey):
@@ -296,8 +307,8 @@ class CompetitivePredatorPrey:
         0 none, 1 -x, 2 +x, 3 -y, 4 +y.
 
     Reward:
-        A predator: minus 0.1 times the distance to the nearest prey, plus 10 for each prey that it touches. A prey: minus
-        10 for each predator that touches it. Nothing keeps prey from running away.
+        A predator: minus 0.1 times the distance to the nearest prey, plus 10 for each prey that it touches. A prey:
+        minus 10 for each predator that touches it. Nothing keeps prey from running away.
 
     Episode:
         As `PredatorPrey`.
@@ -315,9 +326,9 @@ class CompetitivePredatorPrey:
         action that leads closest to the nearest prey. "random" and "still".
 
     Source:
-        LaRe (arXiv:2412.11120), thu-rllab/LaRe, hetero_tag_n6_noshare, whose runner appends a one-hot of the 8 agents to
-        each observation, and delays one agent's return for both sides. Ours: teams, "predators" and "prey", and "true"
-        contacts by default.
+        LaRe (arXiv:2412.11120), thu-rllab/LaRe, hetero_tag_n6_noshare, whose runner appends a one-hot of the 8 agents
+        to each observation, and delays one agent's return for both sides. Ours: teams, "predators" and "prey", and
+        "true" contacts by default.
 
     Example:
         >>> batch = CompetitivePredatorPrey()
@@ -326,6 +337,8 @@ class CompetitivePredatorPrey:
         >>> rewards.shape, batch.observe().shape, batch.teams["prey"]
         ((1, 8), (1, 8, 24), ('prey_0', 'prey_1'))
     """
+
+    metadata = metadata_of("competitive_predator_prey")
 
     def __init__(self, num_envs: int = 1, dynamics: str = "legacy", contact: str = "true") -> None:
         self.num_envs = positive_int("num_envs", num_envs)
@@ -338,7 +351,6 @@ class CompetitivePredatorPrey:
         self.policies = {"flee": _flee_by_sight, "chase": _chase_by_sight, **PredatorPrey.policies}
         self.observation_space = _observation_space(setting)
         self.action_space = Discrete(NUM_ACTIONS)
-        self.metadata = _metadata("competitive_predator_prey")
 
     def reset(
         self, slots: Ints, generators: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
@@ -363,7 +375,7 @@ class CompetitivePredatorPrey:
 
     def render(self, slot: int, mode: str) -> npt.NDArray[np.uint8]:
         """Return a picture of one world."""
-        raise NotImplementedError
+        return self._hunt.render(slot, mode)
 
 
 class _Checked:
@@ -385,7 +397,8 @@ class _Checked:
 
 
 def _predator_rewards(hunt: Hunt, touches: Bools) -> Floats:
-    return CAPTURE_REWARD * touches.sum(axis=-1) - DISTANCE_WEIGHT * hunt.nearest_prey()
+    rewards: Floats = CAPTURE_REWARD * touches.sum(axis=-1) - DISTANCE_WEIGHT * hunt.nearest_prey()
+    return rewards
 
 
 def _seen_by_each(observations: npt.NDArray[Any]) -> tuple[Floats, ...]:
@@ -434,7 +447,3 @@ def _bodies(setting: Setting) -> Bodies:
 def _observation_space(setting: Setting) -> Box:
     obstacles, predators, prey = setting.seen
     return Box(-np.inf, np.inf, (2 * (2 + obstacles + predators + 2 * prey),), np.float32)
-
-
-def _metadata(name: str) -> dict[str, Any]:
-    return {"name": name, "render_modes": ["rgb_array"], "render_fps": round(1 / TIME_STEP)}

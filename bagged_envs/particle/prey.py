@@ -14,6 +14,8 @@ from bagged_envs.particle.world import DAMPING, DIRECTIONS, NUM_ACTIONS, TIME_ST
 
 RANDOM_FRACTION = 0.1  # of its actions, "flee" takes any
 NEARNESS = 0.01  # added to a squared distance, so that a predator at distance zero counts 100 and not infinitely
+OUTSIDE_WEIGHT = 10.0  # of `outside`: strong enough that 30 predators do not drive the prey away for good
+LARGEST_EXPONENT = 50.0
 OVERLAP_WEIGHT = 10.0  # per length that the prey would stand inside an obstacle
 
 
@@ -66,21 +68,28 @@ def moves(velocities: Floats, strength: float, max_speed: float) -> Floats:
     return after * (max_speed / np.maximum(speeds, max_speed)) * TIME_STEP
 
 
-def leaving(positions: Floats, half_width: float) -> Floats:
-    """Return how much a prey dislikes its places, `(...)` from `(..., 2)`: none well inside the square of the start.
+def outside(positions: Floats, half_width: float) -> Floats:
+    """Return how far out places are, `(...)` from `(..., 2)`: 0 well inside the square of the start, steep beyond it.
 
-    Per axis, z = |x| / half_width: 0 below 0.9, 10 (z - 0.9) up to 1, then exp(2z - 2), 10 at most.
+    Per axis, z = |x| / half_width: 0 below 0.9, 10 (z - 0.9) up to 1, then exp(2z - 2). It has no upper end (mpe2's
+    has), so that a prey chased far out finds its way back.
+
+    Example:
+        >>> outside(np.array([[0.5, 0.95], [2.0, -0.95]]), half_width=1.0).round(3).tolist()
+        [0.5, 7.889]
     """
     z = np.abs(positions) / half_width
-    outside = np.exp(np.minimum(2.0 * z - 2.0, np.log(10.0)))
-    penalties: Floats = np.where(z < 1.0, np.maximum(0.0, 10.0 * (z - 0.9)), outside)
+    beyond = np.exp(np.minimum(2.0 * z - 2.0, LARGEST_EXPONENT))
+    penalties: Floats = np.where(z < 1.0, np.maximum(0.0, 10.0 * (z - 0.9)), beyond)
     return penalties[..., 0] + penalties[..., 1]
 
 
-def flee(predators: Floats, obstacles: Floats, places: Floats, steps: Floats, contact: float, half_width: float) -> Ints:
+def flee(
+    predators: Floats, obstacles: Floats, places: Floats, steps: Floats, contact: float, half_width: float
+) -> Ints:
     """Return for each prey the action whose next place is best: far from predators, in the open, not outside.
 
-    A place's worth is minus the sum over predators of 1 / (d² + 0.01), minus `leaving`, minus 10 times how deep it lies
+    A place costs the sum over predators of 1 / (d² + 0.01), plus 10 times `outside`, plus 10 times how deep it lies
     inside obstacles. Of equally good actions the first is taken.
 
     Args:
@@ -98,10 +107,12 @@ def flee(predators: Floats, obstacles: Floats, places: Floats, steps: Floats, co
     nearness = (1.0 / ((ahead**2).sum(axis=-1) + NEARNESS)).sum(axis=-1)
     depths = contact - speeds_of(obstacles[..., None, :, :] - steps[..., :, None, :])
     overlap = np.maximum(0.0, depths).sum(axis=-1)
-    cost = nearness + OVERLAP_WEIGHT * overlap + leaving(places[..., None, :] + steps, half_width)
-    return cost.argmin(axis=-1)
+    away = outside(places[..., None, :] + steps, half_width)
+    actions: Ints = (nearness + OVERLAP_WEIGHT * overlap + OUTSIDE_WEIGHT * away).argmin(axis=-1)
+    return actions
 
 
 def chase(prey: Floats, steps: Floats) -> Ints:
-    """Return for each predator the action that leads closest to a prey, `(..., 2)` as seen from it; the first if equal."""
-    return speeds_of(prey[..., None, :] - steps).argmin(axis=-1)
+    """Return for each predator the action that leads closest to its prey, `(..., 2)` as seen from it."""
+    actions: Ints = speeds_of(prey[..., None, :] - steps).argmin(axis=-1)
+    return actions

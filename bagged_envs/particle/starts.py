@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -14,25 +13,14 @@ from bagged_envs.wrappers.arguments import known
 OPTIONS = ("positions", "velocities")
 
 
-def begin(world: World, worlds: Ints, positions: Floats, options: Mapping[str, Any] | None) -> None:
-    """Begin an episode in some worlds: everything at rest where it was drawn, except for what `options` gives.
+def given_start(options: object, world: World, count: int) -> dict[str, Floats]:
+    """Return what `options` gives for the `count` worlds that start, arrays `(count, bodies or agents, 2)`.
 
     Args:
+        options: None, or a mapping with any of "positions", of all bodies, `(E, 2)` or `(count, E, 2)`, and
+            "velocities", of those that move, `(A, 2)` or `(count, A, 2)`.
         world: The worlds.
-        worlds: Indices of those that begin, `(K,)`.
-        positions: Where their bodies were drawn, `(K, E, 2)`.
-        options: None, or a mapping with any of "positions", of all bodies, `(E, 2)` or `(K, E, 2)`, and "velocities",
-            of those that move, `(A, 2)` or `(K, A, 2)`.
-    """
-    velocities = np.zeros((len(worlds), world.num_agents, 2))
-    if options:
-        given = given_start(options, len(worlds), world.num_bodies, world.num_agents)
-        positions, velocities = given.get("positions", positions), given.get("velocities", velocities)
-    world.place(worlds, positions, velocities)
-
-
-def given_start(options: object, count: int, bodies: int, agents: int) -> dict[str, Floats]:
-    """Return what `options` gives, float64 `(count, bodies or agents, 2)` each.
+        count: How many of them start.
 
     Raises:
         TypeError: `options` is no mapping, or a value is not made of numbers.
@@ -41,9 +29,16 @@ def given_start(options: object, count: int, bodies: int, agents: int) -> dict[s
     if options is None:
         return {}
     if not isinstance(options, Mapping):
-        raise TypeError(f"options must be a mapping with any of {OPTIONS}, got {options!r}; leave it out for an ordinary start.")
-    rows = {"positions": bodies, "velocities": agents}
-    return {known("options: each key", key, OPTIONS): _vectors(key, value, count, rows[key]) for key, value in options.items()}
+        raise TypeError(f"options must be a mapping with any of {OPTIONS}, got {options!r}; None is an ordinary start.")
+    rows = {"positions": world.num_bodies, "velocities": world.num_agents}
+    names = [known("a key of options", key, OPTIONS) for key in options]
+    return {name: _vectors(name, options[name], count, rows[name]) for name in names}
+
+
+def begin(world: World, worlds: Ints, drawn: Floats, given: Mapping[str, Floats]) -> None:
+    """Begin an episode in some worlds: at rest where the bodies were drawn, `(K, E, 2)`, except for what is given."""
+    velocities = given.get("velocities", np.zeros((len(worlds), world.num_agents, 2)))
+    world.place(worlds, given.get("positions", drawn), velocities)
 
 
 def _vectors(key: str, value: object, count: int, rows: int) -> Floats:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete
 
 from bagged_envs.batch import Bools, Floats, Ints
-from bagged_envs.particle import scripted
-from bagged_envs.particle.starts import begin
-from bagged_envs.particle.world import NUM_ACTIONS, TIME_STEP, Bodies, World
+from bagged_envs.particle import drawing, scripted
+from bagged_envs.particle.starts import begin, given_start
+from bagged_envs.particle.world import NUM_ACTIONS, Bodies, World, metadata_of
 from bagged_envs.wrappers.arguments import known, positive_int
 
 REWARDS = ("individual", "shared")
@@ -37,15 +37,16 @@ class TriangleArea:
         0.1 of time. All collide softly; agents start so close together that they push each other away at once.
 
     Observation:
-        float32 `(14,)` for each agent: its velocity, its position, the obstacles as seen from it by index, and the other
-        two agents as seen from it, the one with the smaller x first (then the smaller y, then the smaller index).
+        float32 `(14,)` for each agent: its velocity, its position, the obstacles as seen from it by index, and the
+        other two agents as seen from it, the one with the smaller x first (then the smaller y, then the smaller
+        index).
 
     Action:
         0 none, 1 -x, 2 +x, 3 -y, 4 +y.
 
     Reward:
-        "individual": 0.1 times the area of the agents' triangle, minus 1 for each obstacle that the agent touches (closer
-        than 0.55). "shared": the sum of these three, to each.
+        "individual": 0.1 times the area of the agents' triangle, minus 1 for each obstacle that the agent touches
+        (closer than 0.55). "shared": the sum of these three, to each.
 
     Episode:
         Never ends by itself; 25 steps are usual. Agents start at rest, uniformly in |x|, |y| < 0.2, obstacles uniformly
@@ -74,6 +75,7 @@ class TriangleArea:
         ((1, 3), (1, 3, 14), (1,))
     """
 
+    metadata = metadata_of("triangle_area")
     policies = {"random": scripted.random, "still": scripted.still}
 
     def __init__(
@@ -85,20 +87,16 @@ class TriangleArea:
         self.teams = {"agents": self.agents}
         self.observation_space = Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
         self.action_space = Discrete(NUM_ACTIONS)
-        self.metadata: dict[str, Any] = {
-            "name": "triangle_area",
-            "render_modes": ["rgb_array"],
-            "render_fps": round(1 / TIME_STEP),
-        }
         self._world = World(num_envs, _bodies(), dynamics, contact)
 
     def reset(
         self, slots: Ints, generators: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
     ) -> None:
         """Begin an episode in the worlds `slots`."""
+        given = given_start(options, self._world, len(slots))
         widths = np.repeat([AGENT_HALF_WIDTH, OBSTACLE_HALF_WIDTH], (AGENTS, OBSTACLES))[:, None]
         uniform = np.array([generator.random((AGENTS + OBSTACLES, 2)) for generator in generators])
-        begin(self._world, slots, widths * (2.0 * uniform - 1.0), options)
+        begin(self._world, slots, widths * (2.0 * uniform - 1.0), given)
 
     def step(self, actions: Ints) -> tuple[Floats, Bools]:
         """Make one step in every world."""
@@ -132,7 +130,12 @@ class TriangleArea:
 
     def render(self, slot: int, mode: str) -> npt.NDArray[np.uint8]:
         """Return a picture of one world."""
-        raise NotImplementedError
+        positions = self._world.positions[slot]
+        picture = drawing.draw(mode, positions, self._world.bodies.radius, OBSTACLE_HALF_WIDTH)
+        picture.discs(positions[AGENTS:], OBSTACLE_RADIUS, drawing.OBSTACLE)
+        picture.triangle(positions[:AGENTS], drawing.TRIANGLE)
+        picture.discs(positions[:AGENTS], AGENT_RADIUS, drawing.AGENT)
+        return picture.pixels()
 
 
 def _bodies() -> Bodies:

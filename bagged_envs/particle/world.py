@@ -6,7 +6,7 @@ Units are the world's own: lengths and times without a name, every mass 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -196,6 +196,11 @@ class World:
     def _find_near(self) -> None:
         self.near = (self.distances < self._reach).ravel().nonzero()[0]
         self.near_distances = self.distances.take(self.near)
+
+
+def metadata_of(name: str) -> dict[str, Any]:
+    """Return what PettingZoo calls the metadata of a task on this world."""
+    return {"name": name, "render_modes": ["rgb_array"], "render_fps": round(1 / TIME_STEP)}
 
 
 def speeds_of(vectors: Floats) -> Floats:

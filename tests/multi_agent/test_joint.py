@@ -159,7 +159,7 @@ class TestOpponents:
 
         def policy(observations, generator):
             seen.append((sorted(observations), float(generator.random())))
-            return {agent: 1 for agent in observations}
+            return dict.fromkeys(observations, 1)
 
         assert set(self.acts(policy, 3)[0]) == {(1, 1)}
         assert {tuple(names) for names, _ in seen} == {("a", "c")}
