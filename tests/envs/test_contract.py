@@ -147,6 +147,15 @@ def test_pictures_show_what_changes(task, arguments):
     assert all(side % 32 == 0 for side in picture.shape[:2])
 
 
+def test_text_pictures_literally():
+    """Eaten apples, the key in hand, the lit lamp, what has come of the watch."""
+    env = TASKS[0](size=2, delay=4, distractors=2, render_mode="ansi")
+    env.reset(seed=3)
+    frames = [env.render()] + [env.step(action) and env.render() for action in (0, 3, 2, 1, 1, 1)]
+    assert frames[2] == "@.#####\n..Doo.T\n"
+    assert frames[3:] == ["..#####\n@.Doo.T\n", "..#####\n.@Doo.T\n", "..#####\n..@oo.T\n", "..#####\n..D@o.T\n"]
+
+
 @pytest.mark.filterwarnings("ignore:.*without a render_mode.*")
 @every_task
 def test_without_a_mode_there_is_no_picture(task):
