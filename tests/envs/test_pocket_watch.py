@@ -73,6 +73,8 @@ def test_the_process(shops):
         assert (np.abs(happened.mean(axis=1) - probability) < 4.5 * error).all()  # of 50 steps each
         # Steps are independent: a final count varies as a binomial does.
         assert count[-1].var() == pytest.approx(50 * probability * (1 - probability), rel=0.08)
+    together = (np.diff(jams, axis=0) * np.diff(tires, axis=0)).mean()
+    assert abs(together - 0.1 * 0.05) < ERRORS * math.sqrt(0.005 / (50 * COPIES))
     assert not rewards[1:-1].any()
 
 
@@ -84,8 +86,10 @@ def test_the_rewards(shops):
     ):
         mine = brand == which
         assert abs(mine.mean() - 0.25) < ERRORS * math.sqrt(0.25 * 0.75 / COPIES)
-        near(-rewards[0, mine], repair, spread)
-        near((price - (0.1 * jams + 7 * tires) - rewards[-1])[mine], delivery, 1.5)
+        repairs, deliveries = -rewards[0, mine], (price - (0.1 * jams + 7 * tires) - rewards[-1])[mine]
+        near(repairs, repair, spread)
+        near(deliveries, delivery, 1.5)
+        assert abs(np.corrcoef(repairs, deliveries)[0, 1]) < ERRORS / math.sqrt(mine.sum())
         returns = rewards.sum(axis=0)[mine]
         assert abs(returns.mean() - worth_of_repair(which)) < ERRORS * returns.std() / math.sqrt(mine.sum())
 
