@@ -190,7 +190,7 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         infos.update(self._infos())
         return self._batch.observe(), rewards, terminated, truncated, infos
 
-    def render(self) -> tuple[Any, ...] | None:
+    def render(self) -> tuple[Any, ...]:
         """Return a picture of every copy's current state, in the render mode."""
         return tuple(_picture(self._batch, slot, self.render_mode) for slot in range(self.num_envs))
 
@@ -207,7 +207,7 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
                 f"actions must be {self.num_envs} of {self.single_action_space}, an array of shape "
                 f"{self.action_space.shape} and of a type that casts to {self.action_space.dtype}, got {actions!r}."
             )
-        return np.asarray(actions, dtype=self.action_space.dtype)
+        return np.array(actions, dtype=self.action_space.dtype)  # a copy: the batch may keep it and write into it
 
     def _seed(self, seed: Any, mask: Bools) -> None:
         seeds = slot_seeds(seed, self.num_envs) or []

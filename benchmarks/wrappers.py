@@ -94,13 +94,13 @@ def vector(steps: int, pairs: int, num_envs: int) -> Row:
     delayed = BaggedReward(envs, bag_len=20)
     delayed.action_space.seed(0)
     actions = [delayed.action_space.sample() for _ in range(steps)]
-    ratios = paired_ratios(lambda: _vector_seconds(delayed, actions), lambda: _vector_seconds(twins, actions), pairs)
+    ratios = paired_ratios(lambda: vector_seconds(delayed, actions), lambda: vector_seconds(twins, actions), pairs)
     delayed.close()
     twins.close()
     return at_least(f"vector BaggedReward / none, HalfCheetah-v5, {num_envs} environments", ratios, VECTOR_GOAL)
 
 
-def _vector_seconds(envs: Any, actions: Sequence[np.ndarray]) -> float:
+def vector_seconds(envs: Any, actions: Sequence[np.ndarray]) -> float:
     envs.reset(seed=0)
     begin = time.perf_counter()
     for action in actions:

@@ -15,38 +15,32 @@ from bagged_envs.envs.table import State, Table, tabulate
 from bagged_envs.native import BatchEnv, no_options
 from bagged_envs.wrappers.arguments import int_between, positive_int
 
-LENGTH = 6  # cells
+LENGTH = 8  # cells
 OPEN_REWARD, EXIT_REWARD = 1.0, 2.0
-MAX_EPISODE_STEPS = 100  # recommended; an optimal episode has 2 * length steps
+MAX_EPISODE_STEPS = 50  # recommended; an optimal episode has length + 1 steps
 REWARD_INFO_KEYS: tuple[str, ...] = ()
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 8}
 
 LEFT, RIGHT, PRESS = range(3)
-OUTSIDE, START = 0, 1
 
 
 @functools.lru_cache
 def layout(length: int) -> Table:
     """Return the task; a state is (cell, lamp on, door open)."""
-    lamp, button = lamp_cell(length), length
+    lamp, button, outside = length - 2, length - 1, length
 
     def move(state: State, action: int) -> tuple[State, float]:
         cell, lit, is_open = state
         if action == PRESS:
             opens = cell == button and not is_open
             return (cell, int(lit or cell == lamp), int(is_open or opens)), OPEN_REWARD if opens else 0.0
-        if action == RIGHT:
-            return (min(cell + 1, length), lit, is_open), 0.0
-        if cell == START:
-            return ((OUTSIDE, lit, is_open), EXIT_REWARD) if is_open else (state, 0.0)
-        return (cell - 1, lit, is_open), 0.0
+        if action == LEFT:
+            return (max(cell - 1, 0), lit, is_open), 0.0
+        if cell == button:
+            return ((outside, lit, is_open), EXIT_REWARD) if is_open else (state, 0.0)
+        return (cell + 1, lit, is_open), 0.0
 
-    return tabulate((length + 1, 2, 2), 3, move, lambda state: state[0] == OUTSIDE)
-
-
-def lamp_cell(length: int) -> int:
-    """Return where the lamp's button is."""
-    return length // 2 + 1
+    return tabulate((length + 1, 2, 2), 3, move, lambda state: state[0] == outside)
 
 
 class HiddenDoorBatch:
@@ -61,13 +55,13 @@ class HiddenDoorBatch:
         self._table = layout(self._length)
         self.observation_space: Space[Any] = MultiDiscrete(list(self._table.sizes))
         self.action_space: Space[Any] = Discrete(3)
-        self._start = self._table.number(START, 0, 0)
+        self._start = self._table.number(0, 0, 0)
         self._state = np.full(self.num_envs, self._start, dtype=np.int64)
 
     def reset(
         self, slots: Ints, generators: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
     ) -> None:
-        """Put the agents next to the shut doors, in the dark."""
+        """Put the agents at the far ends of dark, shut halls."""
         no_options(options)
         self._state[slots] = self._start
 
@@ -90,19 +84,18 @@ class HiddenDoorBatch:
         return self._text(cell, lit, is_open) if mode == "ansi" else self._picture(cell, lit, is_open)
 
     def _text(self, cell: int, lit: int, is_open: int) -> str:
-        above, floor = [" "] * (self._length + 1), ["/" if is_open else "|", *"." * self._length]
-        above[lamp_cell(self._length)] = "*" if lit else "o"
-        above[self._length] = "h"
+        above, floor = " " * (self._length - 2) + ("*" if lit else "o") + "h", ["."] * self._length
+        floor.append("/" if is_open else "|")
         floor[cell] = "a"
-        return drawing.text(["".join(above), "".join(floor)])
+        return drawing.text([above, "".join(floor)])
 
     def _picture(self, cell: int, lit: int, is_open: int) -> drawing.Picture:
-        picture, lamp = drawing.canvas(2, self._length + 1), lamp_cell(self._length)
-        for place in range(1, self._length + 1):
+        picture = drawing.canvas(2, self._length + 1)
+        for place in range(self._length):
             drawing.cell(picture, 1, place)
-        drawing.cell(picture, 1, OUTSIDE, drawing.GREEN if is_open else drawing.RED)
-        drawing.disc(picture, 0, lamp, drawing.GOLD if lit else drawing.GRAY, 0.4 if lit else 0.25)
-        drawing.disc(picture, 0, self._length, drawing.LINE, 0.12)
+        drawing.cell(picture, 1, self._length, drawing.GREEN if is_open else drawing.RED)
+        drawing.disc(picture, 0, self._length - 2, drawing.GOLD if lit else drawing.GRAY, 0.4 if lit else 0.25)
+        drawing.disc(picture, 0, self._length - 1, drawing.GRAY, 0.1)
         drawing.disc(picture, 1, cell, drawing.AGENT)
         return picture
 
@@ -110,19 +103,20 @@ class HiddenDoorBatch:
 class HiddenDoor(BatchEnv):
     """A lamp that looks like the reason of success, and a hidden button that is.
 
-    Description: A hall of `length` cells, numbered 1 to `length` from left to right, and outside, cell 0, to the left
-        of cell 1. The agent starts in cell 1; the lamp is off and the door between cells 1 and 0 is shut. Pressing in
-        cell length // 2 + 1 turns the lamp on for good, which does nothing else. Pressing in cell `length` opens the
-        door for good; nothing marks the place. Pressing anywhere else does nothing. A move into the wall at the right
-        end or into the shut door changes nothing. An agent that happens on the button has walked past the lamp, so
-        early in learning a lit lamp goes with success; a good agent leaves it alone.
+    Description: A hall of `length` cells, numbered from 0 to `length` - 1 from left to right; a door at its right end
+        leads outside, to cell `length`. The agent starts in cell 0; the lamp is off and the door is shut. Pressing in
+        cell `length` - 2 turns the lamp on for good, which does nothing else. Pressing in cell `length` - 1 opens the
+        door for good; nothing marks the place. Pressing anywhere else does nothing. A move into the wall at the left
+        end or into the shut door changes nothing. Who lights the lamp has come far and is next to the button, so early
+        in learning a lit lamp goes with success: of random episodes of 50 steps 38 % succeed where it was lit and 12 %
+        where it was not. A good agent leaves it alone.
     Observation: `MultiDiscrete([length + 1, 2, 2])`: the cell, whether the lamp is on, whether the door is open. It is
         the whole state.
     Action: `Discrete(3)`: left, right, press.
     Reward: 1 for opening the door, 2 for leaving through it, nothing for the lamp. The optimal return is 3, in
-        2 * length steps. There is no randomness.
-    Termination: Outside. The recommended time limit is `MAX_EPISODE_STEPS`, 100.
-    Arguments: `length` (3 to 1000, default 6), `render_mode` ("rgb_array", "ansi" or None).
+        `length` + 1 steps. There is no randomness.
+    Termination: Outside. The recommended time limit is `MAX_EPISODE_STEPS`, 50.
+    Arguments: `length` (3 to 1000, default 8), `render_mode` ("rgb_array", "ansi" or None).
     Source: Our own definition. The idea, an ambiguous attribution between a light that correlates with success and a
         hidden door that causes it, is from LaRe (arXiv 2412.11120); cells, actions and rewards are ours.
 
@@ -130,8 +124,8 @@ class HiddenDoor(BatchEnv):
         >>> env = HiddenDoor(render_mode="ansi")
         >>> _ = env.reset()
         >>> print(env.render(), end="")
-            o h
-        |a.....
+              oh
+        a.......|
     """
 
     metadata = METADATA

@@ -103,11 +103,15 @@ class KeyDoorBatch:
         row, column, key = self._table.states[self._state[slot]].tolist()
         return self._text(row, column, key) if mode == "ansi" else self._picture(row, column, key)
 
+    def _apples_ahead(self, column: int) -> range:
+        return range(max(column, self._size) + 1, self._size + 1 + self._distractors)
+
     def _text(self, row: int, column: int, key: int) -> str:
         rows = [["."] * self._size + ["#"] * (self._delay + 1) for _ in range(self._size)]
         middle = rows[self._size // 2]
         middle[self._size :] = ["D", *"." * (self._delay - 1), "T"]
-        middle[self._size + 1 : self._size + 1 + self._distractors] = "o" * self._distractors
+        for apple in self._apples_ahead(column):
+            middle[apple] = "o"
         rows[KEY_CELL[0]][KEY_CELL[1]] = "." if key else "K"
         rows[row][column] = "@" if key else "a"
         return drawing.text(["".join(cells) for cells in rows])
@@ -119,8 +123,8 @@ class KeyDoorBatch:
         for place in range(self._size, self._size + self._delay + 1):
             drawing.cell(picture, middle, place)
         drawing.cell(picture, middle, self._size, drawing.GREEN if column >= self._size else drawing.RED)
-        for apple in range(self._distractors):
-            drawing.disc(picture, middle, self._size + 1 + apple, drawing.GREEN, 0.15)
+        for apple in self._apples_ahead(column):
+            drawing.disc(picture, middle, apple, drawing.GREEN, 0.15)
         drawing.cell(picture, middle, self._size + self._delay, drawing.GOLD)
         if not key:
             drawing.disc(picture, *KEY_CELL, drawing.GOLD, 0.2)
