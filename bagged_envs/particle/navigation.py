@@ -17,7 +17,7 @@ from bagged_envs.particle.world import NUM_ACTIONS, TIME_STEP, Bodies, World
 from bagged_envs.wrappers.arguments import known, positive_int
 
 REWARDS = ("individual", "shared")
-# An agent sits on a landmark and bumps into others: from both, and from the team's, a term of the reward can be read.
+# It says how many landmarks have an agent, and so bounds the distance terms of the reward.
 REWARD_INFO_KEYS = ("covered",)
 
 FEWEST, MOST = 3, 30  # agents
