@@ -14,7 +14,7 @@ from bagged_envs.batch import Bools, Floats, Ints
 from bagged_envs.particle import drawing, scripted
 from bagged_envs.particle.nearest import nearest
 from bagged_envs.particle.prey import Sight, any_action, chase, flee, mostly, moves, no_action
-from bagged_envs.particle.starts import begin, given_start
+from bagged_envs.particle.starts import begin, draw_square, given_start
 from bagged_envs.particle.world import NUM_ACTIONS, Bodies, World, metadata_of
 from bagged_envs.streams import draw_keys, uniform
 from bagged_envs.wrappers.arguments import known, positive_int
@@ -82,7 +82,6 @@ class Hunt:
         hunters, movers = setting.predators, setting.predators + setting.prey
         self.predators, self.prey = slice(0, hunters), slice(hunters, movers)
         self.obstacles = slice(movers, movers + setting.obstacles)
-        self._between = self.world.distances[:, self.predators, self.prey]  # (N, P, Q)
         self._caught = np.zeros((num_envs, setting.prey), dtype=np.bool_)
         self._row_starts = np.arange(num_envs * movers).reshape(num_envs, movers, 1) * self.world.num_bodies
         self._world_starts = np.arange(num_envs).reshape(num_envs, 1, 1) * movers
@@ -93,8 +92,7 @@ class Hunt:
         count, width = self.world.num_bodies, self.setting.half_width
         widths = np.full((count, 1), width)
         widths[self.obstacles] = width - OBSTACLE_INSET
-        drawn = np.array([generator.random((count, 2)) for generator in generators])
-        begin(self.world, slots, widths * (2.0 * drawn - 1.0), given)
+        begin(self.world, slots, widths * draw_square(generators, count), given)
         self._caught[slots] = False
 
     def step(self, actions: Ints) -> Bools:
@@ -106,12 +104,16 @@ class Hunt:
 
     def touches(self) -> Bools:
         """Return which predator touches which prey, `(N, P, Q)`."""
-        return self._between < self.setting.predator_radius + self.setting.prey_radius
+        return self._between() < self.setting.predator_radius + self.setting.prey_radius
 
     def nearest_prey(self) -> Floats:
         """Return each predator's distance to the prey nearest to it, `(N, P)`."""
-        distances: Floats = self._between.min(axis=-1)
+        distances: Floats = self._between().min(axis=-1)
         return distances
+
+    def _between(self) -> Floats:
+        """Return the distances from predators to prey, `(N, P, Q)`."""
+        return self.world.distances[:, self.predators, self.prey]
 
     def info(self) -> dict[str, npt.NDArray[Any]]:
         """Return the touches now, and how many prey have been touched after a step of the episode."""

@@ -106,20 +106,21 @@ def test_static_prey_stays_and_random_prey_does_anything():
     assert {(x, y) for x, y in changes} >= {(0.0, 0.0), (-0.4, 0.0), (0.4, 0.0), (0.0, -0.4), (0.0, 0.4)}
 
 
-def place_of_prey(predators, place=(0.0, 0.0), obstacles=((9.0, 9.0),)):
+def action_of_prey(predators, place=(0.0, 0.0), obstacles=((9.0, 9.0),)):
     """The action of a prey at rest, given where others are as seen from it."""
     steps = moves(np.zeros(2), 4.0, 1.3)
     return int(flee(np.array(predators), np.array(obstacles), np.array(place), steps, contact=0.25, half_width=1.5))
 
 
 def test_prey_flees_from_predators_walls_and_obstacles():
-    assert place_of_prey([[-0.5, 0.0]]) == 2
-    assert place_of_prey([[0.5, 0.0]]) == 1
-    assert place_of_prey([[0.0, -0.5]]) == 4
-    assert place_of_prey([[0.0, 0.5], [0.1, 0.6]]) == 3
-    assert place_of_prey([[9.0, 0.0]], place=(1.6, 0.0)) == 1
-    assert place_of_prey([[9.0, 9.0]], place=(0.0, -1.6)) == 4
-    assert place_of_prey([[9.0, 9.0]], obstacles=[[0.1, 0.0]]) == 1
+    assert action_of_prey([[-0.5, 0.0]]) == 2
+    assert action_of_prey([[0.5, 0.0]]) == 1
+    assert action_of_prey([[0.0, -0.5]]) == 4
+    assert action_of_prey([[0.0, 0.5], [0.1, 0.6]]) == 3
+    assert action_of_prey([[9.0, 0.0]], place=(1.6, 0.0)) == 1
+    assert action_of_prey([[9.0, 9.0]], place=(0.0, -1.6)) == 4
+    assert action_of_prey([[-2.0, 0.0]]) == 2
+    assert action_of_prey([[-2.0, 0.0]], obstacles=[[0.1, 0.0]]) == 1
 
 
 def test_one_action_of_ten_of_fleeing_prey_is_random():
