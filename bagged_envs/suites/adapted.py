@@ -185,7 +185,7 @@ class AdaptedEnv(Guard, ParallelEnv[Any, Any, Any]):  # type: ignore[misc]
 
 def _plain_int(agent: str, action: Any) -> int:
     try:
-        return operator.index(action)
+        return int(operator.index(action))  # of a bool, operator.index makes no int
     except TypeError as error:
         came = f"got {action!r} of type {type(action).__name__}"
         raise TypeError(f"the action of {agent} must be an int, {came}.") from error

@@ -24,7 +24,8 @@ def from_tuple(env: Any, max_episode_steps: int | None = None) -> AdaptedEnv:
     """Turn a built environment of EPyMARL's Tuple convention into a PettingZoo `ParallelEnv`.
 
     Agents are "agent_0", "agent_1", ...; the environment's info goes to each of them. The episode ends for all of them
-    together; where `done` is a list, in the step in which all have ended, so that no reward is lost.
+    together; where `done` is a list, in the step in which all have ended, so that no reward is lost (truncated, unless
+    all have terminated).
 
     Args:
         env: A Gymnasium environment with Tuple spaces, `unwrapped.n_agents` and a list of rewards.
