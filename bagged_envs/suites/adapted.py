@@ -29,7 +29,7 @@ class Turn:
 
     Attributes:
         observations: What each agent sees.
-        infos: What each agent is told.
+        infos: What each agent is told; it gets a copy.
         rewards: What each agent is paid; empty after a reset.
         terminated: Whether the episode ended for everybody, by the task's own rule.
         truncated: Whether it was cut.
@@ -185,7 +185,7 @@ class AdaptedEnv(Guard, ParallelEnv[Any, Any, Any]):  # type: ignore[misc]
 
 def _plain_int(agent: str, action: Any) -> int:
     try:
-        return int(operator.index(action))  # of a bool, operator.index makes no int
+        return operator.index(action)
     except TypeError as error:
         came = f"got {action!r} of type {type(action).__name__}"
         raise TypeError(f"the action of {agent} must be an int, {came}.") from error

@@ -90,7 +90,7 @@ class FootballTeam:
         )
 
     def _turn(self, observations: Any, info: dict[str, Any], **more: Any) -> Turn:
-        return Turn(self._each("observation", observations), [dict(info) for _ in self.agents], **more)
+        return Turn(self._each("observation", observations), [info] * len(self.agents), **more)
 
     def _each(self, what: str, values: Any) -> list[Any]:
         return [values] if self.alone else one_each(what, values, self.agents, self.name)

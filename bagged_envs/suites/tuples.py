@@ -68,9 +68,7 @@ class TupleTeam:
         return self._turn(observations, info, rewards=paid, terminated=over, truncated=cut and not over)
 
     def _turn(self, observations: Any, info: dict[str, Any], **more: Any) -> Turn:
-        return Turn(
-            one_each("observation", observations, self.agents, self.name), [dict(info) for _ in self.agents], **more
-        )
+        return Turn(one_each("observation", observations, self.agents, self.name), [info] * len(self.agents), **more)
 
     def _spaces(self, name: str) -> list[Any]:
         spaces = getattr(self.env, name)

@@ -102,7 +102,7 @@ class Football:
         low, high = np.full(shape, -np.inf, np.float32), np.full(shape, np.inf, np.float32)
         self.observation_space = OldSpace(low=low, high=high, shape=shape, dtype=np.dtype(np.float32))
         self.action_space = OldSpace(nvec=np.full(players, 19)) if players > 1 else OldSpace(n=19)
-        self.received, self.over, self.closed = [], True, False
+        self.given, self.received, self.over, self.closed = [], [], True, False
 
     def reset(self):
         self.random = np.random.default_rng(random.randint(0, 2_000_000_000))
@@ -111,6 +111,7 @@ class Football:
 
     def step(self, action):
         assert not self.over, "Cant call step() once episode finished (call reset() instead)"
+        self.given.append(action)
         action = action.tolist() if isinstance(action, np.ndarray) else action
         action = action if isinstance(action, list) else [action]
         assert len(action) == self.players

@@ -43,7 +43,7 @@ class TestSteps:
         assert env.possible_agents == ["player_0"]
         assert observations["player_0"].shape == env.observation_space("player_0").shape == (5,)
         assert [step[1] for step in play(env)][-1] == {"player_0": 2.0}
-        assert env.env.received == [[5]] * 4
+        assert env.env.given == [5] * 4
 
     def test_spaces_are_gymnasiums(self):
         env = from_football(Football())

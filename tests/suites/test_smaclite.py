@@ -52,6 +52,11 @@ class TestDeaths:
         assert steps[-1][2] == {"agent_1": True, "agent_2": True}
         assert [info["battle_won"] for info in steps[-1][4].values()] == [False, False]
 
+    def test_whoever_may_do_more_than_nothing_is_alive(self):
+        env = SMAClite(deaths={})
+        env.get_avail_actions = lambda: [np.array([1, 1, 0, 0, 0, 0, 0, 0])] * 3
+        assert [len(step[1]) for step in play(from_smaclite(env))] == [3, 3, 3, 3, 3]
+
     def test_a_new_episode_brings_everybody_back(self):
         env = from_smaclite(SMAClite())
         assert rewards(env) == rewards(env)

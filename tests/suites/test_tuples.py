@@ -49,6 +49,11 @@ class TestEnds:
         assert ends(from_tuple(Foraging(truncates=True))) == (5, False, True)
         assert ends(from_tuple(gym.wrappers.TimeLimit(Foraging(), 3))) == (3, False, True)
 
+    def test_agents_that_end_in_different_ways_are_truncated(self):
+        env = Foraging()
+        env.step = lambda actions: (env.observe(), [0.0, 0.0], [True, False], [False, True], {})
+        assert ends(from_tuple(env)) == (1, False, True)
+
 
 class TestSteps:
     def test_rewards_infos_and_actions(self):
@@ -72,6 +77,12 @@ class TestSteps:
             seen, rewards, done, _, _ = plain.step((1, 2))
             assert list(paid.values()) == rewards
             assert list(terminated.values()) == [done, done]
+
+    def test_rewards_are_python_floats(self):
+        env = Foraging()
+        env.rewards = [[1, np.float32(0.5)]] * 5
+        [first, *_] = play(from_tuple(env))
+        assert repr(first[1]) == "{'agent_0': 1.0, 'agent_1': 0.5}"
 
     def test_actions_of_other_kinds_are_passed_on_as_they_are(self):
         env = Foraging()
