@@ -52,7 +52,7 @@ class TestEnds:
     def test_agents_that_end_in_different_ways_are_truncated(self):
         env = Foraging()
         env.step = lambda actions: (env.observe(), [0.0, 0.0], [True, False], [False, True], {})
-        assert ends(from_tuple(env)) == (1, False, True)
+        assert ends(from_tuple(env, max_episode_steps=3)) == (1, False, True)
 
 
 class TestSteps:
