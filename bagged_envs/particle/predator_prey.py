@@ -116,8 +116,8 @@ class Hunt:
         return self.world.distances[:, self.predators, self.prey]
 
     def info(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the touches now, and how many prey have been touched after a step of the episode."""
-        return {"captures": self.touches().sum(axis=(1, 2)), "caught": self._caught.sum(axis=-1)}
+        """Return the touches now, and which fraction of the prey has been touched after a step of the episode."""
+        return {"captures": self.touches().sum(axis=(1, 2)), "caught": self._caught.mean(axis=-1)}
 
     def observe(self, who: slice) -> npt.NDArray[np.float32]:
         """Return what the movers `who` observe, `(N, K, D)`.
@@ -193,8 +193,8 @@ class PredatorPrey:
             radius on, whatever they are, as in the published code.
 
     Info:
-        "captures": pairs of predator and prey that touch now; "caught": prey that have been touched after any step of
-        the episode; int64 `(N,)`.
+        "captures": pairs of predator and prey that touch now, int64 `(N,)`; "caught": the fraction of prey touched
+        after any step of the episode, float64 `(N,)`.
 
     Source:
         "individual": LaRe (arXiv:2412.11120), thu-rllab/LaRe, simple_tag_n6, n15 and n30 "_noshare". "shared": STAS and
@@ -325,7 +325,7 @@ class CompetitivePredatorPrey:
 
     Policies:
         "flee", for prey: as the scripted prey of `PredatorPrey`, from what a prey observes. "chase", for predators: the
-        action that leads closest to the nearest prey. "random" and "still".
+        action that leads closest to the nearest prey. "scripted": prey flee, predators chase. "random" and "still".
 
     Source:
         LaRe (arXiv:2412.11120), thu-rllab/LaRe, hetero_tag_n6_noshare, whose runner appends a one-hot of the 8 agents
@@ -350,7 +350,8 @@ class CompetitivePredatorPrey:
         prey = tuple(f"prey_{i}" for i in range(setting.prey))
         self.agents = (*predators, *prey)
         self.teams = {"predators": predators, "prey": prey}
-        self.policies = {"flee": _flee_by_sight, "chase": _chase_by_sight, **PredatorPrey.policies}
+        own = {"scripted": _scripted_by_sight, "flee": _flee_by_sight, "chase": _chase_by_sight}
+        self.policies = {**own, **PredatorPrey.policies}
         self.observation_space = _observation_space(setting)
         self.action_space = Discrete(NUM_ACTIONS)
 
@@ -363,7 +364,7 @@ class CompetitivePredatorPrey:
     def step(self, actions: Ints) -> tuple[Floats, Bools]:
         """Make one step in every world."""
         touches = self._hunt.step(actions)
-        losses = -CAPTURE_REWARD * touches.sum(axis=1)
+        losses = 0.0 - CAPTURE_REWARD * touches.sum(axis=1)  # not -0.0 where nobody touches
         rewards = np.concatenate([_predator_rewards(self._hunt, touches), losses], axis=1)
         return rewards, np.zeros(self.num_envs, dtype=np.bool_)
 
@@ -424,6 +425,12 @@ def _chase_by_sight(observations: npt.NDArray[Any], uniform: Floats) -> Ints:
     """Run to the nearest prey, from the observations `(N, K, 24)` of predators."""
     velocity, _, _, _, prey, _ = _seen_by_each(observations)
     return chase(prey[..., 0, :], moves(velocity, PREDATOR_STRENGTH, PREDATOR_MAX_SPEED))
+
+
+def _scripted_by_sight(observations: npt.NDArray[Any], uniform: Floats) -> Ints:
+    """Flee or chase: the two sides differ in number."""
+    as_prey = np.shape(observations)[-2] == COMPETITIVE.prey
+    return (_flee_by_sight if as_prey else _chase_by_sight)(observations, uniform)
 
 
 def _setting(num_agents: object) -> Setting:
