@@ -68,8 +68,10 @@ wheel: install  ## build the wheel and try it in a clean environment
 docs: install  ## build the documentation; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-bench: install  ## speed of the wrappers against the same without them
+bench: install  ## speed of the wrappers, the particle world and the symbolic tasks against their peers
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.wrappers
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.particle
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.symbolic
 
 check: install  ## check every registered ID
 	$(BIN)/bagged-envs check all

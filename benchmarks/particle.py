@@ -1,13 +1,16 @@
-"""How fast the particle world is: speed over that of mpe2's simple_spread, as `python -m benchmarks.particle`.
+"""How fast the particle world is, as users meet it: `python -m benchmarks.particle`.
 
-Both sides make the same number of steps in one process, alternating, with observations, rewards, info and a reset every
-25 steps; ours is the raw batch, without the faces that others build on it. mpe2 shows as many neighbors as we do. A
-ratio is one of steps per second, N worlds counting N steps; it is taken per pair of runs, and the median is reported.
+Against mpe2's simple_spread, which observes as many neighbors: one world through PettingZoo's face, and 32 worlds
+through `make_vec`, both with delay, observations, rewards, infos and a new episode every 25 steps. Where jaxmarl is
+installed (it wants an environment of its own), 32 worlds also against its compiled step, vectorized over 32 worlds and
+called once per step. Both sides run in one process, alternating; a ratio is one of steps per second, N worlds counting
+N steps; it is taken per pair of runs, and the median is reported.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,23 +21,21 @@ import numpy as np
 
 import bagged_envs
 from bagged_envs.demo.rows import write
-from bagged_envs.particle.navigation import CooperativeNavigation
 from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, show
 
-EPISODE = 25
-# Twice what the finished environments shall reach with one world, so that delay and dicts may take as long again; and
-# with 32 worlds a little more than the 80 that they shall reach.
-GOALS = {1: {3: 8.0, 6: 24.0, 15: 80.0, 30: 160.0}, 32: {3: 110.0, 6: 110.0, 15: 110.0, 30: 110.0}}
+EPISODE, WORLDS = 25, 32
+ID = "EpisodicCooperativeNavigation-v0"
+FACE_GOALS = {3: 4.0, 6: 12.0, 15: 40.0, 30: 80.0}  # times mpe2, by the number of agents
+NATIVE_GOALS = {3: 80.0, 6: 80.0, 15: 80.0, 30: 80.0}
+JAXMARL_GOALS = {3: 0.9, 6: 0.9, 15: 0.9, 30: 0.5}
+Run = Callable[[], float]
 
 
-def theirs(num_agents: int, episodes: int) -> Callable[[], float]:
-    """Return a run of mpe2: seconds per step of one world."""
-    from mpe2 import simple_spread_v3
-
-    env = simple_spread_v3.parallel_env(N=num_agents, num_landmark_neighbors=6, num_agent_neighbors=5)
+def parallel(env: Any, episodes: int) -> Run:
+    """Return a run of a PettingZoo environment: seconds per step of its world."""
+    agents = env.possible_agents
+    steps = [dict(zip(agents, chosen, strict=True)) for chosen in _actions(EPISODE, len(agents)).tolist()]
     env.reset(seed=0)
-    actions = _actions(1, num_agents)[:, 0].tolist()
-    steps = [dict(zip(env.possible_agents, chosen, strict=True)) for chosen in actions]
 
     def run() -> float:
         begin = time.perf_counter()
@@ -47,45 +48,88 @@ def theirs(num_agents: int, episodes: int) -> Callable[[], float]:
     return run
 
 
-def ours(num_envs: int, num_agents: int, episodes: int) -> Callable[[], float]:
-    """Return a run of ours: seconds per step of one world."""
-    batch = CooperativeNavigation(num_envs, num_agents)
-    slots = np.arange(num_envs)
-    generators = [np.random.default_rng(seed) for seed in range(num_envs)]
-    steps = _actions(num_envs, num_agents)
+def mpe2(num_agents: int, episodes: int) -> Run:
+    """Return a run of mpe2's simple_spread."""
+    from mpe2 import simple_spread_v3
+
+    return parallel(
+        simple_spread_v3.parallel_env(N=num_agents, num_landmark_neighbors=6, num_agent_neighbors=5), episodes
+    )
+
+
+def face(num_agents: int, episodes: int) -> Run:
+    """Return a run of PettingZoo's face of ours, delayed."""
+    return parallel(bagged_envs.make_parallel(ID, num_agents=num_agents), episodes)
+
+
+def native(num_agents: int, episodes: int) -> Run:
+    """Return a run of our vector environment, delayed: seconds per step of one world; a reset is a call of its own."""
+    envs = bagged_envs.make_vec(ID, WORLDS, backend="native", num_agents=num_agents)
+    steps = _actions(EPISODE + 1, WORLDS, num_agents)
+    envs.reset(seed=0)
 
     def run() -> float:
         begin = time.perf_counter()
         for _ in range(episodes):
-            batch.reset(slots, generators)
-            batch.observe(), batch.info()
             for step in steps:
-                batch.step(step)
-                batch.observe(), batch.info()
-        return (time.perf_counter() - begin) / (episodes * EPISODE * num_envs)
+                envs.step(step)
+        return (time.perf_counter() - begin) / (episodes * EPISODE * WORLDS)
 
     return run
 
 
-def _actions(num_envs: int, num_agents: int) -> np.ndarray[Any, Any]:
-    return np.random.default_rng(0).integers(5, size=(EPISODE, num_envs, num_agents))
+def jaxmarl(num_agents: int, episodes: int) -> Run:
+    """Return a run of jaxmarl: one call of a compiled step of all worlds per step, which resets by itself."""
+    import jax
+    from jaxmarl import make
+
+    env = make("MPE_simple_spread_v3", num_agents=num_agents, num_landmarks=num_agents)
+    keys = jax.random.split(jax.random.PRNGKey(0), (EPISODE, WORLDS))
+    actions = _actions(EPISODE, num_agents, WORLDS)
+    steps = [dict(zip(env.agents, map(jax.numpy.asarray, chosen), strict=True)) for chosen in actions]
+    _, state = jax.jit(jax.vmap(env.reset))(keys[0])
+    step = jax.jit(jax.vmap(env.step))
+
+    def run() -> float:
+        nonlocal state
+        begin = time.perf_counter()
+        for _ in range(episodes):
+            for key, chosen in zip(keys, steps, strict=True):
+                observations, state, rewards, _, _ = step(key, state, chosen)
+                jax.block_until_ready((observations, rewards))
+        return (time.perf_counter() - begin) / (episodes * EPISODE * WORLDS)
+
+    return run
 
 
-def compare(num_envs: int, num_agents: int, seconds: float, pairs: int) -> Row:
-    """Compare with mpe2; each run of either side lasts about `seconds`."""
+def _actions(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).integers(5, size=shape)
+
+
+def compare(name: str, ours: Any, theirs: Any, goal: float, num_agents: int, seconds: float, pairs: int) -> Row:
+    """Compare two makers of runs; each run of either side lasts about `seconds`."""
     runs = []
-    for make in (lambda episodes: ours(num_envs, num_agents, episodes), lambda episodes: theirs(num_agents, episodes)):
-        worlds = num_envs if not runs else 1
-        one = make(1)() * EPISODE * worlds
-        runs.append(make(max(1, round(seconds / one))))
-    ratios = paired_ratios(*runs, pairs)
-    name = f"CooperativeNavigation / mpe2 simple_spread, {num_agents} agents, {num_envs} world(s)"
-    return at_least(name, ratios, GOALS[num_envs][num_agents])
+    for make in (ours, theirs):
+        worlds = WORLDS if make in (native, jaxmarl) else 1
+        make_run = make(num_agents, 1)
+        make_run()  # compile, warm up
+        runs.append(make(num_agents, max(1, round(seconds / (make_run() * EPISODE * worlds)))))
+    return at_least(f"{name}, {num_agents} agents", paired_ratios(*runs, pairs), goal)
 
 
 def measure(seconds: float, pairs: int) -> list[Row]:
     """Measure everything."""
-    return [compare(num_envs, num_agents, seconds, pairs) for num_envs, goals in GOALS.items() for num_agents in goals]
+    comparisons = [
+        ("one world by PettingZoo's face / mpe2", face, mpe2, FACE_GOALS),
+        (f"{WORLDS} worlds natively / mpe2", native, mpe2, NATIVE_GOALS),
+    ]
+    if importlib.util.find_spec("jaxmarl") is not None:
+        comparisons.append((f"{WORLDS} worlds natively / jaxmarl, {WORLDS} worlds", native, jaxmarl, JAXMARL_GOALS))
+    return [
+        compare(name, ours, theirs, goal, num_agents, seconds, pairs)
+        for name, ours, theirs, goals in comparisons
+        for num_agents, goal in goals.items()
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -84,6 +84,18 @@ class TestStableBaselines3:
         envs.close()
         assert_logged(tmp_path, recorded, at_least=5)
 
+    def test_on_the_joint_view_of_a_team_too(self, tmp_path):
+        id = "EpisodicTriangleArea-v0"
+        assert sb3_check_env(gym.make(id), warn=False) is None
+        envs = DummyVecEnv([Maker(id, str(tmp_path / str(i))) for i in range(2)])
+        learner = ppo(envs)
+        before = [parameter.detach().clone() for parameter in learner.policy.parameters()]
+        learner.learn(600)
+        assert any(not torch.equal(old, new) for old, new in zip(before, learner.policy.parameters(), strict=True))
+        recorded = envs.get_attr("returns")
+        envs.close()
+        assert_logged(tmp_path, recorded, at_least=12)  # of 25 steps each
+
     def test_in_processes_of_their_own_too(self, tmp_path):
         makers = [Maker(ID, str(tmp_path / str(i)), bag_len=7) for i in range(2)]
         envs = SubprocVecEnv(makers, start_method="spawn")

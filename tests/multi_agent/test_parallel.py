@@ -37,6 +37,7 @@ def rollout(env, seed, options=None, episodes=1):
 @pytest.mark.filterwarnings(
     "ignore:Agent's (minimum|maximum) observation space value is",
     "ignore:Agents have different observation space sizes",
+    "ignore:Observations are different shapes",
     "ignore:Observation numpy array is all zeros",
 )
 @pytest.mark.parametrize("name", MULTI_AGENT)

@@ -6,6 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
+from bagged_envs.particle.navigation import CooperativeNavigation
+from bagged_envs.particle.predator_prey import PredatorPrey
 from tests.particle.starting import MAKERS, begun, generators, random_actions
 
 STEPS = 12
@@ -111,7 +113,7 @@ class TestEveryTask:
         assert np.array_equal(batch.observe(), before)
 
     def test_nothing_is_ever_not_a_number(self, name):
-        """Shortened: the full 10,000 episodes of 30 agents were run by hand."""
+        """Shortened: `make slow` plays 10,000 episodes with 30 agents."""
         batch = MAKERS[name](16)
         for episode in range(3):
             for row in trace(batch, random_actions(batch, 25, seed=episode), first=16 * episode):
@@ -167,3 +169,18 @@ def test_a_start_may_be_given_for_each_world_and_in_part():
     batch.reset(np.array([1]), generators(1, 1), {"velocities": np.ones((3, 2))})
     assert np.array_equal(batch._world.positions[1], drawn[1])
     assert batch._world.velocities.tolist() == [[[0.0, 0.0]] * 3, [[1.0, 1.0]] * 3, [[0.0, 0.0]] * 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamics", ["legacy", "mpe2"])
+@pytest.mark.parametrize("task", [CooperativeNavigation, PredatorPrey])
+def test_thirty_agents_with_random_policies_stay_finite_for_ten_thousand_episodes(task, dynamics):
+    worlds, rng = 250, np.random.default_rng(0)
+    batch = task(worlds, num_agents=30, dynamics=dynamics)
+    streams = generators(worlds)
+    for _ in range(10_000 // worlds):
+        batch.reset(np.arange(worlds), streams)
+        for _ in range(25):
+            rewards, _ = batch.step(rng.integers(5, size=(worlds, 30)))
+            assert np.isfinite(rewards).all()
+            assert np.isfinite(batch.observe()).all()
