@@ -4,7 +4,8 @@
 
 `docs/tasks.md` is made from the tables of tasks and variants and from `docs/random_policy.csv`; the pages in
 `docs/environments` from rows and docstrings (`pages.py`), and pictures that are missing are drawn. In
-`docs/concepts.md` the tables between `<!-- generated: NAME -->` and `<!-- end -->` are made by running the wrappers on scripted episodes.
+`docs/concepts.md` the tables between `<!-- generated: NAME -->` and `<!-- end -->` are made by running the wrappers on
+scripted episodes.
 """
 
 import re
@@ -252,10 +253,10 @@ PAGE = """\
 
 # Tasks
 
-{count} tasks in up to four variants are {ids} IDs: `<Variant><Task>-v0`, such as `BaggedHalfCheetah-v0`. {without} tasks
-have no criterion of success, and so no Sparse variant. `bagged_envs.list_ids(suite=, variant=, tag=)` lists the IDs;
-`bagged-envs describe ID` says everything about one. The {dense} tasks of our own have an ID without delay as well, such
-as `KeyDoor-v0`.
+{count} tasks in up to four variants are {ids} IDs: `<Variant><Task>-v0`, such as `BaggedHalfCheetah-v0`. {without}
+tasks have no criterion of success, and so no Sparse variant. `bagged_envs.list_ids(suite=, variant=, tag=)` lists the
+IDs; `bagged-envs describe ID` says everything about one. The {dense} tasks of our own have an ID without delay as well,
+such as `KeyDoor-v0`. [Environments](environments/index.md) has a page for each of them and for the scenarios of mpe2.
 
 {variants}
 
@@ -363,7 +364,7 @@ def stale() -> list[Path]:
 
 
 def without_picture() -> list[Task]:
-    """The tasks whose picture is missing. What a picture looks like may depend on versions, so only that is looked at."""
+    """The tasks whose picture is missing: how a picture looks may depend on versions, so only that is asked."""
     return [task for task in pages.TASKS.values() if not pages.picture_of(task).exists()]
 
 

@@ -30,7 +30,22 @@ FOLDER = Path(__file__).parent / "environments"
 PICTURES = FOLDER / "pictures"
 FAMILIES = {"particle": particle.TASKS, "mpe": mpe.TASKS, "symbolic": symbolic.TASKS}
 TASKS = {task.name: task for tasks in FAMILIES.values() for task in tasks}
-STEPS = {"particle": 12, "mpe": 12, "symbolic": 7}  # after which a picture is taken
+STEPS = 12  # random ones, after which a picture is taken
+# Of others: actions after which it is taken, and what it then shows.
+SCENES = {
+    "KeyDoor": ([0] * 4 + [3] * 4 + [2] * 2 + [1] * 8, "the agent has the key and walks the corridor to the treasure"),
+    "PocketWatch": ([0] * 25, "a repaired watch; below it traffic jams, flat tires and time"),
+    "HiddenDoor": ([1] * 6 + [2], "the lamp is lit and the door still shut; the small disc marks the hidden button"),
+    "TraceBack": ([0], "one step made; golden rows win after the next, below is time"),
+    "ChargeDischarge": ([0, 1, 0, 1, 0], "charged; below is time"),
+}
+HUNT = "predators red, prey green, obstacles gray"
+LEGENDS = {
+    "CooperativeNavigation": "agents blue; around each landmark the circle in which it is covered",
+    "PredatorPrey": HUNT,
+    "CompetitivePredatorPrey": HUNT,
+    "TriangleArea": "agents blue, obstacles gray",
+}
 # Of the default arguments, as the classes say; tests/envs solves the tasks exactly.
 OPTIMAL = {"KeyDoor": 8.0, "PocketWatch": 1.75, "HiddenDoor": 3.0, "TraceBack": 10.0, "ChargeDischarge": 50.0}
 MADE = "<!-- Made by docs/generate.py from the task's row and docstring: change those, not this page. -->"
@@ -71,6 +86,7 @@ def markdown(text: str, here: str) -> str:
 def meanings(text: str) -> dict[str, str]:
     """What a section says of each argument: in lines "name: text", or in a sentence "`name` (text), `name` (text)."."""
     if text.startswith("`"):
+        text = re.sub(r",\s+default \S+(?=\))", "", text)
         pieces = re.split(r"(?<=\)), (?=`)", " ".join(text.split()).removesuffix("."))
         named = (re.match(r"`(\w+)`,? (.*)", piece) for piece in pieces)
         return {match[1]: re.sub(r"^\((.*)\)$", r"\1", match[2]) for match in named if match}
@@ -86,6 +102,8 @@ def ids(task: Task) -> str:
     if task.ours:
         rows.append([f"`{env_id('', task.name)}`", "the dense reward of every step"])
     told = table(["ID", "pays"], rows)
+    if task.batch is not None:
+        told += "\n\n`bagged_envs.make_vec` steps many copies of it in one NumPy call."
     if task.success is None:
         told += "\n\nThere is no Sparse variant, because there is no criterion of success."
     if not task.ours:
@@ -117,7 +135,7 @@ def render_modes(task: Task) -> list[str]:
     return gym.make(env_id("Bagged", task.name)).metadata["render_modes"]
 
 
-def limits(task: Task, ends: str) -> str:
+def limits(task: Task) -> str:
     horizon = f"The time limit is {task.max_episode_steps} steps; `max_episode_steps=` sets another."
     if task.max_episode_steps is None:
         horizon = "There is no time limit: the task ends every episode by itself."
@@ -131,7 +149,8 @@ def info(task: Task, said: str) -> str:
     if not task.agents:
         return "Info is empty but for the keys of the delay."
     hidden = ", ".join(f"`{key}`" for key in task.reward_info_keys)
-    facts = f"Facts of the world, in a vector as arrays: {markdown(said, task.name)}\n\n" if said else ""
+    told = f"Facts of the world, for N worlds in a vector as arrays: {' '.join(markdown(said, task.name).split())}"
+    facts = f"{wrapped(told)}\n\n" if said else ""
     solved = ""
     if task.success == "solved":
         solved = "`solved` says in every step whether mpe2's criterion holds. "
@@ -146,7 +165,7 @@ def spaces(task: Task) -> str:
     env = gym.make(env_id("Bagged", task.name))
     whole = [["observation", f"`{short(env.observation_space)}`"], ["action", f"`{short(env.action_space)}`"]]
     if not task.agents:
-        return table(["space of `gym.make`", ""], whole)
+        return table(["", "space"], whole)
     parallel = bagged_envs.make_parallel(env_id("Bagged", task.name))
     rows = []
     for team, members in parallel.teams.items():
@@ -155,20 +174,25 @@ def spaces(task: Task) -> str:
             each = (parallel.observation_space(agents[0]), parallel.action_space(agents[0]))
             rows.append([team, span(agents), *(f"`{short(space)}`" for space in each)])
     teams = table(["team", "agents", "each observes", "each acts in"], rows)
-    face = table([f"joint face of {env.unwrapped.team}", "space"], whole)
+    name = "joint face" if len(parallel.teams) == 1 else f"joint face of {env.unwrapped.team}"
+    face = table([name, "space"], whole)
     return f"{teams}\n\n{face}\n\n{others(task, parallel)}".strip()
 
 
 def short(space: gym.Space) -> str:
-    if isinstance(space, gym.spaces.MultiDiscrete) and len(set(space.nvec)) == 1:
-        return f"MultiDiscrete([{space.nvec[0]}] * {len(space.nvec)})" if len(space.nvec) > 3 else repr(space)
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        sizes = space.nvec.tolist()
+        many = len(sizes) > 3 and len(set(sizes)) == 1
+        return f"MultiDiscrete([{sizes[0]}] * {len(sizes)})" if many else f"MultiDiscrete({sizes})"
     if isinstance(space, gym.spaces.Dict):
         return f"Dict({', '.join(f'{name}: {short(each)}' for name, each in space.items())})"
     return repr(space)
 
 
 def span(agents: list[str]) -> str:
-    return f"`{agents[0]}`" if len(agents) == 1 else f"`{agents[0]}` to `{agents[-1]}`"
+    if len(agents) > 2:
+        return f"`{agents[0]}` to `{agents[-1]}`"
+    return ", ".join(f"`{agent}`" for agent in agents)
 
 
 def others(task: Task, parallel: Any) -> str:
@@ -179,8 +203,8 @@ def others(task: Task, parallel: Any) -> str:
     names = ", ".join(f'`"{name}"`' for name in sorted({"random", "still", *policies}))
     default = task.kwargs.get("opponents", FACE["opponents"])
     return wrapped(
-        f"`gym.make` acts for one team: for {first}, or with `team={second!r}` for {second}. The other team acts by "
-        f"`opponents=`: {names}, or a callable; the default is `{default!r}`."
+        f'`gym.make` acts for one team: for {first}, or with `team="{second}"` for {second}. The other team acts by '
+        f'`opponents=`: {names}, or a callable; the default is `"{default}"`.'
     )
 
 
@@ -188,12 +212,15 @@ def reached(task: Task) -> str:
     row = random_policy()[task.name]
     who = "Uniformly random actions" + (" of the first team" if task.agents else "")
     lines = [
-        ["dense return" + (", summed over the team" if task.agents else ""), spread(row["mean_return"], row["sd_return"])]
+        [
+            "dense return" + (", summed over the team" if task.agents else ""),
+            spread(row["mean_return"], row["sd_return"]),
+        ]
     ]
     if task.name in OPTIMAL:
         lines.append(["optimal expected return, exact", f"{OPTIMAL[task.name]:g}"])
     lines.append(["steps", f"{float(row['mean_steps']):.4g}"])
-    if row["mean_measure"] and task.success != "return":
+    if row["mean_measure"] and task.success not in ("return", "solved"):
         lines.append(["what the criterion measures", spread(row["mean_measure"], row["sd_measure"])])
     if task.success is not None:
         lines.append(["successes", successes(row)])
@@ -204,6 +231,7 @@ def reached(task: Task) -> str:
 
 # Examples, whose output is what they print when the page is made.
 
+SEEDS = {"SimpleTag": 49}  # others than 0, where random predators touch somebody
 MOVES = "UP, RIGHT, DOWN, LEFT = range(4)"
 SYMBOLIC_EXAMPLES = {
     "KeyDoor": [
@@ -249,13 +277,13 @@ def example(task: Task) -> list[str]:
     return [
         "import gymnasium as gym",
         f'env = gym.make("bagged_envs:{env_id("Bagged", task.name)}", bag_len=10)',
-        "observation, info = env.reset(seed=0)",
-        "action = 0 * env.action_space.sample()",
-        "paid = [env.step(action)[1] for step in range(25)]",
+        f"observation, info = env.reset(seed={SEEDS.get(task.name, 0)})",
+        f"_ = env.action_space.seed({SEEDS.get(task.name, 0)})",
+        "paid = [env.step(env.action_space.sample())[1] for step in range(25)]",
         "[(number, round(reward, 3)) for number, reward in enumerate(paid, 1) if reward]",
         "import bagged_envs",
         f'parallel = bagged_envs.make_parallel("{env_id("Episodic", task.name)}", team_reward="per_agent")',
-        "observations, infos = parallel.reset(seed=0)",
+        f"observations, infos = parallel.reset(seed={SEEDS.get(task.name, 0)})",
         "while parallel.agents:\n    observations, rewards, *_ = parallel.step(dict.fromkeys(parallel.agents, 0))",
         "{agent: round(reward, 3) for agent, reward in rewards.items()}",
     ]
@@ -289,7 +317,7 @@ def page(task: Task) -> str:
         f"# {task.name}",
         summary,
         f"![{task.name}, drawn by the task](pictures/{snake(task.name)}.png)",
-        f"*Drawn by the task: seed 0, after {STEPS[task.suite]} steps of random actions.*",
+        f"*{caption(task)}.*",
         "## IDs",
         ids(task),
     ]
@@ -303,7 +331,7 @@ def page(task: Task) -> str:
         "## Arguments",
         arguments(task),
         "## Time limit and success",
-        limits(task, said.get("Termination", "")),
+        limits(task),
         "## Info",
         info(task, said.get("Info", "")),
         "## What a random policy reaches",
@@ -317,14 +345,13 @@ def page(task: Task) -> str:
 
 
 def mpe_sections(task: Task) -> dict[str, str]:
-    module = task.kwargs["scenario"]
+    success = ", or with `terminate_on_success=True` by success" if "terminate_on_success" in mpe_arguments(task) else ""
     return {
         "": f"{task.summary[0].upper()}{task.summary[1:]}.",
         "Description": wrapped(
-            f"The scenario `mpe2.{module}` as it is: observations, actions, rewards and random numbers are mpe2's. Its "
-            f"definition is in the module and in [mpe2's documentation](https://mpe2.farama.org/). An episode never "
-            f"ends by itself, but by its time limit"
-            + (", or with `terminate_on_success=True` by success." if "terminate_on_success" in mpe_arguments(task) else ".")
+            f"The scenario `mpe2.{task.kwargs['scenario']}` as it is: observations, actions, rewards and random numbers "
+            f"are mpe2's. Its definition is in the module and in [mpe2's documentation](https://mpe2.farama.org/). An "
+            f"episode ends by its time limit{success}."
         ),
         "Source": wrapped(f"{task.source}."),
     }
@@ -369,22 +396,35 @@ def picture_of(task: Task) -> Path:
     return PICTURES / f"{snake(task.name)}.png"
 
 
+def caption(task: Task) -> str:
+    if task.name in SCENES:
+        return f"Drawn by the task, seed 0: {SCENES[task.name][1]}"
+    legend = LEGENDS.get(task.name)
+    return f"Drawn by the task, seed 0, after {STEPS} random steps" + (f": {legend}" if legend else "")
+
+
 def draw(task: Task) -> Any:
     """What the task shows of itself, uint8 `(height, width, 3)`."""
     env = bagged_envs.dense(env_id("Bagged", task.name), render_mode="rgb_array")
     env.reset(seed=0)
     act = random_actions(env.action_space, 0)
-    for _ in range(STEPS[task.suite]):
-        env.step(act())
+    for action in SCENES[task.name][0] if task.name in SCENES else (act() for _ in range(STEPS)):
+        env.step(action)
     shown = env.render()
     env.close()
-    return halved(shown) if task.suite == "mpe" else shown
+    return framed(halved(shown)) if task.suite == "mpe" else shown
 
 
 def halved(shown: Any) -> Any:
+    """A picture at half its size."""
     height, width = (side // 2 * 2 for side in shown.shape[:2])
     blocks = shown[:height, :width].reshape(height // 2, 2, width // 2, 2, 3)
     return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+
+
+def framed(shown: Any) -> Any:
+    """A picture with a line around it: mpe2's are white, as pages are."""
+    return np.pad(shown, ((1, 1), (1, 1), (0, 0)), constant_values=200)
 
 
 def save(task: Task) -> None:
@@ -408,12 +448,15 @@ def overview(family: str) -> str:
             limit = task.max_episode_steps or HIDDEN
             rows.append([link, task.summary, limit, returns, f"{OPTIMAL[task.name]:g}", successes(row)])
         else:
-            rows.append([link, task.summary, ", ".join(teams(task)), returns, successes(row)])
+            rows.append([link, task.summary, teams(task), returns, successes(row)])
     if family == "symbolic":
         return table(["task", "what is to be done", "time limit", "random return", "optimal return", "successes"], rows)
-    return table(["task", "what is to be done", "teams", "random return", "successes"], rows)
+    return table(["task", "what is to be done", "agents by team", "random return", "successes"], rows)
 
 
-def teams(task: Task) -> list[str]:
+def teams(task: Task) -> str:
     parallel = bagged_envs.make_parallel(env_id("Bagged", task.name))
-    return [f"{len(members)} {team}" for team, members in parallel.teams.items()]
+    if len(parallel.teams) == 1:
+        count = len(parallel.possible_agents)
+        return f"{count} agent{'s' if count > 1 else ''}"
+    return ", ".join(f"{team} ({len(members)})" for team, members in parallel.teams.items())
