@@ -282,9 +282,12 @@ def example(task: Task) -> list[str]:
         "paid = [env.step(env.action_space.sample())[1] for step in range(25)]",
         "[(number, round(reward, 3)) for number, reward in enumerate(paid, 1) if reward]",
         "import bagged_envs",
-        f'parallel = bagged_envs.make_parallel("{env_id("Episodic", task.name)}", team_reward="per_agent")',
+        'own = {"team_reward": "per_agent"}',
+        f'parallel = bagged_envs.make_parallel("{env_id("Episodic", task.name)}", **own)',
         f"observations, infos = parallel.reset(seed={SEEDS.get(task.name, 0)})",
-        "while parallel.agents:\n    observations, rewards, *_ = parallel.step(dict.fromkeys(parallel.agents, 0))",
+        "while parallel.agents:\n"
+        "    actions = dict.fromkeys(parallel.agents, 0)\n"
+        "    rewards = parallel.step(actions)[1]",
         "{agent: round(reward, 3) for agent, reward in rewards.items()}",
     ]
 
@@ -345,13 +348,14 @@ def page(task: Task) -> str:
 
 
 def mpe_sections(task: Task) -> dict[str, str]:
-    success = ", or with `terminate_on_success=True` by success" if "terminate_on_success" in mpe_arguments(task) else ""
+    may_succeed = "terminate_on_success" in mpe_arguments(task)
+    success = ", or with `terminate_on_success=True` by success" if may_succeed else ""
     return {
         "": f"{task.summary[0].upper()}{task.summary[1:]}.",
         "Description": wrapped(
-            f"The scenario `mpe2.{task.kwargs['scenario']}` as it is: observations, actions, rewards and random numbers "
-            f"are mpe2's. Its definition is in the module and in [mpe2's documentation](https://mpe2.farama.org/). An "
-            f"episode ends by its time limit{success}."
+            f"The scenario `mpe2.{task.kwargs['scenario']}` as it is: observations, actions, rewards and random "
+            f"numbers are mpe2's. Its definition is in the module and in [mpe2's documentation]"
+            f"(https://mpe2.farama.org/). An episode ends by its time limit{success}."
         ),
         "Source": wrapped(f"{task.source}."),
     }
