@@ -19,7 +19,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow deep lint types layers doctest wheel docs bench check clean
+.PHONY: help install demo test slow deep lint types layers doctest wheel docs bench check football clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -73,6 +73,14 @@ bench: install  ## speed of the wrappers against the same without them
 
 check: install  ## check every registered ID
 	$(BIN)/bagged-envs check all
+
+# The engine has to be compiled and needs an environment of its own: neither `test` nor CI does this.
+football: .venv-football/.installed  ## build Google Research Football (4 minutes) and try its adapter on it
+	$(ONE_THREAD) SDL_VIDEODRIVER=dummy .venv-football/bin/python -m pytest -m slow tests/suites/test_football_engine.py
+
+.venv-football/.installed: tools/build_football.sh
+	tools/build_football.sh .venv-football
+	@touch $@
 
 clean:  ## remove what the other targets leave behind, .venv excepted
 	rm -rf build dist *.egg-info demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis \

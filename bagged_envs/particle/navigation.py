@@ -12,12 +12,12 @@ from gymnasium.spaces import Box, Discrete
 from bagged_envs.batch import Bools, Floats, Ints
 from bagged_envs.particle import drawing, scripted
 from bagged_envs.particle.nearest import nearest
-from bagged_envs.particle.starts import begin, given_start
+from bagged_envs.particle.starts import begin, draw_square, given_start
 from bagged_envs.particle.world import NUM_ACTIONS, Bodies, World, metadata_of
 from bagged_envs.wrappers.arguments import known, positive_int
 
 REWARDS = ("individual", "shared")
-# An agent sits on a landmark and bumps into others: from both, and from the team's, a term of the reward can be read.
+# It says how many landmarks have an agent, and so bounds the distance terms of the reward.
 REWARD_INFO_KEYS = ("covered",)
 
 FEWEST, MOST = 3, 30  # agents
@@ -106,10 +106,8 @@ class CooperativeNavigation:
         self.observation_space = Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
         self.action_space = Discrete(NUM_ACTIONS)
         self._world = World(num_envs, _bodies(count), dynamics, contact)
-        self._landmark_distances = self._world.distances[:, :, count:]
         self._never = np.zeros(num_envs, dtype=np.bool_)
-        # As seen by `nearest`: two rows for each agent, of the others and of the landmarks. We show landmarks first.
-        self._groups = self._world.distances.reshape(num_envs, count, 2, count)
+        # Distances have two rows for each agent, of the others and of the landmarks. We show landmarks first.
         self._group_starts = np.arange(num_envs * count * 2).reshape(num_envs, count, 2, 1)[:, :, ::-1] * count
         self._landmark_starts = self._group_starts[:, :, 0, 0]
 
@@ -126,13 +124,13 @@ class CooperativeNavigation:
         return self._shared_rewards() if self._shared else self._individual_rewards(), self._never.copy()
 
     def _individual_rewards(self) -> Floats:
-        closest = self._landmark_distances.argmin(axis=-1)
+        closest = self._world.distances[:, :, self.num_agents :].argmin(axis=-1)
         closest += self._landmark_starts
         rewards: Floats = self._world.distances.take(closest)
         return -rewards - self._collisions()
 
     def _shared_rewards(self) -> Floats:
-        uncovered = self._landmark_distances.min(axis=1).sum(axis=-1)
+        uncovered = self._world.distances[:, :, self.num_agents :].min(axis=1).sum(axis=-1)
         rewards = -uncovered - self._collisions().sum(axis=-1)
         return np.repeat(rewards[:, None], self.num_agents, axis=1)
 
@@ -147,7 +145,8 @@ class CooperativeNavigation:
     def observe(self) -> npt.NDArray[Any]:
         """Return what each agent observes, `(N, A, 26)`."""
         world, count = self._world, self.num_agents
-        order = nearest(self._groups, min(count, SEEN_LANDMARKS))[:, :, ::-1] + self._group_starts
+        groups = world.distances.reshape(self.num_envs, count, 2, count)
+        order = nearest(groups, min(count, SEEN_LANDMARKS))[:, :, ::-1] + self._group_starts
         seen = world.offsets.take(order)  # (N, A, 2, up to 6), landmarks and then agents
         # In complex numbers, x + iy. Few agents see themselves last, at offset 0: padding as it should be.
         observations = np.zeros((self.num_envs, count, OBSERVATION_SIZE // 2), dtype=np.complex64)
@@ -162,7 +161,7 @@ class CooperativeNavigation:
 
     def info(self) -> dict[str, npt.NDArray[Any]]:
         """Return the fraction of landmarks covered in each world."""
-        covered = np.logical_or.reduce(self._landmark_distances < COVER_DISTANCE, axis=1)
+        covered = np.logical_or.reduce(self._world.distances[:, :, self.num_agents :] < COVER_DISTANCE, axis=1)
         return {"covered": np.add.reduce(covered, axis=-1, dtype=np.float64) / self.num_agents}
 
     def render(self, slot: int, mode: str) -> npt.NDArray[np.uint8]:
@@ -194,7 +193,7 @@ def draw_positions(generators: Sequence[np.random.Generator], count: int, width:
     Landmarks are darts thrown one after the other: a dart counts if it is far enough from those that counted before.
     """
     rows = count + count * DARTS_PER_LANDMARK
-    drawn = _in_square(np.array([generator.random((rows, 2)) for generator in generators]), width)
+    drawn = width * draw_square(generators, rows)
     counts = far_apart(drawn[:, count:], LANDMARK_SPACING)
     chosen = np.argsort(~counts, axis=1, kind="stable")[:, :count] + count
     positions = np.empty((len(drawn), 2 * count, 2))
@@ -208,16 +207,12 @@ def draw_positions(generators: Sequence[np.random.Generator], count: int, width:
 def _throw_on(darts: Floats, generator: np.random.Generator, count: int, width: float) -> Floats:
     """Throw until `count` darts count, `darts` being the first of them; return those that do."""
     while True:
-        more = _in_square(generator.random((count * DARTS_PER_LANDMARK, 2)), width)
+        more = width * draw_square([generator], count * DARTS_PER_LANDMARK)[0]
         darts = np.concatenate([darts, more])
         counts = far_apart(darts[None], LANDMARK_SPACING)[0]
         if counts.sum() >= count:
             landmarks: Floats = darts[counts][:count]
             return landmarks
-
-
-def _in_square(uniform: Floats, width: float) -> Floats:
-    return width * (2.0 * uniform - 1.0)
 
 
 def far_apart(darts: Floats, spacing: float) -> Bools:

@@ -14,7 +14,7 @@ from bagged_envs.batch import Bools, Floats, Ints
 from bagged_envs.particle import drawing, scripted
 from bagged_envs.particle.nearest import nearest
 from bagged_envs.particle.prey import Sight, any_action, chase, flee, mostly, moves, no_action
-from bagged_envs.particle.starts import begin, given_start
+from bagged_envs.particle.starts import begin, draw_square, given_start
 from bagged_envs.particle.world import NUM_ACTIONS, Bodies, World, metadata_of
 from bagged_envs.streams import draw_keys, uniform
 from bagged_envs.wrappers.arguments import known, positive_int
@@ -82,7 +82,6 @@ class Hunt:
         hunters, movers = setting.predators, setting.predators + setting.prey
         self.predators, self.prey = slice(0, hunters), slice(hunters, movers)
         self.obstacles = slice(movers, movers + setting.obstacles)
-        self._between = self.world.distances[:, self.predators, self.prey]  # (N, P, Q)
         self._caught = np.zeros((num_envs, setting.prey), dtype=np.bool_)
         self._row_starts = np.arange(num_envs * movers).reshape(num_envs, movers, 1) * self.world.num_bodies
         self._world_starts = np.arange(num_envs).reshape(num_envs, 1, 1) * movers
@@ -93,8 +92,7 @@ class Hunt:
         count, width = self.world.num_bodies, self.setting.half_width
         widths = np.full((count, 1), width)
         widths[self.obstacles] = width - OBSTACLE_INSET
-        drawn = np.array([generator.random((count, 2)) for generator in generators])
-        begin(self.world, slots, widths * (2.0 * drawn - 1.0), given)
+        begin(self.world, slots, widths * draw_square(generators, count), given)
         self._caught[slots] = False
 
     def step(self, actions: Ints) -> Bools:
@@ -106,16 +104,20 @@ class Hunt:
 
     def touches(self) -> Bools:
         """Return which predator touches which prey, `(N, P, Q)`."""
-        return self._between < self.setting.predator_radius + self.setting.prey_radius
+        return self._between() < self.setting.predator_radius + self.setting.prey_radius
 
     def nearest_prey(self) -> Floats:
         """Return each predator's distance to the prey nearest to it, `(N, P)`."""
-        distances: Floats = self._between.min(axis=-1)
+        distances: Floats = self._between().min(axis=-1)
         return distances
 
+    def _between(self) -> Floats:
+        """Return the distances from predators to prey, `(N, P, Q)`."""
+        return self.world.distances[:, self.predators, self.prey]
+
     def info(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the touches now, and how many prey have been touched after a step of the episode."""
-        return {"captures": self.touches().sum(axis=(1, 2)), "caught": self._caught.sum(axis=-1)}
+        """Return the touches now, and which fraction of the prey has been touched after a step of the episode."""
+        return {"captures": self.touches().sum(axis=(1, 2)), "caught": self._caught.mean(axis=-1)}
 
     def observe(self, who: slice) -> npt.NDArray[np.float32]:
         """Return what the movers `who` observe, `(N, K, D)`.
@@ -191,8 +193,8 @@ class PredatorPrey:
             radius on, whatever they are, as in the published code.
 
     Info:
-        "captures": pairs of predator and prey that touch now; "caught": prey that have been touched after any step of
-        the episode; int64 `(N,)`.
+        "captures": pairs of predator and prey that touch now, int64 `(N,)`; "caught": the fraction of prey touched
+        after any step of the episode, float64 `(N,)`.
 
     Source:
         "individual": LaRe (arXiv:2412.11120), thu-rllab/LaRe, simple_tag_n6, n15 and n30 "_noshare". "shared": STAS and
@@ -323,7 +325,7 @@ class CompetitivePredatorPrey:
 
     Policies:
         "flee", for prey: as the scripted prey of `PredatorPrey`, from what a prey observes. "chase", for predators: the
-        action that leads closest to the nearest prey. "random" and "still".
+        action that leads closest to the nearest prey. "scripted": prey flee, predators chase. "random" and "still".
 
     Source:
         LaRe (arXiv:2412.11120), thu-rllab/LaRe, hetero_tag_n6_noshare, whose runner appends a one-hot of the 8 agents
@@ -348,7 +350,8 @@ class CompetitivePredatorPrey:
         prey = tuple(f"prey_{i}" for i in range(setting.prey))
         self.agents = (*predators, *prey)
         self.teams = {"predators": predators, "prey": prey}
-        self.policies = {"flee": _flee_by_sight, "chase": _chase_by_sight, **PredatorPrey.policies}
+        own = {"scripted": _scripted_by_sight, "flee": _flee_by_sight, "chase": _chase_by_sight}
+        self.policies = {**own, **PredatorPrey.policies}
         self.observation_space = _observation_space(setting)
         self.action_space = Discrete(NUM_ACTIONS)
 
@@ -361,7 +364,7 @@ class CompetitivePredatorPrey:
     def step(self, actions: Ints) -> tuple[Floats, Bools]:
         """Make one step in every world."""
         touches = self._hunt.step(actions)
-        losses = -CAPTURE_REWARD * touches.sum(axis=1)
+        losses = 0.0 - CAPTURE_REWARD * touches.sum(axis=1)  # not -0.0 where nobody touches
         rewards = np.concatenate([_predator_rewards(self._hunt, touches), losses], axis=1)
         return rewards, np.zeros(self.num_envs, dtype=np.bool_)
 
@@ -422,6 +425,12 @@ def _chase_by_sight(observations: npt.NDArray[Any], uniform: Floats) -> Ints:
     """Run to the nearest prey, from the observations `(N, K, 24)` of predators."""
     velocity, _, _, _, prey, _ = _seen_by_each(observations)
     return chase(prey[..., 0, :], moves(velocity, PREDATOR_STRENGTH, PREDATOR_MAX_SPEED))
+
+
+def _scripted_by_sight(observations: npt.NDArray[Any], uniform: Floats) -> Ints:
+    """Flee or chase: the two sides differ in number."""
+    as_prey = np.shape(observations)[-2] == COMPETITIVE.prey
+    return (_flee_by_sight if as_prey else _chase_by_sight)(observations, uniform)
 
 
 def _setting(num_agents: object) -> Setting:

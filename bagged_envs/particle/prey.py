@@ -103,13 +103,18 @@ def flee(
     Returns:
         int64 `(...)`.
     """
-    ahead = predators[..., None, :, :] - steps[..., :, None, :]  # (..., 5, P, 2)
-    nearness = (1.0 / ((ahead**2).sum(axis=-1) + NEARNESS)).sum(axis=-1)
-    depths = contact - speeds_of(obstacles[..., None, :, :] - steps[..., :, None, :])
-    overlap = np.maximum(0.0, depths).sum(axis=-1)
+    nearness = (1.0 / (_squares_ahead(predators, steps) + NEARNESS)).sum(axis=-1)  # (..., 5)
+    overlap = np.maximum(0.0, contact - np.sqrt(_squares_ahead(obstacles, steps))).sum(axis=-1)
     away = outside(places[..., None, :] + steps, half_width)
     actions: Ints = (nearness + OVERLAP_WEIGHT * overlap + OUTSIDE_WEIGHT * away).argmin(axis=-1)
     return actions
+
+
+def _squares_ahead(others: Floats, steps: Floats) -> Floats:
+    """Return the squared distance to each of the others `(..., K, 2)` after each step `(..., 5, 2)`: `(..., 5, K)`."""
+    x, y = (others[..., None, :, axis] - steps[..., :, None, axis] for axis in (0, 1))
+    squares: Floats = x * x + y * y
+    return squares
 
 
 def chase(prey: Floats, steps: Floats) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -33,6 +33,12 @@ def given_start(options: object, world: World, count: int) -> dict[str, Floats]:
     rows = {"positions": world.num_bodies, "velocities": world.num_agents}
     names = [known("a key of options", key, OPTIONS) for key in options]
     return {name: _vectors(name, options[name], count, rows[name]) for name in names}
+
+
+def draw_square(generators: Sequence[np.random.Generator], count: int) -> Floats:
+    """Draw `count` places from each generator, uniform in the square |x|, |y| < 1: `(K, count, 2)`."""
+    drawn = np.array([generator.random((count, 2)) for generator in generators])
+    return 2.0 * drawn.reshape(len(generators), count, 2) - 1.0
 
 
 def begin(world: World, worlds: Ints, drawn: Floats, given: Mapping[str, Floats]) -> None:

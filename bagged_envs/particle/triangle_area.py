@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 
 from bagged_envs.batch import Bools, Floats, Ints
 from bagged_envs.particle import drawing, scripted
-from bagged_envs.particle.starts import begin, given_start
+from bagged_envs.particle.starts import begin, draw_square, given_start
 from bagged_envs.particle.world import NUM_ACTIONS, Bodies, World, metadata_of
 from bagged_envs.wrappers.arguments import known, positive_int
 
@@ -95,8 +95,7 @@ class TriangleArea:
         """Begin an episode in the worlds `slots`."""
         given = given_start(options, self._world, len(slots))
         widths = np.repeat([AGENT_HALF_WIDTH, OBSTACLE_HALF_WIDTH], (AGENTS, OBSTACLES))[:, None]
-        uniform = np.array([generator.random((AGENTS + OBSTACLES, 2)) for generator in generators])
-        begin(self._world, slots, widths * (2.0 * uniform - 1.0), given)
+        begin(self._world, slots, widths * draw_square(generators, AGENTS + OBSTACLES), given)
 
     def step(self, actions: Ints) -> tuple[Floats, Bools]:
         """Make one step in every world."""

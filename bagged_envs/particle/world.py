@@ -92,11 +92,9 @@ class World:
 
         self.positions = np.zeros((num_worlds, count, 2))
         self.velocities = np.zeros((num_worlds, agents, 2))
-        self._points: Points = self.positions.view(np.complex128)[:, :, 0]  # (N, E): the same memory
         self.offsets: Points = np.zeros((num_worlds, agents, count), dtype=np.complex128)
         self.distances = np.zeros((num_worlds, agents, count))
         self._squares = np.zeros((num_worlds, agents, count, 2))
-        self._own = self.distances.reshape(num_worlds, -1)[:, :: count + 1]  # (N, A): from each agent to itself
 
         contacts = _contact_distances(bodies, agents, contact)  # (A, E)
         self._reach = contacts + CONTACT_REACH
@@ -105,7 +103,21 @@ class World:
         self._pushes = pushes.ravel()
         self._first_push = np.arange(agents) * NUM_ACTIONS
         self._max_speed = bodies.max_speed if np.isfinite(bodies.max_speed).any() else None
+        self._share_memory()
         self._measure()
+
+    def _share_memory(self) -> None:
+        """Look at our arrays in other shapes."""
+        self._points: Points = self.positions.view(np.complex128)[:, :, 0]  # (N, E)
+        self._own = self.distances.reshape(self.num_worlds, -1)[:, :: self.num_bodies + 1]  # (N, A): to itself
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_points", "_own")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a copy, whose views are views of its own arrays."""
+        self.__dict__.update(state)
+        self._share_memory()
 
     def place(self, worlds: Ints, positions: Floats, velocities: Floats) -> None:
         """Put the bodies of some worlds somewhere.

@@ -59,7 +59,7 @@ TASKS: tuple[Task, ...] = (
         "predator_prey",
         "6 slow predators and 2 fast prey, both of which learn",
         ("captures", "caught"),
-        kwargs={"dynamics": "legacy", "contact": "true", "opponents": "flee"},
+        kwargs={"dynamics": "legacy", "contact": "true", "opponents": "scripted"},
         success="caught",
         threshold=1.0,
         success_source="our choice: every prey was touched at least once (the predators' success)",

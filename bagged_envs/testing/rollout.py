@@ -48,6 +48,8 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, (tuple, list)):
         return len(left) == len(right) and all(same(one, other) for one, other in zip(left, right, strict=True))
     left, right = np.asarray(left), np.asarray(right)
+    if left.dtype == np.object_ and left.ndim and right.dtype == np.object_:  # a vector environment's final_obs
+        return left.shape == right.shape and same(left.tolist(), right.tolist())
     return left.dtype == right.dtype and np.array_equal(left, right, equal_nan=left.dtype.kind in "fc")
 
 

@@ -33,9 +33,11 @@ def rollout(env, seed, options=None, episodes=1):
     return record
 
 
-# What PettingZoo's test says of spaces without bounds, roles that differ, and observations that are zero by right.
+# What PettingZoo's test says of spaces without bounds, of roles that differ, and of zeros that are right.
 @pytest.mark.filterwarnings(
-    "ignore:Agent's (minimum|maximum) observation space value is", "ignore:Observation numpy array"
+    "ignore:Agent's (minimum|maximum) observation space value is",
+    "ignore:Agents have different observation space sizes",
+    "ignore:Observation numpy array is all zeros",
 )
 @pytest.mark.parametrize("name", MULTI_AGENT)
 class TestEveryTask:

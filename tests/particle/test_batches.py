@@ -1,5 +1,8 @@
 """What holds for every task of the particle world."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -83,6 +86,29 @@ class TestEveryTask:
             batch.step(actions)
             batch.observe(), batch.info()
         assert all(map(np.array_equal, kept, copies))
+
+    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda batch: pickle.loads(pickle.dumps(batch))])
+    def test_a_copy_goes_on_alone(self, name, copied):
+        batch = begun(MAKERS[name](2))
+        steps = random_actions(batch, 4)
+        batch.step(steps[0])
+        twin = copied(batch)
+        before = batch.observe()
+        ahead = [(twin.step(actions)[0], twin.observe()) for actions in steps[1:]]
+        assert np.array_equal(batch.observe(), before)
+        for actions, (rewards, observed) in zip(steps[1:], ahead, strict=True):
+            assert np.array_equal(batch.step(actions)[0], rewards)
+            assert np.array_equal(batch.observe(), observed)
+        assert not np.array_equal(before, observed)
+        for either in (batch, twin):
+            begun(either)
+        assert np.array_equal(batch.observe(), twin.observe())
+
+    def test_a_reset_of_no_world_does_nothing(self, name):
+        batch = begun(MAKERS[name](2))
+        before = batch.observe()
+        batch.reset(np.arange(0), [])
+        assert np.array_equal(batch.observe(), before)
 
     def test_nothing_is_ever_not_a_number(self, name):
         """Shortened: the full 10,000 episodes of 30 agents were run by hand."""

@@ -19,3 +19,9 @@ def test_large_arrays_without_equal_numbers_are_sorted():
     numbers = np.random.default_rng(0).random((500, 30))
     expected = [sorted(range(30), key=row.__getitem__)[:6] for row in numbers.tolist()]
     assert nearest(numbers, 6).tolist() == expected
+
+
+def test_of_two_equal_numbers_at_the_border_the_first_is_taken():
+    numbers = np.random.default_rng(0).permuted(np.tile(np.r_[:6, 5, 6:29.0], (500, 1)), axis=1)
+    expected = [[row.index(number) for number in range(6)] for row in numbers.tolist()]
+    assert nearest(numbers, 6).tolist() == expected

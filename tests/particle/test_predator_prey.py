@@ -80,17 +80,17 @@ def test_competitive_prey_pays_for_every_predator_that_touches_it(contact):
     batch = at(CompetitivePredatorPrey(dynamics="mpe2", contact=contact), TOUCHING)
     rewards, _ = batch.step(np.zeros((1, 8), dtype=np.int64))
     np.testing.assert_allclose(rewards[0, :6], [10.0, 10.0, 0.0, 0.0, 0.0, 0.0] - 0.1 * DISTANCES, atol=1e-12)
-    assert rewards[0, 6:].tolist() == [-20.0, 0.0]
+    assert repr(rewards[0, 6:].tolist()) == "[-20.0, 0.0]"
 
 
 def test_captures_are_touches_now_and_caught_are_prey_touched_so_far():
     batch = at(PredatorPrey(prey="static", dynamics="mpe2"), TOUCHING)
-    assert {key: value.tolist() for key, value in batch.info().items()} == {"captures": [2], "caught": [0]}
+    assert {key: value.tolist() for key, value in batch.info().items()} == {"captures": [2], "caught": [0.0]}
     batch.step(STILL)
-    assert {key: value.tolist() for key, value in batch.info().items()} == {"captures": [2], "caught": [1]}
+    assert {key: value.tolist() for key, value in batch.info().items()} == {"captures": [2], "caught": [0.5]}
     for _ in range(8):  # they push each other apart
         batch.step(STILL)
-    assert {key: value.tolist() for key, value in batch.info().items()} == {"captures": [0], "caught": [1]}
+    assert {key: value.tolist() for key, value in batch.info().items()} == {"captures": [0], "caught": [0.5]}
     begun(batch)
     assert batch.info()["caught"].tolist() == [0]
 
@@ -106,20 +106,21 @@ def test_static_prey_stays_and_random_prey_does_anything():
     assert {(x, y) for x, y in changes} >= {(0.0, 0.0), (-0.4, 0.0), (0.4, 0.0), (0.0, -0.4), (0.0, 0.4)}
 
 
-def place_of_prey(predators, place=(0.0, 0.0), obstacles=((9.0, 9.0),)):
+def action_of_prey(predators, place=(0.0, 0.0), obstacles=((9.0, 9.0),)):
     """The action of a prey at rest, given where others are as seen from it."""
     steps = moves(np.zeros(2), 4.0, 1.3)
     return int(flee(np.array(predators), np.array(obstacles), np.array(place), steps, contact=0.25, half_width=1.5))
 
 
 def test_prey_flees_from_predators_walls_and_obstacles():
-    assert place_of_prey([[-0.5, 0.0]]) == 2
-    assert place_of_prey([[0.5, 0.0]]) == 1
-    assert place_of_prey([[0.0, -0.5]]) == 4
-    assert place_of_prey([[0.0, 0.5], [0.1, 0.6]]) == 3
-    assert place_of_prey([[9.0, 0.0]], place=(1.6, 0.0)) == 1
-    assert place_of_prey([[9.0, 9.0]], place=(0.0, -1.6)) == 4
-    assert place_of_prey([[9.0, 9.0]], obstacles=[[0.1, 0.0]]) == 1
+    assert action_of_prey([[-0.5, 0.0]]) == 2
+    assert action_of_prey([[0.5, 0.0]]) == 1
+    assert action_of_prey([[0.0, -0.5]]) == 4
+    assert action_of_prey([[0.0, 0.5], [0.1, 0.6]]) == 3
+    assert action_of_prey([[9.0, 0.0]], place=(1.6, 0.0)) == 1
+    assert action_of_prey([[9.0, 9.0]], place=(0.0, -1.6)) == 4
+    assert action_of_prey([[-2.0, 0.0]]) == 2
+    assert action_of_prey([[-2.0, 0.0]], obstacles=[[0.1, 0.0]]) == 1
 
 
 def test_one_action_of_ten_of_fleeing_prey_is_random():
@@ -145,7 +146,11 @@ def test_competitive_policies_act_on_what_is_observed():
     never_random = np.full((3, 2), 0.5)
     assert batch.policies["flee"](observed[:, 6:], never_random)[:, 0].tolist() == [2, 2, 2]
     assert batch.policies["chase"](observed[:, :6], np.full((3, 6), 0.5)).tolist() == [[2, 1, 1, 1, 1, 1]] * 3
-    assert set(batch.policies) == {"flee", "chase", "random", "still"}
+    for side, name in ((slice(0, 6), "chase"), (slice(6, 8), "flee")):
+        numbers = np.full((3, observed[:, side].shape[1]), 0.5)
+        scripted, own = (batch.policies[one](observed[:, side], numbers) for one in ("scripted", name))
+        assert scripted.tolist() == own.tolist()
+    assert set(batch.policies) == {"scripted", "flee", "chase", "random", "still"}
 
 
 def test_simple_policies_need_uniform_numbers_alone():
@@ -166,8 +171,8 @@ def test_chasing_catches_more_than_chance_and_fleeing_prey_is_harder_to_catch():
                 actions = [batch.policies[p](observed[:, who], rng.random((100, k))) for p, who, k in sides]
                 batch.step(np.concatenate(actions, axis=1))
             caught[predators, prey] = batch.info()["caught"].mean()
-    assert caught["chase", "random"] > caught["chase", "flee"] + 0.5
-    assert caught["chase", "flee"] > caught["random", "flee"] + 0.2
+    assert caught["chase", "random"] > caught["chase", "flee"] + 0.25
+    assert caught["chase", "flee"] > caught["random", "flee"] + 0.1
 
 
 def test_a_prey_function_is_shown_the_state_before_the_step():
