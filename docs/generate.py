@@ -2,23 +2,25 @@
 
     python docs/generate.py [--check]
 
-`docs/tasks.md` is made from the tables of tasks and variants and from `docs/random_policy.csv`. In `docs/concepts.md`
-the tables between `<!-- generated: NAME -->` and `<!-- end -->` are made by running the wrappers on scripted episodes.
+`docs/tasks.md` is made from the tables of tasks and variants and from `docs/random_policy.csv`; the pages in
+`docs/environments` from rows and docstrings (`pages.py`), and pictures that are missing are drawn. In
+`docs/concepts.md` the tables between `<!-- generated: NAME -->` and `<!-- end -->` are made by running the wrappers on
+scripted episodes.
 """
 
-import csv
-import math
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 from gymnasium.vector import AutoresetMode
+from tables import HIDDEN, cell, item, random_policy, spread, successes, table
 
 from bagged_envs.describe import success_text
+from bagged_envs.registration import supports
 from bagged_envs.suites import dm_control, mujoco
 from bagged_envs.suites.row import Task
 from bagged_envs.testing import ScriptedEnv, episode, scripted_vector
@@ -27,22 +29,8 @@ from bagged_envs.variants import VARIANTS
 from bagged_envs.wrappers import BaggedReward, EpisodicReward, PartiallyLabeledReward, SparseReward, parallel, vector
 
 DOCS = Path(__file__).parent
-CONCEPTS, TASKS, RANDOM_POLICY = DOCS / "concepts.md", DOCS / "tasks.md", DOCS / "random_policy.csv"
+CONCEPTS, TASKS = DOCS / "concepts.md", DOCS / "tasks.md"
 POWERS = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]
-HIDDEN = "–"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell(value) for value in line)} |" for line in lines)
-
-
-def cell(value: Any) -> str:
-    if isinstance(value, (bool, np.bool_)):
-        return "**True**" if value else "False"
-    if isinstance(value, (float, np.floating)):
-        return f"{value:g}" if value != int(value) else f"{value:.1f}"
-    return str(value)
 
 
 # One environment.
@@ -179,33 +167,11 @@ def concepts() -> str:
 # The page of tasks.
 
 
-def random_policy() -> dict[str, dict[str, str]]:
-    with RANDOM_POLICY.open(newline="") as stream:
-        return {row["task"]: row for row in csv.DictReader(stream)}
-
-
-def spread(mean: str, deviation: str) -> str:
-    """Both with as many decimals as two digits of the deviation take, but no more than three."""
-    if not mean:
-        return HIDDEN
-    magnitude = math.floor(math.log10(float(deviation))) if float(deviation) > 0.0 else 0
-    decimals = min(max(0, 1 - magnitude), 3)
-    return f"{float(mean):.{decimals}f} ± {float(deviation):.{decimals}f}"
-
-
-def successes(row: dict[str, str]) -> str:
-    return f"{round(float(row['success_rate']) * int(row['episodes']))} of {row['episodes']}"
-
-
 def tagged(tasks: Iterable[Task]) -> str:
     """Every tag with its tasks."""
     tasks = list(tasks)
     tags = sorted({tag for task in tasks for tag in task.tags})
     return "\n".join(item(f"`{tag}`: {', '.join(task.name for task in tasks if tag in task.tags)}.") for tag in tags)
-
-
-def item(text: str) -> str:
-    return textwrap.fill(f"- {text}", 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def mujoco_page(rows: dict[str, dict[str, str]]) -> str:
@@ -223,7 +189,7 @@ def mujoco_page(rows: dict[str, dict[str, str]]) -> str:
         ),
         reached=table(["task", "steps", "dense return", "what the criterion measures", "successes"], reached),
         hidden=table(["task", "removed from info"], hidden),
-        version=rows["Ant"]["mujoco"],
+        version=rows["Ant"]["engine"].removeprefix("mujoco "),
         tags=tagged(mujoco.TASKS),
     )
 
@@ -265,12 +231,20 @@ def tasks() -> str:
         ]
         for v in VARIANTS.values()
     ]
+    every = [*mujoco.TASKS, *dm_control.TASKS, *pages.TASKS.values()]
     return PAGE.format(
-        count=sum(1 for _ in [*mujoco.TASKS, *dm_control.TASKS]),
-        ids=4 * len([*mujoco.TASKS, *dm_control.TASKS]),
+        count=len(every),
+        ids=sum(supports(task, variant) for task in every for variant in VARIANTS.values()),
+        dense=sum(task.ours for task in every),
+        without=sum(task.success is None for task in every),
         variants=table(["variant", "pays", "default"], variants),
         mujoco=mujoco_page(rows).strip(),
         dmc=dmc_page(rows).strip(),
+        particle=pages.overview("particle"),
+        mpe=pages.overview("mpe"),
+        mpe_version=rows["SimpleSpread"]["engine"],
+        symbolic=pages.overview("symbolic"),
+        hidden=HIDDEN,
     )
 
 
@@ -279,8 +253,10 @@ PAGE = """\
 
 # Tasks
 
-{count} tasks, each in four variants, are {ids} IDs: `<Variant><Task>-v0`, such as `BaggedHalfCheetah-v0`.
-`bagged_envs.list_ids(suite=, variant=, tag=)` lists them; `bagged-envs describe ID` says everything about one.
+{count} tasks in up to four variants are {ids} IDs: `<Variant><Task>-v0`, such as `BaggedHalfCheetah-v0`. {without}
+tasks have no criterion of success, and so no Sparse variant. `bagged_envs.list_ids(suite=, variant=, tag=)` lists the
+IDs; `bagged-envs describe ID` says everything about one. The {dense} tasks of our own have an ID without delay as well,
+such as `KeyDoor-v0`. [Environments](environments/index.md) has a page for each of them and for the scenarios of mpe2.
 
 {variants}
 
@@ -289,6 +265,33 @@ Every argument of the schedule is a keyword of `gym.make`, and so is every argum
 {mujoco}
 
 {dmc}
+
+## Several agents: particle world
+
+Installed by `pip install "bagged_envs[marl]"`. Four tasks on a particle world of our own, whose physics is mpe2's. The
+time limit is 25 steps. [Several agents](agents.md) says how `gym.make`, PettingZoo and EPyMARL see them. Tags:
+`multi-agent`, `discrete`, and `cooperative` or `competitive`.
+
+Random returns here and below: uniformly random actions of the first team, 20 episodes each, summed over the team; means
+± standard deviations over episodes.
+
+{particle}
+
+## mpe2
+
+Installed by `pip install "bagged_envs[marl]"`. Every scenario of mpe2, as it is; the time limit is 25 steps. Tags as
+above. Random returns with {mpe_version}.
+
+{mpe}
+
+## Symbolic
+
+Nothing more to install. Small tasks for one agent, whose states can be counted and whose optimal expected returns are
+known exactly. Tags: `discrete`, `tabular`, `terminates`, and `stochastic` for PocketWatch.
+
+{symbolic}
+
+A time limit of {hidden} means that the task ends every episode by itself.
 
 ## References
 
@@ -352,7 +355,7 @@ normal), means ± standard deviations over episodes.
 {table}
 """
 
-PAGES: dict[Path, Callable[[], str]] = {CONCEPTS: concepts, TASKS: tasks}
+PAGES: dict[Path, Callable[[], str]] = {CONCEPTS: concepts, TASKS: tasks} | pages.PAGES
 
 
 def stale() -> list[Path]:
@@ -360,15 +363,25 @@ def stale() -> list[Path]:
     return [page for page, make in PAGES.items() if not page.exists() or page.read_text() != make()]
 
 
+def without_picture() -> list[Task]:
+    """The tasks whose picture is missing: how a picture looks may depend on versions, so only that is asked."""
+    return [task for task in pages.TASKS.values() if not pages.picture_of(task).exists()]
+
+
 def main(arguments: Sequence[str]) -> int:
-    pages = stale()
-    for page in pages:
-        if "--check" in arguments:
-            print(f"{page.relative_to(DOCS.parent)} is stale: run python docs/generate.py", file=sys.stderr)
-        else:
-            page.write_text(PAGES[page]())
-            print(f"written: {page.relative_to(DOCS.parent)}")
-    return int(bool(pages) and "--check" in arguments)
+    old, bare = stale(), without_picture()
+    if "--check" in arguments:
+        for path in (*old, *map(pages.picture_of, bare)):
+            print(f"{path.relative_to(DOCS.parent)} is stale: run python docs/generate.py", file=sys.stderr)
+        return int(bool(old or bare))
+    for page in old:
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(PAGES[page]())
+        print(f"written: {page.relative_to(DOCS.parent)}")
+    for task in bare:
+        pages.save(task)
+        print(f"drawn: {pages.picture_of(task).relative_to(DOCS.parent)}")
+    return 0
 
 
 if __name__ == "__main__":

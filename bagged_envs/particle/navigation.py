@@ -73,10 +73,10 @@ class CooperativeNavigation:
 
     Source:
         "individual": LaRe (arXiv:2412.11120), thu-rllab/LaRe, simple_spread_n6, n15 and n30 "_noshare". "shared":
-        AREL and STAS, simple_spread n3, n15, n30 (their n6 differs). Ours: the number of agents is free, with w as
-        the comment at PUBLISHED_AGENTS says; AREL and STAS choose neighbors by a wrong distance for 15 and 30;
-        landmarks are thrown one by one and not chosen from a full Poisson-disc sample, and follow the seed, which
-        theirs do not.
+        AREL and STAS, simple_spread n3, n15, n30 (their n6 differs). Ours: the number of agents is free, with a square
+        whose area is linear in it between these three, and has the density of 6 agents below; AREL and STAS choose
+        neighbors by a wrong distance for 15 and 30; landmarks are thrown one by one and not chosen from a full
+        Poisson-disc sample, and follow the seed, which theirs do not.
 
     Example:
         >>> batch = CooperativeNavigation(num_envs=2, num_agents=3)
