@@ -17,7 +17,7 @@ from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.success import Threshold, criterion
 
 PACKAGES = ("bagged_envs", "gymnasium", "numpy")
-PACKAGES_OF_EXTRA = {"mujoco": ("mujoco",), "dmc": ("dm-control", "shimmy", "mujoco"), "marl": ("pettingzoo",)}
+PACKAGES_OF_EXTRA = {"mujoco": ("mujoco",), "dmc": ("dm-control", "shimmy", "mujoco"), "marl": ("pettingzoo", "mpe2")}
 
 
 def id_table(ids: Sequence[str]) -> Table:

@@ -38,6 +38,8 @@ class TeamBatch:
         if callable(opponents):
             raise ValueError("opponents must be a name with backend='native', got a callable: use backend='sync'.")
         known("opponents", opponents, sorted({*NAMES, *batch.policies}))
+        if not self._others.size and opponents != "random":
+            raise ValueError(f"opponents={opponents!r} has no use: {list(batch.agents)} are all agents there are.")
         self._batch, self._opponents = batch, opponents
         agents, spaces = teams[self.team], len(self._own)
         self.num_envs, self.metadata = batch.num_envs, batch.metadata

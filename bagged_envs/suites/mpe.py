@@ -33,7 +33,8 @@ def _task(
         success="solved" if solved else None,
         threshold=1.0 if solved else None,
         success_source=solved,
-        reward_info_keys=("agent_rewards", "benchmark_data"),
+        # Where a scenario pays for what solves it, `solved` tells of the reward.
+        reward_info_keys=("agent_rewards", "benchmark_data", "solved"),
         extra="marl",
         source=f"mpe2, {module}; Lowe et al. 2017 (arXiv 1706.02275), Terry et al. 2021 (arXiv 2009.14471)",
         bibtex="lowe2017multi",

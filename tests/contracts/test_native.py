@@ -125,6 +125,7 @@ class TestBackends:
         [
             ("BaggedReacher-v0", {}, "backend='native' has no Reacher, only .*KeyDoor.*use 'auto' or 'sync'"),
             ("BaggedKeyDoor-v0", {"vector_kwargs": {"shared_memory": True}}, "must be one of 'autoreset_mode'"),
+            ("BaggedTriangleArea-v0", {"opponents": "still"}, "opponents='still' has no use"),
             ("BaggedTriangleArea-v0", {"team": "prey"}, "team must be one of 'agents', got 'prey'"),
             ("BaggedTriangleArea-v0", {"team_reward": "per_agent"}, "team_reward must be one of 'sum', 'mean'"),
             ("BaggedTriangleArea-v0", {"face": "tuple"}, "face='tuple' pays lists of rewards"),

@@ -258,7 +258,7 @@ class TestSolved:
     def test_mpe2s_own_criterion(self):
         """`solved` is what mpe2 would end the episode by."""
         ending = make_parallel("BaggedSimpleTag-v0", terminate_on_success=True, max_episode_steps=400).env
-        telling = make_parallel("BaggedSimpleTag-v0", max_episode_steps=400).env
+        telling = make_parallel("BaggedSimpleTag-v0", max_episode_steps=400, expose_reward=True)
         ends = 0
         for seed in range(30):
             ending.reset(seed=seed)
@@ -279,5 +279,6 @@ class TestSolved:
     )
     def test_who_has_one(self, name, told):
         assert (f"Sparse{name}-v0" in gym.registry) == told
-        _, infos = make_parallel(f"Bagged{name}-v0").reset(seed=0)
-        assert all(("solved" in info) == told for info in infos.values())
+        for expose in (True, False):
+            _, infos = make_parallel(f"Bagged{name}-v0", expose_reward=expose).reset(seed=0)
+            assert all(("solved" in info) == (told and expose) for info in infos.values())
