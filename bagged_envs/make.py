@@ -17,6 +17,7 @@ from bagged_envs.registration import (
     delay_of,
     dense_specification,
     env_id,
+    is_dense,
     rows_of,
     spec_of,
     supports,
@@ -93,7 +94,8 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
     Wrappers around the delay are made again around the twin (`RecordVideo` is not: it writes files).
 
     Args:
-        id_or_env: An ID of ours, its specification, or an environment with a delay of `bagged_envs.wrappers` in it.
+        id_or_env: An ID of ours (a dense one gives itself), its specification, or an environment with a delay of
+            `bagged_envs.wrappers` in it.
         **kwargs: As for `gym.make`; arguments of the delay are accepted and have no effect, but for `observe_bag`.
 
     Raises:
@@ -115,6 +117,8 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
         spec = _without_videos(id_or_env.spec)
     else:
         spec = id_or_env if isinstance(id_or_env, EnvSpec) else spec_of(id_or_env)
+    if spec is not None and is_dense(spec):
+        return gym.make(spec, **task_arguments(kwargs))
     if spec is None:
         raise ValueError(f"id_or_env={id_or_env} has no spec: make it with gym.make, or pass its ID.")
     if kwargs.get("observe_bag", spec.kwargs.get("observe_bag", False)):

@@ -201,6 +201,13 @@ class TestSpecifications:
         assert parts.observation_space.contains(observations[2])
 
 
+def test_the_dense_twin_of_a_dense_id_is_itself():
+    env = bagged_envs.dense("KeyDoor-v0", size=3, bag_len=5)
+    assert env.spec.id == "KeyDoor-v0"
+    assert env.observation_space == gym.make("KeyDoor-v0", size=3).observation_space
+    assert delay_of(env) is None
+
+
 class TestRegisterTask:
     def test_an_entry_point_that_returns_a_wrapper(self):
         env = gym.make("BaggedWrapped-v0", bag_len=5)
