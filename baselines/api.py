@@ -1,0 +1,241 @@
+"""What passes between environments, redistributors and learners.
+
+    collect -> Trajectory -> EpisodeStore -> BagBatch -> Redistributor.update
+                                  -> relabel -> Transitions -> Learner.update -> policy
+
+Axes: B bags, L steps of a bag (padded), A agents (1 for one), D elements of a flattened observation, U of a flattened
+action (one-hot where it is discrete), N transitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class BagBatch:
+    """Some bags, padded to the longest, or a sample of the steps of each.
+
+    Attributes:
+        observations: float32 `[B, L, A, D]`.
+        actions: float32 `[B, L, A, U]`.
+        next_observations: float32 `[B, L, A, D]`.
+        mask: bool `[B, L, A]`: a step of the bag, of an agent that is there. Everything else is padding.
+        label: float32 `[B]`: what was paid for the bag, 0.0 where that is not shown.
+        labeled: bool `[B]`: whether it is.
+        length: int64 `[B]`: how many steps the bag has, of which the columns may be a sample.
+        context: bool `[B, L, A]`: what may be looked at: the mask, and with `Sampling.history` earlier steps of the
+            episode, which stand in the columns before the bag's.
+        paid: float32 `[B, L, A]`: what was paid in each step: the label in a bag's last step, else 0.0.
+        dense: float32 `[B, L, A]`, the task's own rewards where they are known: for the Oracle and for scores, and
+            for nothing else.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    next_observations: Tensor
+    mask: Tensor
+    label: Tensor
+    labeled: Tensor
+    length: Tensor
+    context: Tensor
+    paid: Tensor
+    dense: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Check shapes and types.
+
+        Raises:
+            TypeError: A mask or `labeled` is no bool tensor.
+            ValueError: A shape does not fit the others.
+        """
+        bags, steps, agents = self.mask.shape
+        for name in ("observations", "actions", "next_observations"):
+            if getattr(self, name).shape[:3] != (bags, steps, agents) or getattr(self, name).ndim != 4:
+                raise ValueError(
+                    f"{name} must be [{bags}, {steps}, {agents}, _], got {tuple(getattr(self, name).shape)}."
+                )
+        for name in ("mask", "context", "labeled"):
+            if getattr(self, name).dtype != torch.bool:
+                raise TypeError(f"{name} must be a bool tensor, got {getattr(self, name).dtype}.")
+        for name, shape in (
+            ("label", (bags,)),
+            ("labeled", (bags,)),
+            ("length", (bags,)),
+            ("context", self.mask.shape),
+        ):
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must be {tuple(shape)}, got {tuple(getattr(self, name).shape)}.")
+        for name in ("paid", "dense"):
+            value = getattr(self, name)
+            if value is not None and value.shape != self.mask.shape:
+                raise ValueError(f"{name} must be {tuple(self.mask.shape)}, got {tuple(value.shape)}.")
+
+    @property
+    def num_bags(self) -> int:
+        """B."""
+        return int(self.mask.shape[0])
+
+    def to(self, device: torch.device | str) -> BagBatch:
+        """Return the batch on a device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return BagBatch(**moved)
+
+    def select(self, rows: Tensor) -> BagBatch:
+        """Return some of the bags, by index or by a bool mask `[B]`."""
+        return BagBatch(**{name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)})
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Single steps for a learner; it knows nothing of bags.
+
+    Attributes:
+        observations: float32 `[N, D]`.
+        actions: float32 `[N, U]`.
+        rewards: float32 `[N]`, redistributed.
+        next_observations: float32 `[N, D]`.
+        terminated: float32 `[N]`: 1.0 where the task itself ended; truncation does not stop bootstrapping.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    rewards: Tensor
+    next_observations: Tensor
+    terminated: Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which bags a redistributor wants for one update.
+
+    Attributes:
+        bags: How many, B.
+        steps: How many random steps of each, without replacement where the bag is long enough and with it where it is
+            not; None for whole bags.
+        weight: Every bag alike ("bag"), or in proportion to its length ("length").
+        history: How many earlier steps of the episode to put before each bag, for `BagBatch.context`.
+    """
+
+    bags: int
+    steps: int | None = None
+    weight: Literal["bag", "length"] = "bag"
+    history: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a redistributor is updated, in environment steps.
+
+    Attributes:
+        every: Every so many steps, ...
+        updates: ... so many updates.
+        warm_up: Not before so many steps.
+        first: How many updates the first time; None for `updates`.
+    """
+
+    every: int = 1
+    updates: int = 1
+    warm_up: int = 0
+    first: int | None = None
+
+
+class Redistributor(Protocol):
+    """Turns bags and their labels into a reward per step and agent.
+
+    Attributes:
+        name: As in method names, such as "rrd".
+        context: What `relabel` must see of a step: the "step" alone, or its whole "bag".
+        exact: Whether the relabeled rewards of a labeled bag add up to its label (1e-6 relative).
+        stored: Whether rewards are stored with the bags by the training loop when a burst of updates ends (True), or
+            recomputed whenever steps are sampled (False).
+        only_labeled: Whether learners are to see steps of labeled bags only.
+        sampling: What `update` wants; None where there is nothing to learn.
+        schedule: When `update` is called.
+    """
+
+    name: str
+    context: Literal["step", "bag"]
+    exact: bool
+    stored: bool
+    only_labeled: bool
+    sampling: Sampling | None
+    schedule: Schedule
+
+    def update(self, batch: BagBatch) -> Metrics:
+        """Learn from some closed bags; unlabeled ones move nothing. Returns losses by name.
+
+        Raises:
+            ValueError: The batch has other sizes than the redistributor, or no labeled bag.
+            FloatingPointError: The loss is not finite; nothing was changed.
+        """
+
+    def relabel(self, batch: BagBatch) -> Tensor:
+        """Return rewards, float32 `[B, L, A]`, detached, 0.0 where the mask is False.
+
+        The canonical total over a labeled bag is its label. A bag of context "step" may have any steps in any order.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that `load_state_dict` needs to go on bit for bit."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+
+
+class Learner(Protocol):
+    """Improves a policy from transitions."""
+
+    def act(self, observations: Tensor, explore: bool) -> Tensor:
+        """Return actions `[N, U]` in the environment's own units for observations `[N, D]`: a sample, or the mode."""
+
+    def update(self, batch: Transitions) -> Metrics:
+        """Make one update; returns losses by name."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that `load_state_dict` needs to go on bit for bit."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+
+
+def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the sums over steps and agents of `[B, L, A]` where the mask is True: `[B]`."""
+    return torch.where(mask, values, torch.zeros_like(values)).sum(dim=(1, 2))
+
+
+def project(rewards: Tensor, batch: BagBatch) -> Tensor:
+    """Return rewards that add up to the label of each labeled whole bag, moved by the same amount in each step.
+
+    The nearest such rewards in the least-squares sense; safe for labels of any sign. Unlabeled bags stay as they are.
+
+    Args:
+        rewards: `[B, L, A]`.
+        batch: The bags, whole.
+
+    Raises:
+        ValueError: A bag is only a sample of its steps.
+
+    Example:
+        >>> import torch
+        >>> ones = torch.ones(1, 2, 1)
+        >>> batch = BagBatch(*[ones[..., None]] * 3, ones.bool(), torch.tensor([5.0]), torch.tensor([True]),
+        ...     torch.tensor([2]), ones.bool(), ones)
+        >>> project(torch.tensor([[[1.0], [2.0]]]), batch).flatten().tolist()
+        [2.0, 3.0]
+    """
+    present = batch.mask.any(dim=2).sum(dim=1)
+    if not torch.equal(present, batch.length):
+        raise ValueError("project() needs whole bags, got samples of their steps.")
+    rewards = torch.where(batch.mask, rewards, torch.zeros_like(rewards)).double()
+    counts = batch.mask.sum(dim=(1, 2)).clamp(min=1)
+    gap = torch.where(batch.labeled, batch.label.double() - rewards.sum(dim=(1, 2)), torch.zeros_like(counts).double())
+    moved = rewards + (gap / counts)[:, None, None]
+    return torch.where(batch.mask, moved, torch.zeros_like(moved)).float()
