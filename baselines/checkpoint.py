@@ -1,0 +1,133 @@
+"""Checkpoints that are whole or not there: written beside, flushed, renamed, and checked by a hash when read.
+
+What is saved are tensors, numbers, strings, and lists and dicts of them, and nothing else is loaded
+(`torch.load(weights_only=True)`): a checkpoint from elsewhere runs no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+MAGIC = b"bagged_envs checkpoint 1\n"
+
+
+class CheckpointError(RuntimeError):
+    """A file is no whole checkpoint of ours."""
+
+
+def save(path: Path, state: Mapping[str, Any]) -> str:
+    """Write a checkpoint in the place of an older one, which stays whole until the new one is.
+
+    Args:
+        path: The file.
+        state: Tensors, NumPy arrays, numbers, strings, None, and lists, tuples and dicts of them.
+
+    Returns:
+        The SHA-256 of the content.
+
+    Raises:
+        TypeError: Something else is in the state.
+    """
+    buffer = io.BytesIO()
+    torch.save(packed(state), buffer)
+    content = buffer.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as stream:
+        stream.write(MAGIC + digest.encode() + b"\n" + content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(beside, path)
+    return digest
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return what `save` wrote.
+
+    Raises:
+        CheckpointError: The file is cut, changed, or something else.
+        FileNotFoundError: There is none.
+    """
+    data = path.read_bytes()
+    head, _, content = data.removeprefix(MAGIC).partition(b"\n")
+    if not data.startswith(MAGIC) or hashlib.sha256(content).hexdigest().encode() != head:
+        raise CheckpointError(
+            f"{path} is no whole checkpoint: it was cut, changed, or written by something else. Remove it to begin "
+            f"anew."
+        )
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    unpacked: dict[str, Any] = _unpacked(state)
+    return unpacked
+
+
+ARRAY = "__array__"
+
+
+def packed(state: Any) -> Any:
+    """Return the state with NumPy arrays and scalars as tensors and numbers.
+
+    Raises:
+        TypeError: Something that a checkpoint cannot hold is in it.
+    """
+    if isinstance(state, np.ndarray):
+        return {ARRAY: torch.from_numpy(np.ascontiguousarray(state)), "shape": list(state.shape)}
+    if isinstance(state, np.generic):
+        return state.item()
+    if isinstance(state, Mapping):
+        return {key: packed(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(packed(value) for value in state)
+    if state is None or isinstance(state, (torch.Tensor, bool, int, float, str)):
+        return state
+    raise TypeError(
+        f"a checkpoint cannot hold {state!r} of type {type(state).__name__}: save tensors and plain values."
+    )
+
+
+def _unpacked(state: Any) -> Any:
+    if isinstance(state, dict):
+        if ARRAY in state:
+            return state[ARRAY].numpy().reshape(state["shape"])
+        return {key: _unpacked(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(_unpacked(value) for value in state)
+    return state
+
+
+def fingerprint(state: Any) -> str:
+    """Return the SHA-256 of a state's content: equal for equal states, to the bit, whatever file they came from.
+
+    Example:
+        >>> fingerprint({"a": np.arange(2), "b": [1.0]}) == fingerprint({"b": [1.0], "a": np.arange(2)})
+        True
+    """
+    digest = hashlib.sha256()
+    _feed(digest, state)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, state: Any) -> None:
+    if isinstance(state, torch.Tensor):
+        state = state.detach().cpu().numpy()
+    if isinstance(state, np.ndarray):
+        digest.update(f"{state.dtype}{state.shape}".encode())
+        digest.update(np.ascontiguousarray(state).tobytes())
+    elif isinstance(state, Mapping):
+        for key in sorted(state, key=repr):
+            digest.update(repr(key).encode())
+            _feed(digest, state[key])
+    elif isinstance(state, (list, tuple)):
+        digest.update(f"[{len(state)}".encode())
+        for value in state:
+            _feed(digest, value)
+    else:
+        digest.update(repr(state.item() if isinstance(state, np.generic) else state).encode())
