@@ -59,7 +59,7 @@ layers: install  ## import-linter: nothing imports upward
 
 # Every `>>>` that users see: in docstrings, the README and the docs.
 doctest: install  ## run the examples of docstrings and documents
-	$(PYTEST) -n $(WORKERS) --doctest-modules --doctest-glob='*.md' --ignore=docs/conf.py --ignore=docs/_build \
+	$(PYTEST) -n $(WORKERS) --doctest-modules --doctest-glob='*.md' --ignore-glob='docs/*.py' --ignore=docs/_build \
 	    bagged_envs README.md $(wildcard docs)
 
 wheel: install  ## build the wheel and try it in a clean environment

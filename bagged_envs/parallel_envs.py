@@ -54,7 +54,7 @@ def make_parallel(
         ...     print([round(reward, 3) for reward in rewards.values()])
         [0.0, 0.0, 0.0]
         [0.0, 0.0, 0.0]
-        [-17.573, -17.573, -17.573]
+        [-7.814, -7.814, -7.814]
     """
     spec = copy.deepcopy(id if isinstance(id, EnvSpec) else spec_of(id))
     task = task_of(spec)

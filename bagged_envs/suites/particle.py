@@ -59,10 +59,8 @@ TASKS: tuple[Task, ...] = (
         "predator_prey",
         "6 slow predators and 2 fast prey, both of which learn",
         ("captures", "caught"),
+        # One team's success is the other's failure: no Sparse variant.
         kwargs={"dynamics": "legacy", "contact": "true", "opponents": "scripted"},
-        success="caught",
-        threshold=1.0,
-        success_source="our choice: every prey was touched at least once (the predators' success)",
         source=_LARE,
         bibtex="qu2025latent",
         tags=("competitive",),

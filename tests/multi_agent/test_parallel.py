@@ -274,11 +274,17 @@ class TestSolved:
         assert ends > 3
 
     @pytest.mark.parametrize(
-        ("name", "told"),
-        [("SimpleSpread", True), ("SimpleFormation", True), ("SimpleLine", True), ("SimplePush", False)],
+        ("name", "told", "sparse"),
+        [
+            ("SimpleSpread", True, True),
+            ("SimpleFormation", True, True),
+            ("SimpleLine", True, True),
+            ("SimpleTag", True, False),  # one team's success is the other's failure
+            ("SimplePush", False, False),
+        ],
     )
-    def test_who_has_one(self, name, told):
-        assert (f"Sparse{name}-v0" in gym.registry) == told
+    def test_who_has_one(self, name, told, sparse):
+        assert (f"Sparse{name}-v0" in gym.registry) == sparse
         for expose in (True, False):
             _, infos = make_parallel(f"Bagged{name}-v0", expose_reward=expose).reset(seed=0)
             assert all(("solved" in info) == (told and expose) for info in infos.values())
