@@ -14,7 +14,9 @@ from bagged_envs.registration import (
     FACE,
     checked_schedule,
     env_id,
+    own_specification,
     parts,
+    refuse_delay,
     task_arguments,
 )
 from bagged_envs.suites.row import Task
@@ -22,7 +24,9 @@ from bagged_envs.tasks import TASKS
 from bagged_envs.variants import VARIANTS, Variant
 
 DENSE_REWARD = Variant(DENSE, "the dense reward at every step", {})
-LIBRARY = {"mujoco": "mujoco", "dmc": "dm_control", "marl": "pettingzoo"}
+# Arguments of the tasks of other libraries that say which task it is.
+NAMING = ("domain", "task", "scenario")
+LIBRARY = {"mujoco": "mujoco", "dmc": "dm_control", "marl": "pettingzoo and mpe2"}
 
 
 class Transparent(gym.Wrapper[Any, Any, Any, Any]):
@@ -62,7 +66,10 @@ class EntryPoint:
             ValueError: An argument has a value that cannot be meant, or one that the variant's name excludes.
             gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
         """
+        if self.variant is DENSE_REWARD:
+            refuse_delay(own_specification(self.task), kwargs)
         checked_schedule(self.variant, self.task, kwargs)
+        self._refuse_another(kwargs)
         creator, defaults = self._creator()
         try:
             env = creator(**{**defaults, **task_arguments(kwargs)})
@@ -77,9 +84,16 @@ class EntryPoint:
             TypeError: The task does not know an argument.
             gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
         """
+        self._refuse_another(kwargs)
         creator, _ = self._creator()
         own = {key: value for key, value in kwargs.items() if key not in FACE}
         return creator.parallel(max_episode_steps, render_mode, **own)
+
+    def _refuse_another(self, kwargs: dict[str, Any]) -> None:
+        for name in NAMING:
+            own = self.task.kwargs.get(name)
+            if own is not None and kwargs.get(name, own) != own:
+                raise ValueError(f"{name}={kwargs[name]!r} contradicts the name {self.task.name}, which is {own!r}.")
 
     def _creator(self) -> tuple[Any, dict[str, Any]]:
         task = self.task

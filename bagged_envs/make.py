@@ -82,10 +82,11 @@ class DenseReward(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         RecordConstructorArgs.__init__(self)
         gym.Wrapper.__init__(self, env)
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Make one step and pay its dense reward."""
         observation, _, terminated, truncated, info = self.env.step(action)
-        return observation, float(info["dense_reward"]), terminated, truncated, info
+        reward = info["dense_reward"]  # a list where the face pays one
+        return observation, reward, terminated, truncated, info
 
 
 def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Any, Any]:

@@ -154,15 +154,22 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
                 knows no such option.
             gymnasium.error.ResetNeeded: A mask leaves copies out that have not begun.
         """
+        if options is not None and not isinstance(options, Mapping):
+            raise TypeError(f"options must be a dict or None, got {options!r} of type {type(options).__name__}.")
         mask = reset_mask(options, self.num_envs)
         if mask is None:
             mask = np.ones(self.num_envs, dtype=np.bool_)
         elif not self._begun and not mask.all():
             raise ResetNeeded("reset() with a mask that leaves environments out cannot begin: call reset() first.")
+        rest = None if options is None else {key: value for key, value in options.items() if key != "reset_mask"}
+        before = self._generators.copy(), self._seeds.copy()
         if seed is not None:
             self._seed(seed, mask)
-        rest = None if options is None else {key: value for key, value in options.items() if key != "reset_mask"}
-        self._begin(mask, rest)
+        try:
+            self._begin(mask, rest)
+        except Exception:  # an option was refused: nothing has happened
+            self._generators, self._seeds = before
+            raise
         self._begun = True
         self._ended = self._ended & ~mask
         return self._batch.observe(), self._infos(mask)

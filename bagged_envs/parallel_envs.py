@@ -16,6 +16,7 @@ from bagged_envs.registration import (
     delay_arguments,
     is_dense,
     limit_of,
+    refuse_delay,
     rows_of,
     spec_of,
     task_arguments,
@@ -25,6 +26,9 @@ from bagged_envs.registration import (
 from bagged_envs.suites.row import Task
 from bagged_envs.variants import OPTIONS
 from bagged_envs.wrappers import RewardSchedule
+from bagged_envs.wrappers.arguments import known
+
+TEAM_REWARDS = ("sum", "mean", "per_agent")
 
 
 def make_parallel(
@@ -63,6 +67,10 @@ def make_parallel(
     for name in ("face", "team", "opponents"):
         if kwargs.get(name, FACE[name]) != FACE[name]:
             raise ValueError(f"{name}={kwargs[name]!r} has no use here, where all teams act: it is gym.make's.")
+    if is_dense(spec):
+        refuse_delay(spec, kwargs)
+    if kwargs.get("team_reward") is not None:
+        known("team_reward", kwargs["team_reward"], TEAM_REWARDS)
     arguments = {**spec.kwargs, **kwargs}
     schedule = None if is_dense(spec) else checked_schedule(*rows_of(spec), delay_arguments(arguments))
     limit = limit_of(spec, max_episode_steps)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec, WrapperSpec, find_highest_version, get_env_id, parse_env_id
 from gymnasium.utils import RecordConstructorArgs
 
@@ -84,6 +85,10 @@ def rows_of(spec: EnvSpec) -> tuple[Variant, Task]:
     Raises:
         gymnasium.error.NameNotFound: It is none of ours; the message lists the nearest.
     """
+    if is_dense(spec):
+        raise gym.error.NameNotFound(
+            f"{spec.id} is dense and has no schedule: take {env_id('Bagged', task_of(spec).name)} or another variant."
+        )
     place, _, name = str(spec.entry_point).partition(":")
     return parts(env_id(name.partition("@")[0], "") if place == ENTRY_POINTS else spec.id)
 
@@ -198,6 +203,8 @@ class Delay(DelayedReward, RecordConstructorArgs):
         schedule = schedule_of(task, kwargs)
         # Plain numbers instead of NumPy's, which JSON cannot carry; the spec is this environment's own.
         spec.kwargs.update({key: getattr(schedule, key) for key in ARGUMENTS if kwargs.get(key) is not None})
+        plain = {key: value.item() for key, value in spec.kwargs.items() if isinstance(value, np.generic)}
+        spec.kwargs.update(plain)
         DelayedReward.__init__(self, env, schedule, reward_info_keys=task.reward_info_keys, **options)
         warn_of_endless_bag(task, schedule, env.spec.max_episode_steps if env.spec is not None else None)
 
@@ -205,8 +212,22 @@ class Delay(DelayedReward, RecordConstructorArgs):
         task = self.env.unwrapped
         if getattr(task, "face", None) != "tuple":
             return super()._make_ledger(nonfinite, name)
-        show_success = self.expose_reward
-        return ListLedger(self.schedule, task.n_agents, nonfinite, name, show_success=show_success)
+        shared = task.team_reward != "per_agent"
+        options = {"shared": shared, "show_success": self.expose_reward}
+        return ListLedger(self.schedule, task.n_agents, nonfinite, name, **options)
+
+
+def refuse_delay(spec: EnvSpec, kwargs: Mapping[str, Any]) -> None:
+    """Refuse arguments of a delay for a dense task, which has none.
+
+    Raises:
+        TypeError: There is one.
+    """
+    for name in delay_arguments(kwargs):
+        raise TypeError(
+            f"{name}={kwargs[name]!r} has no use in {spec.id}, which is dense: take "
+            f"{env_id('Bagged', task_of(spec).name)} or another variant."
+        )
 
 
 def limit_of(spec: EnvSpec, limit: int | None) -> int | None:

@@ -15,6 +15,7 @@ from bagged_envs.registration import (
     dense_specification,
     is_dense,
     limit_of,
+    refuse_delay,
     rows_of,
     spec_of,
     task_of,
@@ -77,6 +78,7 @@ def make_vec(
     if backend == "auto":
         chosen = "native" if _has_native(task, spec) else "sync"
     if is_dense(spec):
+        refuse_delay(spec, kwargs)
         return _with_backend(_dense_vector(spec, task, num_envs, chosen, dict(vector_kwargs or {})), chosen)
     variant, _ = rows_of(spec)
     arguments = delay_arguments(spec.kwargs)

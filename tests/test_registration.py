@@ -201,9 +201,28 @@ class TestSpecifications:
         assert parts.observation_space.contains(observations[2])
 
 
+@pytest.mark.parametrize("id", ["KeyDoor-v0", "TriangleArea-v0"])
+def test_a_dense_id_takes_no_argument_of_the_delay_and_has_no_schedule(id):
+    with pytest.raises(TypeError, match=f"bag_len=5 has no use in {id}, which is dense: take Bagged"):
+        gym.make(id, bag_len=5)
+    with pytest.raises(gym.error.NameNotFound, match=f"{id} is dense and has no schedule: take Bagged"):
+        bagged_envs.resolved_schedule(id)
+
+
+def test_numpys_numbers_stand_in_the_spec_as_plain_ones():
+    spec = gym.make("BaggedKeyDoor-v0", size=np.int64(4), bag_len=np.int64(3)).spec
+    assert json.loads(spec.to_json())["kwargs"]["size"] == 4
+
+
+def test_another_task_than_the_names_is_refused():
+    with pytest.raises(ValueError, match="task='walk' contradicts the name WalkerRun, which is 'run'"):
+        gym.make("BaggedWalkerRun-v0", task="walk")
+
+
 def test_the_dense_twin_of_a_dense_id_is_itself():
     env = bagged_envs.dense("KeyDoor-v0", size=3, bag_len=5)
     assert env.spec.id == "KeyDoor-v0"
+    assert bagged_envs.dense(env.spec).spec.id == "KeyDoor-v0"
     assert env.observation_space == gym.make("KeyDoor-v0", size=3).observation_space
     assert delay_of(env) is None
 

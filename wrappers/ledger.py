@@ -237,10 +237,15 @@ class ListLedger:
         nonfinite: str = "raise",
         name: str = "the environment",
         *,
+        shared: bool = False,
         show_success: bool = False,
     ) -> None:
-        """Start with no open bag; arguments as for `SlotLedger`."""
-        self.num_agents, self.name = num_agents, name
+        """Start with no open bag; arguments as for `SlotLedger`.
+
+        A success is the team's, and pays each agent 1.0: it is judged once, by the sum of the agents' dense returns, or
+        with `shared` by the first's, where every agent's reward is the team's.
+        """
+        self.num_agents, self.name, self._shared = num_agents, name, shared
         names = [f"{name}, agent {i}" for i in range(num_agents)]
         self._slots = [SlotLedger(schedule, nonfinite, one, show_success=show_success) for one in names]
         self.reset(int(np.random.default_rng().integers(2**63)))  # one fresh seed: their bags are drawn alike
@@ -266,6 +271,10 @@ class ListLedger:
             TypeError: The rewards are no list of `num_agents` real numbers.
         """
         dense = self.as_dense(rewards)
+        if judge is not None:
+            totals = [slot.total + one if slot.count else one for slot, one in zip(self._slots, dense, strict=True)]
+            success = judge(totals[0] if self._shared else team_total(totals))
+            return [slot.pay(one, ended, lambda _: success) for slot, one in zip(self._slots, dense, strict=True)]
         return [slot.pay(reward, ended, judge) for slot, reward in zip(self._slots, dense, strict=True)]
 
     @property
@@ -280,8 +289,8 @@ class ListLedger:
 
     @property
     def success(self) -> bool:
-        """Whether a successful episode ended, for every agent, and says so."""
-        return all(slot.success for slot in self._slots)
+        """Whether a successful episode ended, and says so."""
+        return self._slots[0].success
 
     @property
     def count(self) -> int:

@@ -110,6 +110,7 @@ class DelayedReward(_ParallelGuard):
         self._spaces: dict[Any, Space[Any]] = {}
         if self._observe:
             self._spaces = {agent: extended_space(env.observation_space(agent)) for agent in self._agents}
+            self.observation_spaces = self._spaces
 
     def observation_space(self, agent: Any) -> Space[Any]:
         """Return the agent's observation space, the same object on every call."""

@@ -35,6 +35,10 @@ def slot_seeds(seed: Any, num_envs: int) -> list[int | None] | None:
         return None
     if isinstance(seed, (int, np.integer)):
         return [int(seed) + i for i in range(num_envs)]
+    if isinstance(seed, str) or not isinstance(seed, (Sequence, np.ndarray)):
+        raise TypeError(
+            f"seed must be an int, a sequence of ints, or None, got {seed!r} of type {type(seed).__name__}."
+        )
     return [None if s is None else int(s) for s in seed]
 
 

@@ -54,6 +54,10 @@ class TeamBatch:
         """Restart the opponents' random numbers in one world, as `JointEnv.reset(seed=...)` does."""
         self._streams.seed(slot, seed)
 
+    def begin(self, slots: Sequence[int]) -> None:
+        """Draw the opponents' numbers of the episodes that have just begun in some worlds anew."""
+        self._streams.begin(slots)
+
     def reset(
         self, slots: Ints, generators: Sequence[np.random.Generator], options: Mapping[str, Any] | None = None
     ) -> None:

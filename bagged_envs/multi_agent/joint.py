@@ -69,6 +69,8 @@ class JointEnv(gym.Env[Any, Any]):
         teams = teams or {"team": list(env.possible_agents)}
         self.team = next(iter(teams)) if team is None else known("team", team, list(teams))
         self.agents = list(teams[self.team])
+        if not self.agents:
+            raise ValueError(f"team={self.team!r} has no agents here: name another of {list(teams)}.")
         self.team_reward = known("team_reward", team_reward, self._rewards_known())
         others = [agent for agent in env.possible_agents if agent not in self.agents]
         spaces = [env.action_space(agent) for agent in others]
@@ -121,7 +123,7 @@ class JointEnv(gym.Env[Any, Any]):
             raise ValueError(f"action must be in {self.action_space}, got {action!r}.")
         if isinstance(self.action_space, Dict):
             return [action[str(agent)] for agent in self.agents]
-        return action.tolist() if isinstance(self.action_space, MultiDiscrete) else action
+        return np.asarray(action).tolist() if isinstance(self.action_space, MultiDiscrete) else action
 
     def _pay(self, rewards: dict[Any, Any], present: list[Any]) -> Any:
         total = team_total([float(rewards[agent]) for agent in present])

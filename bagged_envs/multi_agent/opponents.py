@@ -31,8 +31,8 @@ class Streams:
         self.step: Ints = np.zeros(num_slots, dtype=np.int64)
 
     def seed(self, slot: int, seed: int) -> None:
-        """Restart a slot's stream; the task itself draws from `seed`, this from a child of it."""
-        self._generators[slot] = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+        """Restart a slot's stream: the task draws from `seed`, its bags from two children of it, this from a third."""
+        self._generators[slot] = np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[2])
 
     def begin(self, slots: Sequence[int] | Ints) -> None:
         """Draw a key for the episode that begins in each of the slots."""
@@ -96,7 +96,7 @@ class Opponents:
         """Return an action for each of the agents that are alive."""
         if callable(self._policy):
             seen = {agent: observations[agent] for agent in self.agents if agent in alive}
-            return {agent: action for agent, action in self._policy(seen, self._generator).items() if agent in alive}
+            return self._checked(self._policy(seen, self._generator), list(seen))
         numbers = self._streams.uniform(sum(self._widths))
         if self._own is not None:
             stacked = np.stack([observations[agent] for agent in self.agents])[np.newaxis]
@@ -105,6 +105,14 @@ class Opponents:
             parts = np.split(numbers[0], np.cumsum(self._widths)[:-1])
             chosen = [self._choose(space, part) for space, part in zip(self._spaces, parts, strict=True)]
         return {agent: action for agent, action in zip(self.agents, chosen, strict=True) if agent in alive}
+
+    def _checked(self, actions: Any, agents: list[Any]) -> dict[Any, Any]:
+        if not isinstance(actions, Mapping) or set(actions) != set(agents):
+            raise ValueError(f"opponents returned {actions!r}: return a dict with an action for each of {agents}.")
+        for agent, space in zip(self.agents, self._spaces, strict=True):
+            if agent in actions and not space.contains(actions[agent]):
+                raise ValueError(f"opponents returned {actions[agent]!r} for {agent}: it must be in {space}.")
+        return dict(actions)
 
     def _choose(self, space: Space[Any], numbers: Floats) -> Any:
         still = self._policy == "still"

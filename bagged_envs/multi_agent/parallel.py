@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,8 @@ class BatchParallelEnv(ParallelEnv[str, Any, Any]):  # type: ignore[misc]
         """Begin an episode; with a seed, the random numbers restart from it as in `gymnasium.Env.reset`."""
         if seed is not None or self._generator is None:
             self._generator, _ = np_random(seed)
+        if options is not None and not isinstance(options, Mapping):
+            raise TypeError(f"options must be a dict or None, got {options!r} of type {type(options).__name__}.")
         # PettingZoo's own API test passes an option of this name, which every environment has to bear.
         options = {key: value for key, value in (options or {}).items() if key != "options"}
         self.batch.reset(ONLY, [self._generator], options)

@@ -24,10 +24,16 @@ class TeamVectorEnv(NativeVectorEnv):
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all worlds, or those of `options["reset_mask"]`."""
         mask = reset_mask(options, self.num_envs)
-        for slot, one in enumerate(slot_seeds(seed, self.num_envs) or ()):
-            if one is not None and (mask is None or mask[slot]):
-                self._team.seed(slot, one)
-        return super().reset(seed=seed, options=options)
+        result = super().reset(seed=seed, options=options)
+        restarted = [
+            (slot, one)
+            for slot, one in enumerate(slot_seeds(seed, self.num_envs) or ())
+            if one is not None and (mask is None or mask[slot])
+        ]
+        for slot, one in restarted:  # only now: a seed or an option may have been refused
+            self._team.seed(slot, one)
+        self._team.begin([slot for slot, _ in restarted])
+        return result
 
 
 def native_team(task: Task, num_envs: int, arguments: dict[str, Any], given: dict[str, Any]) -> TeamVectorEnv:

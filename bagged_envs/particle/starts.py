@@ -51,7 +51,8 @@ def _vectors(key: str, value: object, count: int, rows: int) -> Floats:
     name = f'options["{key}"]'
     shapes = f"({rows}, 2), or ({count}, {rows}, 2) for the {count} world(s) that start"
     try:
-        vectors = np.array(value, dtype=np.float64)
+        given = np.array(value)
+        vectors = given.astype(np.float64, casting="same_kind" if given.dtype.kind == "c" else "unsafe")
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be an array of numbers of shape {shapes}, got {value!r}.") from error
     if vectors.shape not in ((rows, 2), (count, rows, 2)):

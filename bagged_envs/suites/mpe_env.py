@@ -41,6 +41,8 @@ class MPE(BaseParallelWrapper[Any, Any, Any]):  # type: ignore[misc]
         """
         if "max_cycles" in kwargs:
             raise TypeError(f"max_cycles={kwargs['max_cycles']!r} is called max_episode_steps here.")
+        if render_mode is not None:
+            known("render_mode", render_mode, self.metadata["render_modes"])
         module = importlib.import_module(f"mpe2.{known('scenario', scenario, SCENARIOS)}")
         limit = sys.maxsize if max_episode_steps is None else positive_int("max_episode_steps", max_episode_steps)
         super().__init__(module.parallel_env(max_cycles=limit, render_mode=render_mode, **kwargs))

@@ -43,6 +43,7 @@ def check_bagged(env: gym.Env[Any, Any], dense: gym.Env[Any, Any] | None = None)
     layer = delay_of(env)
     if layer is None:
         raise ValueError(f"env must have a delay of bagged_envs.wrappers in its stack, got {env}.")
+    refuse_lists(env)
     if dense is not None and not isinstance(dense, gym.Env):
         raise TypeError(f"dense must be an environment, got {dense!r} of type {type(dense).__name__}.")
     secrets = secrets_told(env)
@@ -56,6 +57,16 @@ def check_bagged(env: gym.Env[Any, Any], dense: gym.Env[Any, Any] | None = None)
     finally:
         if dense is None:
             twin.close()
+
+
+def refuse_lists(env: gym.Env[Any, Any]) -> None:
+    """Refuse an environment that pays lists of rewards.
+
+    Raises:
+        ValueError: It does.
+    """
+    if getattr(env.unwrapped, "face", None) == "tuple":
+        raise ValueError(f"{env} pays lists of rewards, of which the laws say nothing: check it with face='joint'.")
 
 
 def check_episode(episode: Episode, schedule: RewardSchedule) -> None:

@@ -10,7 +10,7 @@ import gymnasium as gym
 from bagged_envs.make import dense as dense_twin
 from bagged_envs.registration import delay_of
 from bagged_envs.testing import laws
-from bagged_envs.testing.checks import check_episode
+from bagged_envs.testing.checks import check_episode, refuse_lists
 from bagged_envs.testing.rollout import play, random_actions
 from bagged_envs.wrappers.arguments import positive_int
 
@@ -42,6 +42,7 @@ def assert_sum_invariance(
     layer = delay_of(env)
     if layer is None or not layer.schedule.keeps_return:
         raise ValueError(f"make_env must make an environment whose delay keeps the return, got {env}.")
+    refuse_lists(env)
     twin = dense_twin(env) if make_dense is None else make_dense()
     try:
         for seed in range(episodes):

@@ -106,6 +106,42 @@ def test_opponents_follow_the_seeds_of_masked_resets():
         assert same(native.step(actions)[0], theirs.step(actions)[0])
 
 
+def test_opponents_of_worlds_outside_the_mask_go_on():
+    native, theirs = pair("CompetitivePredatorPrey-v0", AutoresetMode.DISABLED, opponents="random")
+    for envs in (native, theirs):
+        envs.reset(seed=5)
+        envs.reset(seed=9, options={"reset_mask": np.array([False, True, False])})
+    for _ in range(LIMIT - 1):
+        actions = native.action_space.sample()
+        assert same(native.step(actions)[0], theirs.step(actions)[0])
+    ended = {"reset_mask": np.array([True, True, True])}
+    one, other = (envs.reset(options=copy.deepcopy(ended)) for envs in (native, theirs))
+    assert same(one, other)
+    actions = native.action_space.sample()
+    assert same(native.step(actions)[0], theirs.step(actions)[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"seed": [1, 2]}, ValueError, "seed must be an int or 3 seeds, got 2"),
+        ({"seed": "a"}, TypeError, "seed must be an int, a sequence of ints, or None, got 'a'"),
+        ({"seed": 7, "options": {"bad": 1}}, ValueError, "a key of options must be one of"),
+        ({"seed": 7, "options": [("positions", 1)]}, TypeError, "options must be a dict or None"),
+    ],
+)
+def test_a_refused_reset_changes_nothing(arguments, error, said):
+    id = "CompetitivePredatorPrey-v0"
+    asked, other = (bagged_envs.make_vec(id, SLOTS, opponents="random") for _ in range(2))
+    for envs in (asked, other):
+        envs.reset(seed=3)
+    with pytest.raises(error, match=said):
+        asked.reset(**arguments)
+    for _ in range(30):
+        actions = asked.action_space.sample()
+        assert same(asked.step(actions)[0], other.step(actions)[0])
+
+
 class TestBackends:
     def test_auto_takes_it_where_it_is_and_says_so(self):
         assert bagged_envs.make_vec("BaggedKeyDoor-v0", 2).metadata["backend"] == "native"
@@ -124,6 +160,7 @@ class TestBackends:
         ("id", "arguments", "said"),
         [
             ("BaggedReacher-v0", {}, "backend='native' has no Reacher, only .*KeyDoor.*use 'auto' or 'sync'"),
+            ("KeyDoor-v0", {"bag_len": 3}, "has no use in KeyDoor-v0, which is dense: take BaggedKeyDoor-v0"),
             ("BaggedKeyDoor-v0", {"vector_kwargs": {"shared_memory": True}}, "must be one of 'autoreset_mode'"),
             ("BaggedTriangleArea-v0", {"opponents": "still"}, "opponents='still' has no use"),
             ("BaggedTriangleArea-v0", {"team": "prey"}, "team must be one of 'agents', got 'prey'"),
@@ -133,7 +170,7 @@ class TestBackends:
         ],
     )
     def test_refusals(self, id, arguments, said):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises((ValueError, TypeError), match=said):
             bagged_envs.make_vec(id, 2, backend="native", **arguments)
 
     def test_pictures_of_every_world(self):

@@ -7,8 +7,11 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
 import bagged_envs
 from bagged_envs.multi_agent.joint import JointEnv, TupleEnv, stacked
-from bagged_envs.testing import episode
+from bagged_envs.multi_agent.opponents import Streams
+from bagged_envs.testing import assert_sum_invariance, check_bagged, episode
 from bagged_envs.testing.scripted_parallel import ScriptedParallelEnv
+from bagged_envs.wrappers import RewardSchedule
+from bagged_envs.wrappers.ledger import ListLedger
 
 SCRIPTS = {
     "b": episode([1.0, 2.0, 4.0]),
@@ -107,6 +110,11 @@ class TestJoint:
         with pytest.raises(ValueError, match=said):
             JointEnv(ScriptedParallelEnv(SCRIPTS), **arguments)
 
+    def test_a_list_is_an_action(self):
+        env = JointEnv(ScriptedParallelEnv(SCRIPTS))
+        env.reset()
+        assert env.step([0, 1, 0])[1] == 111.0
+
     def test_a_wrong_action(self):
         env = JointEnv(ScriptedParallelEnv(SCRIPTS))
         env.reset()
@@ -178,6 +186,36 @@ class TestOpponents:
         assert np.array_equal(first.reset(seed=5)[0], second.reset(seed=5)[0])
         action = np.zeros(1, dtype=np.int64)
         assert np.array_equal(first.step(action)[0], second.step(action)[0])
+
+    @pytest.mark.parametrize(
+        ("returned", "said"),
+        [
+            (lambda seen: None, "opponents returned None: return a dict with an action for each of ..a., .c"),
+            (lambda seen: [0, 0], r"opponents returned \[0, 0\]: return a dict"),
+            (lambda seen: {"a": 0}, "opponents returned {'a': 0}: return a dict"),
+            (lambda seen: {"a": 0, "c": 0, "b": 1}, "return a dict with an action for each"),
+            (lambda seen: {"a": 0, "c": 7}, r"opponents returned 7 for c: it must be in Discrete\(2\)"),
+        ],
+    )
+    def test_a_callable_acts_for_its_own_agents_alone(self, returned, said):
+        env = JointEnv(ScriptedParallelEnv(SCRIPTS), teams=TEAMS, opponents=lambda seen, generator: returned(seen))
+        env.reset()
+        with pytest.raises(ValueError, match=said):
+            env.step(np.zeros(1, dtype=np.int64))
+
+    def test_their_stream_is_neither_the_tasks_nor_the_bags(self):
+        def states(*sequences):
+            return {str(np.random.default_rng(one).bit_generator.state["state"]) for one in sequences}
+
+        streams = Streams(1)
+        streams.seed(0, 5)
+        others = states(5, *np.random.SeedSequence(5).spawn(2))
+        assert len(others) == 3
+        assert str(streams._generators[0].bit_generator.state["state"]) not in others
+
+    def test_a_team_without_agents_is_named(self):
+        with pytest.raises(ValueError, match="team='adversaries' has no agents here"):
+            gym.make("BaggedSimpleTag-v0", num_adversaries=0)
 
     @pytest.mark.parametrize("opponents", [3, None])
     def test_neither_a_name_nor_callable(self, opponents):
@@ -268,6 +306,49 @@ class TestTuple:
         other.reset(seed=0)
         joint = [other.step(np.array([1, 2, 3]))[1] for _ in range(25)]
         assert paid.sum(axis=1) == pytest.approx(factor * np.array(joint), rel=1e-12)
+
+    @pytest.mark.parametrize(("team_reward", "threshold"), [(None, -2.0), ("sum", -2.0), ("mean", -2.0 / 3.0)])
+    def test_a_success_is_the_teams_and_paid_to_everyone(self, team_reward, threshold):
+        arguments = {"success": "return", "threshold": threshold, "max_episode_steps": 4}
+        joint = gym.make("SparseTriangleArea-v0", **arguments, team_reward=team_reward if team_reward else "sum")
+        env = gym.make(
+            "SparseTriangleArea-v0", face="tuple", team_reward=team_reward, disable_env_checker=True, **arguments
+        )
+        outcomes = set()
+        for seed in range(30):
+            joint.reset(seed=seed)
+            env.reset(seed=seed)
+            for _ in range(4):
+                _, expected, _, _, facts = joint.step(np.array([1, 2, 3]))
+                _, paid, _, _, info = env.step((1, 2, 3))
+                assert paid == [expected] * 3
+                assert info["is_success"] == facts["is_success"]
+            outcomes.add(expected)
+        assert outcomes == {0.0, 1.0}
+
+    def test_the_bags_of_a_list_open_and_close_together_without_a_seed_too(self):
+        ledger = ListLedger(RewardSchedule(bag_len=(1, 5), label_fraction=0.5), 4)
+        for _ in range(60):
+            paid = ledger.pay([1.0] * 4, False)
+            assert len(set(paid)) == 1
+
+    @pytest.mark.parametrize("action", [(0, 0), (0, 0, 2), (0, 0, 1.5)])
+    def test_a_wrong_action(self, action):
+        env = TupleEnv(ScriptedParallelEnv(SCRIPTS), team_reward="per_agent")
+        env.reset()
+        with pytest.raises(ValueError, match="action must be in Tuple"):
+            env.step(action)
+
+    def test_the_laws_are_for_single_rewards(self):
+        env = gym.make("BaggedTriangleArea-v0", face="tuple", disable_env_checker=True)
+        for check in (check_bagged, lambda env: assert_sum_invariance(lambda: env)):
+            with pytest.raises(ValueError, match="pays lists of rewards.*check it with face='joint'"):
+                check(env)
+
+    def test_a_dense_twin_that_observes_bags_pays_lists(self):
+        twin = bagged_envs.dense("BaggedSimpleSpread-v0", face="tuple", observe_bag=True, disable_env_checker=True)
+        twin.reset(seed=0)
+        assert [type(reward) for reward in twin.step((0, 0, 0))[1]] == [float] * 3
 
     def test_the_open_bag_can_be_observed(self):
         env = gym.make("BaggedSimpleSpread-v0", bag_len=3, observe_bag=True, face="tuple", disable_env_checker=True)

@@ -176,7 +176,11 @@ class TestMakeParallel:
             ("BaggedTriangleArea-v0", {"render_mode": "ansi"}, ValueError, "render_mode must be None or one of"),
             ("EpisodicTriangleArea-v0", {"bag_len": 3}, ValueError, "bag_len=3 contradicts the name"),
             ("BaggedTriangleAria-v0", {}, gym.error.NameNotFound, "TriangleArea"),
-            ("BaggedSimpleSpread-v0", {"scenario": "simple_sprad_v3"}, ValueError, "Did you mean 'simple_spread_v3'"),
+            ("BaggedSimpleSpread-v0", {"scenario": "simple_sprad_v3"}, ValueError, "contradicts the name SimpleSpread"),
+            ("BaggedSimpleSpread-v0", {"scenario": "simple_tag_v3"}, ValueError, "contradicts the name SimpleSpread"),
+            ("BaggedSimpleSpread-v0", {"render_mode": "ansi"}, ValueError, "render_mode must be one of 'human'"),
+            ("TriangleArea-v0", {"bag_len": 3}, TypeError, "bag_len=3 has no use in TriangleArea-v0, which is dense"),
+            ("TriangleArea-v0", {"team_reward": "max"}, ValueError, "team_reward must be one of"),
             ("BaggedSimpleSpread-v0", {"max_cycles": 3}, TypeError, "max_cycles=3 is called max_episode_steps here"),
         ],
     )
@@ -205,6 +209,11 @@ class TestBatchFace:
     def test_wrong_actions(self, env, actions, said):
         with pytest.raises(ValueError, match=said):
             env.step(actions)
+
+    @pytest.mark.parametrize("options", [[("positions", 1)], "positions"])
+    def test_options_are_a_mapping(self, env, options):
+        with pytest.raises(TypeError, match="options must be a dict or None, got"):
+            env.reset(options=options)
 
     def test_no_step_after_the_end_or_before_the_beginning(self, env):
         for _ in range(3):

@@ -91,6 +91,38 @@ class TestAgents:
         assert [step["x"] for step in borders[5]] != [step["y"] for step in borders[5]]
 
 
+class TestTwoTeams:
+    TEAMS = {"x": ["c", "b"], "y": ["a"]}
+
+    def test_the_mean_is_over_the_teams_own_agents(self):
+        paid = payments(ScriptedParallelEnv(SCRIPTS), bag_len=1, team_reward="mean", teams=self.TEAMS)
+        assert paid == [
+            {"b": 50.5, "a": 10.0, "c": 50.5},
+            {"b": 101.0, "a": 20.0, "c": 101.0},
+            {"b": 202.0, "a": 40.0, "c": 202.0},
+            {"a": 80.0, "c": 800.0},
+            {"a": 160.0},
+        ]
+
+    def test_a_team_closes_its_bag_with_its_own_last_agent(self):
+        paid = payments(ScriptedParallelEnv(SCRIPTS), bag_len=None, team_reward="sum", teams=self.TEAMS)
+        assert paid == [{"b": 0.0, "a": 0.0, "c": 0.0}] * 3 + [{"a": 0.0, "c": 1507.0}, {"a": 310.0}]
+
+    @pytest.mark.parametrize(
+        ("teams", "error", "said"),
+        [
+            ({"x": ["a", "b"]}, ValueError, "teams must name every one of .* once"),
+            ({"x": ["a", "b", "c"], "y": ["a"]}, ValueError, "teams must name every one of"),
+            ({"x": ["a", "b", "c"], "y": []}, ValueError, "teams must name every one of"),
+            ({"x": ["a", "b", "d"]}, ValueError, "teams must name every one of"),
+            ([["a", "b", "c"]], TypeError, "teams must map names to agents"),
+        ],
+    )
+    def test_teams_that_are_none(self, teams, error, said):
+        with pytest.raises(error, match=said):
+            parallel.BaggedReward(ScriptedParallelEnv(SCRIPTS), team_reward="sum", teams=teams)
+
+
 class TestTeams:
     def test_the_sum_is_paid_to_everyone_present_when_the_bag_closes(self):
         assert payments(ScriptedParallelEnv(SCRIPTS), bag_len=3, team_reward="sum") == [
