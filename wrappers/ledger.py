@@ -113,6 +113,7 @@ class SlotLedger:
         [0.0, 3.0, 4.0]
     """
 
+    nothing = 0.0  # the reward of a reset
     __slots__ = (
         "_before", "_check", "_draws", "_fixed", "_kind", "_labeled", "_length", "_plain", "_show_success",
         "_unlabeled", "bag_end", "count", "name", "observed", "success", "total",
@@ -242,11 +243,13 @@ class ListLedger:
     ) -> None:
         """Start with no open bag; arguments as for `SlotLedger`.
 
-        A success is the team's, and pays each agent 1.0: it is judged once, by the sum of the agents' dense returns, or
-        with `shared` by the first's, where every agent's reward is the team's.
+        A success is the team's, and pays each agent 1.0: it is judged once, by the return of the agents' summed
+        rewards, or with `shared` of the first's, where every agent's reward is the team's already.
         """
         self.num_agents, self.name, self._shared = num_agents, name, shared
-        names = [f"{name}, agent {i}" for i in range(num_agents)]
+        self.nothing = [0.0] * num_agents
+        self._as_team = schedule.success is not None
+        names = [name] if self._as_team else [f"{name}, agent {i}" for i in range(num_agents)]
         self._slots = [SlotLedger(schedule, nonfinite, one, show_success=show_success) for one in names]
         self.reset(int(np.random.default_rng().integers(2**63)))  # one fresh seed: their bags are drawn alike
 
@@ -256,9 +259,11 @@ class ListLedger:
             slot.reset(seed)
 
     def as_dense(self, rewards: Any) -> list[float]:
-        """Return dense rewards as info shows them: a list of floats, zeros for the 0.0 of a reset."""
-        if isinstance(rewards, float) and rewards == 0.0:
-            return [0.0] * self.num_agents
+        """Return dense rewards as info shows them: a list of floats.
+
+        Raises:
+            TypeError: They are no list of `num_agents` real numbers.
+        """
         if not isinstance(rewards, Sequence | np.ndarray) or len(rewards) != self.num_agents:
             raise TypeError(f"{self.name} must pay a list of {self.num_agents} rewards, got {rewards!r}.")
         return [as_reward(reward, f"{self.name}, agent {i},") for i, reward in enumerate(rewards)]
@@ -271,10 +276,9 @@ class ListLedger:
             TypeError: The rewards are no list of `num_agents` real numbers.
         """
         dense = self.as_dense(rewards)
-        if judge is not None:
-            totals = [slot.total + one if slot.count else one for slot, one in zip(self._slots, dense, strict=True)]
-            success = judge(totals[0] if self._shared else team_total(totals))
-            return [slot.pay(one, ended, lambda _: success) for slot, one in zip(self._slots, dense, strict=True)]
+        if self._as_team:
+            total = dense[0] if self._shared else team_total(dense)
+            return [self._slots[0].pay(total, ended, judge)] * self.num_agents
         return [slot.pay(reward, ended, judge) for slot, reward in zip(self._slots, dense, strict=True)]
 
     @property

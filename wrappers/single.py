@@ -78,7 +78,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         observation, info = self.env.reset(seed=seed, options=options)
         self._ledger.reset(seed)
         self._needs_reset = None
-        return self._observed(observation), self._told(info, 0.0)
+        return self._observed(observation), self._told(info, self._ledger.nothing)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Make one step; the reward is what the schedule pays for it, as a Python float.

@@ -332,6 +332,11 @@ class TestTuple:
             paid = ledger.pay([1.0] * 4, False)
             assert len(set(paid)) == 1
 
+    @pytest.mark.parametrize("rewards", [0.0, [1.0], None, [1.0, "a", 2.0], "abc"])
+    def test_rewards_that_are_no_list_of_numbers_are_refused(self, rewards):
+        with pytest.raises(TypeError, match="the environment.* (must pay a list of 3 rewards|paid the reward)"):
+            ListLedger(RewardSchedule(bag_len=2), 3).pay(rewards, False)
+
     @pytest.mark.parametrize("action", [(0, 0), (0, 0, 2), (0, 0, 1.5)])
     def test_a_wrong_action(self, action):
         env = TupleEnv(ScriptedParallelEnv(SCRIPTS), team_reward="per_agent")

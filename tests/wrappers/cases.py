@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bagged_envs.multi_agent.joint import JointEnv, TupleEnv
 from bagged_envs.native import NativeVectorEnv
 from bagged_envs.testing import ScriptedEnv
+from bagged_envs.testing.model import in_order
 from bagged_envs.testing.rollout import Episode, play, same
 from bagged_envs.testing.scripted_parallel import ScriptedParallelEnv
 from bagged_envs.testing.strategies import schedules, scripts
@@ -228,7 +229,12 @@ def play_list(schedule: RewardSchedule, scripts: Any, seed: int) -> Iterator[Epi
             episode.dense.append(dense[agent])
             episode.infos.append(info)
             episode.final = (others, facts, ends[0])
-    yield from recorded
+    if schedule.success is None:
+        yield from recorded
+    else:  # the team's success, paid to each: one slot
+        assert all(episode.paid == recorded[0].paid for episode in recorded)
+        recorded[0].dense = [in_order(rewards) for rewards in zip(*(e.dense for e in recorded), strict=True)]
+        yield recorded[0]
 
 
 class ScriptedBatch:
