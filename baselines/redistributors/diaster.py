@@ -1,17 +1,18 @@
 """Diaster: the reward of a step is what it adds to the reward of the steps before it.
 
-One network G reads a sub-trajectory and gives its reward. It is fitted so that the two parts of a bag, cut at random, get
-the bag's label together. What a step adds to G of the bag's beginning is then the target of a second network f(s, a),
-whose reward is what a learner sees.
+One network G reads a sub-trajectory and gives its reward. It is fitted so that the two parts of a bag, cut at random,
+get the bag's label together. What a step adds to G of the bag's beginning is then the target of a second network
+f(s, a), whose reward is what a learner sees.
 
-Source: Lin et al., "Episodic Return Decomposition by Difference of Implicitly Assigned Sub-Trajectory Reward", AAAI 2024,
-arXiv:2312.10642; official code https://github.com/HxLyn3/Diaster. Where we differ:
+Source: Lin et al., "Episodic Return Decomposition by Difference of Implicitly Assigned Sub-Trajectory Reward", AAAI
+2024, arXiv:2312.10642; official code https://github.com/HxLyn3/Diaster. Where we differ:
 
-- A bag takes the episode's place: the cut lies in the bag, G starts afresh with each bag. (One bag per episode is theirs.)
+- A bag takes the episode's place: the cut lies in the bag, G starts afresh with each bag. (One bag per episode is the
+  source's case.)
 - G's noise is drawn in its own training only; targets come from its mean. `noise="always"` is the official behavior.
 - A burst has a fixed number of updates; the official one has as many as the longest bag has steps, twice.
-- With several agents G reads each agent's steps for themselves, by shared weights, and the sum over the agents is fitted
-  to the label; what remains at the end of a bag is shared out evenly. (The source knows one agent.)
+- With several agents G reads each agent's steps for themselves, by shared weights, and the sum over the agents is
+  fitted to the label; what remains at the end of a bag is shared out evenly. (The source knows one agent.)
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ class DiasterConfig:
         bags: Bags of one burst, drawn in proportion to their length.
         hidden: Width of the GRU and of both layers of the step network.
         learning_rate: Of both Adam optimizers.
-        cuts: Gradient steps of G in a burst, each with a cut of its own. The official rule, as many as the longest bag has
-            steps, is None: with episodes of 1,000 steps these are 1,000 passes over 64 of them, about an hour on one
-            CPU thread. The default is ours, and cheap: G has seen that much less when a learner asks.
+        cuts: Gradient steps of G in a burst, each with a cut of its own. The official rule, as many as the longest bag
+            has steps, is None: with episodes of 1,000 steps these are 1,000 passes over 64 of them, about an hour on
+            one CPU thread. The default is ours, and cheap: G has seen that much less when a learner asks.
         cut_steps: At most so many steps, but at least one bag, in each of them, drawn from the burst's bags (ours);
             None for all bags (official). Bags of up to 64 steps are all used by default, of 1,000 steps four.
         step_updates: Gradient steps of f in a burst; None for the official rule. The default is ours.
@@ -111,11 +112,12 @@ class SubTrajectoryNetwork(nn.Module):
 
     def forward(self, steps: Tensor, noise: torch.Generator | None) -> Tensor:
         """Return the reward of each beginning `[S, L]` of sequences `[S, L, D + U]`, noisy if there is a generator."""
-        mean, log_variance = self.head(self.gru(steps)[0]).unbind(dim=2)  # [S, L] each
+        both: Tensor = self.head(self.gru(steps)[0])
+        mean, log_variance = both.unbind(dim=2)  # [S, L] each
         if noise is None:
             return mean
         drawn = torch.randn(mean.shape, generator=noise).to(mean.device)
-        return mean + (0.5 * soft_clamp(log_variance, self.low, self.high)).exp() * drawn
+        return mean + torch.exp(0.5 * soft_clamp(log_variance, self.low, self.high)) * drawn
 
 
 class StepNetwork(nn.Module):
@@ -133,7 +135,8 @@ class StepNetwork(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         """Return rewards `[N]` of steps `[N, D + U]`."""
-        return self.layers(steps).squeeze(-1)
+        rewards: Tensor = self.layers(steps)
+        return rewards.squeeze(-1)
 
 
 def soft_clamp(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -324,7 +327,8 @@ class Diaster:
 
     def _fit_sub_trajectories(self, sequences: Sequences, labels: Tensor) -> float:
         """Make the gradient steps of G; returns the mean loss."""
-        inputs = _inputs(sequences).unflatten(0, (-1, self.agents))  # [B, A, L, D + U]
+        inputs = _inputs(sequences)  # [S, L, D + U]
+        inputs = inputs.view(-1, self.agents, *inputs.shape[1:])  # [B, A, L, D + U]
         steps = sequences.valid.sum(dim=1).view(-1, self.agents)  # [B, A]
         longest = inputs.shape[2]
         updates = self.config.cuts or longest
@@ -388,6 +392,6 @@ def _descend(optimizer: torch.optim.Optimizer, name: str, loss: Tensor) -> float
     value = float(loss.detach())
     check_finite(name, value)
     optimizer.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     optimizer.step()
     return value

@@ -1,15 +1,18 @@
 """RBT: a transformer over a bag gives every step its reward, and their sum is fitted to the bag's label.
 
-A causal trunk reads actions and observations in turn. At an observation's token it has seen the step and all before it:
-there a bidirectional attention head gives the step's reward from the whole bag. At an action's token it has not yet seen the
-step's observation: there it predicts the next observation, which teaches it the dynamics.
+A causal trunk reads actions and observations in turn. At an observation's token it has seen the step and all before
+it: there a bidirectional attention head gives the step's reward from the whole bag. At an action's token it has not yet
+seen the step's observation: there it predicts the next observation, which teaches it the dynamics.
+
+The sum over a bag does not tell where in the bag a reward belongs: attention that spreads every reward evenly over the
+bag fits the labels as well as attention of each step to itself. `head="step"` has no such freedom.
 
 Source: Tang et al., "Reinforcement Learning from Bagged Reward", TMLR 2025, arXiv:2402.03771; official code
 https://github.com/Tang-Yuting/RLBR. Where we differ:
 
-- A sequence is a bag (with its history where that is asked for), whole, from its first step on. The official windows of
-  500 stored transitions begin anywhere: they cross the borders of episodes and cut bags, whose targets then assume an even
-  redistribution (or, with bags of random length, tell the model true step rewards).
+- A sequence is a bag (with its history where that is asked for), whole, from its first step on. The official windows
+  of 500 stored transitions begin anywhere: they cross the borders of episodes and cut bags, whose targets then assume
+  an even redistribution (or, with bags of random length, tell the model true step rewards).
 - `attention="bag"`, the default, relabels as the paper says: the whole bag at once. `"causal_window"` is what the code
   does: each step by itself, from what came before it.
 - The default network is small enough for a CPU; `RBTConfig.paper()` has the official sizes.
@@ -49,6 +52,9 @@ class RBTConfig:
 
     Attributes:
         bags: Bags of one update (official: 64 windows of 500 steps).
+        batch_steps: At most so many steps, history included, but at least one bag, of these are used, drawn anew in
+            each update (ours); None for no limit. With the default an update takes about 0.1 s on one CPU thread
+            while bags have 20 steps, and about 1 s with two bags of 1,000 steps: then ask for fewer `updates`.
         width: Size of a token (official: 256).
         layers: Blocks of the trunk (official: 3).
         heads: Attention heads of the trunk.
@@ -78,6 +84,7 @@ class RBTConfig:
     """
 
     bags: int = 64
+    batch_steps: int | None = 2048
     width: int = 64
     layers: int = 2
     heads: int = 1
@@ -107,9 +114,11 @@ class RBTConfig:
         Raises:
             ValueError: A setting is out of its range.
         """
-        for name in ("bags", "width", "layers", "heads", "max_steps", "window", "every", "updates", "first", "chunk"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}.")
+        counts = ("bags", "batch_steps", "width", "layers", "heads", "max_steps", "window", "every", "updates", "first")
+        for name in (*counts, "chunk"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value!r}.")
         for name in ("first_rate", "peak_rate", "last_rate", "weight_decay", "state_weight", "warm_up", "rate_warm_up"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}.")
@@ -133,7 +142,7 @@ class RBTConfig:
     @classmethod
     def paper(cls) -> RBTConfig:
         """Return the official network and normalization, with relabeling as the paper describes it."""
-        return cls(width=256, layers=3, max_steps=1001, bag_loss="positions")
+        return cls(batch_steps=None, width=256, layers=3, max_steps=1001, bag_loss="positions")
 
 
 class Block(nn.Module):
@@ -154,7 +163,8 @@ class Block(nn.Module):
         dropout = self.dropout if self.training else 0.0
         attended = functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
         tokens = tokens + self.residual_dropout(self.attention_out(attended.transpose(1, 2).flatten(2)))
-        return tokens + self.residual_dropout(self.inner(self.inner_norm(tokens)))
+        after: Tensor = tokens + self.residual_dropout(self.inner(self.inner_norm(tokens)))
+        return after
 
 
 class RewardBagTransformer(nn.Module):
@@ -171,10 +181,8 @@ class RewardBagTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, config.heads, config.dropout) for _ in range(config.layers))
         self.last_norm = nn.LayerNorm(width)
         self.next_observation = nn.Linear(width, observation_size)
-        self.attention = nn.Linear(width, 2 * width + 1) if config.head == "attention" else None
-        self.step = None
-        if config.head == "step":
-            self.step = nn.Sequential(nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, 1))
+        self.attends = config.head == "attention"
+        self.reward = nn.Linear(width, 2 * width + 1) if self.attends else _step_head(width)
 
     def forward(self, observations: Tensor, actions: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Return rewards `[S, L]` and next observations `[S, L, D]` of steps `[S, L, D]`, `[S, L, U]`, `[S, L]`."""
@@ -193,11 +201,17 @@ class RewardBagTransformer(nn.Module):
 
     def rewards(self, hidden: Tensor, valid: Tensor) -> Tensor:
         """Return the rewards `[S, L]` that the head makes of what the trunk knows `[S, L, W]`."""
-        if self.step is not None:
-            return self.step(hidden).squeeze(2)
+        found: Tensor = self.reward(hidden)  # [S, L, 2W + 1], or [S, L, 1] of a step head
+        if not self.attends:
+            return found.squeeze(2)
         width = hidden.shape[2]
-        query, key, value = self.attention(hidden).split((width, width, 1), dim=2)
+        query, key, value = torch.split(found, [width, width, 1], dim=2)
         return attend(query, key, value.squeeze(2), valid, self.score_scale)
+
+
+def _step_head(width: int) -> nn.Module:
+    hidden = max(1, width // 2)
+    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: float) -> Tensor:
@@ -315,7 +329,7 @@ class RBT:
         drawn = self.generator.get_state()
         self.optimizer.zero_grad()
         try:
-            metrics = self._backward(sequences, batch.label)
+            metrics = self._backward(*self._drawn(sequences, batch.label))
         except FloatingPointError:
             self.generator.set_state(drawn)
             raise
@@ -333,7 +347,7 @@ class RBT:
         Raises:
             ValueError: Other sizes, or a bag that is not whole or too long for the table.
         """
-        given, batch = batch, self._checked(batch)
+        batch = self._checked(batch)
         self.network.eval()
         sequences = self._sequences(batch)
         rewards = torch.zeros(sequences.valid.shape, device=self.device)
@@ -344,7 +358,7 @@ class RBT:
                 part = sequences.select(rows)
                 found, _ = self.network(part.observations, part.actions, part.valid)
                 rewards[rows, : found.shape[1]] = found
-        return as_batch(rewards, sequences, given.to(self.device))
+        return as_batch(rewards, sequences, batch)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that `load_state_dict` needs to go on bit for bit."""
@@ -381,9 +395,21 @@ class RBT:
         longest = sequences.valid.shape[1]
         if longest > self.config.max_steps:
             raise ValueError(
-                f"A sequence has {longest} steps, the timestep table {self.config.max_steps}: raise RBTConfig.max_steps."
+                f"A sequence has {longest} steps, the timestep table only {self.config.max_steps} rows: "
+                "raise RBTConfig.max_steps."
             )
         return sequences
+
+    def _drawn(self, sequences: Sequences, labels: Tensor) -> tuple[Sequences, Tensor]:
+        """Return as many bags, drawn at random, as an update uses."""
+        bags, longest = len(labels), sequences.valid.shape[1]
+        limit = self.config.batch_steps
+        if limit is None or bags * self.agents * longest <= limit:
+            return sequences, labels
+        kept = torch.randperm(bags, generator=self.generator)[: max(1, limit // (self.agents * longest))]
+        kept = kept.to(self.device)
+        rows = kept[:, None] * self.agents + torch.arange(self.agents, device=self.device)
+        return sequences.select(rows.flatten()), labels[kept]
 
     def _backward(self, sequences: Sequences, labels: Tensor) -> Metrics:
         """Fill the gradients of a batch, chunk by chunk; returns the losses."""
@@ -398,7 +424,7 @@ class RBT:
                 label = labels[rows.view(-1, self.agents)[:, 0] // self.agents]
                 bag = bag_errors(rewards, part.inside, label, self.agents).sum() / divisor
                 state = next_observation_errors(predicted, part.next_observations, part.valid).sum() / steps
-                (bag + self.config.state_weight * state).backward()
+                torch.autograd.backward(bag + self.config.state_weight * state)
                 bag_loss, state_loss = bag_loss + bag.detach(), state_loss + state.detach()
         metrics = {"bag_loss": float(bag_loss), "state_loss": float(state_loss)}
         for name, value in metrics.items():
@@ -408,10 +434,12 @@ class RBT:
     def _reward_windows(self, sequences: Sequences, rewards: Tensor) -> None:
         """Write the reward of each step of the bags `[S, L]`, from a window of the episode that ends with it."""
         row, last = sequences.inside.nonzero(as_tuple=True)  # [N] each
+        if not len(row):
+            return
         first = (last - self.config.window + 1).clamp(min=0)
-        width = int((last - first).max()) + 1 if len(row) else 1
+        width = int((last - first).max()) + 1
         offset = torch.arange(width, device=self.device)
-        for part in torch.arange(len(row), device=self.device).split(self._limit(width)):
+        for part in torch.split(torch.arange(len(row), device=self.device), self._limit(width)):
             column = first[part, None] + offset  # [n, window]
             valid = column <= last[part, None]
             column = torch.where(valid, column, last[part, None])

@@ -126,7 +126,9 @@ def check_finite(name: str, value: float) -> None:
         FloatingPointError: It is not.
     """
     if not math.isfinite(value):
-        raise FloatingPointError(f"The {name} must be finite, got {value}: look for it in the batch; nothing was changed.")
+        raise FloatingPointError(
+            f"The {name} must be finite, got {value}: look for it in the batch; nothing was changed."
+        )
 
 
 def streams(seed: int) -> tuple[int, torch.Generator]:
@@ -140,7 +142,7 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Seed what torch draws inside, on the CPU and on a CUDA device, and leave its global state as it was."""
     cuda = [device] if device is not None and device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         if cuda:
             torch.cuda.manual_seed(seed)
         yield
