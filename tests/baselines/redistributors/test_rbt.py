@@ -248,3 +248,44 @@ def test_it_finds_the_rewards_of_a_linear_task():
     held_out = bags([10] * 64, seed=1000)
     assert held_out.dense is not None
     assert correlation(method.relabel(held_out), held_out.dense) >= 0.95
+
+
+def test_rates_follow_the_updates():
+    method = rbt(first_rate=0.0, peak_rate=1.0, last_rate=0.0, rate_warm_up=4, rate_decay=8)
+    found = [method.update(bags([2]))["learning_rate"] for _ in range(3)]
+    assert found == [0.0, 0.25, 0.5]
+    assert method.optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_relabeling_between_updates_changes_none_of_them():
+    batch = bags([5, 3])
+    one, other = rbt(dropout=0.5), rbt(dropout=0.5)
+    one.relabel(batch)
+    assert one.update(batch) == other.update(batch)
+
+
+def test_next_observations_are_predicted_before_the_observation_is_seen():
+    network = RewardBagTransformer(3, 1, RBTConfig(width=8)).eval()
+    batch, valid = bags([3]), torch.ones(1, 3, dtype=torch.bool)
+    _, predicted = network(batch.observations[:, :, 0], batch.actions[:, :, 0], valid)
+    _, after = network(changed(batch, 1).observations[:, :, 0], batch.actions[:, :, 0], valid)
+    assert ((after - predicted).abs().amax(dim=(0, 2)) > 1e-6).tolist() == [False, False, True]
+
+
+def test_a_step_knows_its_place_in_the_bag():
+    network = RewardBagTransformer(3, 1, RBTConfig(width=8)).eval()
+    action, observation = network.hidden(torch.ones(1, 3, 3), torch.ones(1, 3, 1))
+    for hidden in (action, observation):
+        assert (hidden[0, 1:] - hidden[0, :-1]).abs().amax(dim=1).min() > 1e-4
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 2.0])
+def test_the_next_observation_loss_has_its_weight(weight: float):
+    method, unit = rbt(state_weight=weight), rbt()
+    method.update(bags([5]))
+    unit.update(bags([5]))
+    mine, one = method.network.next_observation.weight.grad, unit.network.next_observation.weight.grad
+    assert mine is not None
+    assert one is not None
+    assert one.abs().sum() > 0.0
+    assert torch.allclose(mine, weight * one, atol=1e-6)

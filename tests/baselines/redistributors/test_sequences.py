@@ -164,6 +164,19 @@ def test_it_goes_on_from_a_saved_state_bit_for_bit(make: Make):
 
 
 @each
+def test_two_may_go_on_from_one_saved_state(make: Make):
+    batch = bags([5, 3, 7])
+    method = make()
+    method.update(batch)
+    state = method.state_dict()
+    one, other = make(), make()
+    one.load_state_dict(state)
+    other.load_state_dict(state)
+    assert one.update(batch) == other.update(batch)
+    assert same(one.state_dict(), other.state_dict())
+
+
+@each
 def test_one_seed_one_result_and_torch_s_global_state_is_left_alone(make: Make):
     batch, before = bags([5, 3, 7]), torch.get_rng_state()
     one, other, third = make(), make(), make(seed=1)
