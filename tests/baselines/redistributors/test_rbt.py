@@ -274,9 +274,12 @@ def test_next_observations_are_predicted_before_the_observation_is_seen():
 
 def test_a_step_knows_its_place_in_the_bag():
     network = RewardBagTransformer(3, 1, RBTConfig(width=8)).eval()
-    action, observation = network.hidden(torch.ones(1, 3, 3), torch.ones(1, 3, 1))
-    for hidden in (action, observation):
-        assert (hidden[0, 1:] - hidden[0, :-1]).abs().amax(dim=1).min() > 1e-4
+    steps = torch.ones(1, 3, 3), torch.ones(1, 3, 1)
+    before = network.hidden(*steps)
+    with torch.no_grad():
+        network.timestep.weight[1] += torch.linspace(-1.0, 1.0, 8)
+    for hidden, was in zip(network.hidden(*steps), before, strict=True):
+        assert ((hidden - was).abs().amax(dim=(0, 2)) > 1e-6).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 2.0])
