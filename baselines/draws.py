@@ -57,25 +57,31 @@ def some_steps(lengths: Ints, count: int, generator: np.random.Generator) -> Int
     Returns:
         int64 `[B, K]`, in `[0, length)`, rising in each row.
     """
-    steps = generator.integers(lengths[:, None], size=(len(lengths), count))
+    steps = _uniform(lengths[:, None], (len(lengths), count), generator)
     long = lengths >= 2 * count
+    if long.all():
+        return _without_repeats(steps, lengths, generator)
     short = (lengths >= count) & ~long
-    if long.any():
-        steps[long] = _without_repeats(steps[long], lengths[long], generator)
-    if short.any():
-        steps[short] = _of_a_shuffle(lengths[short], count, generator)
+    steps[long] = _without_repeats(steps[long], lengths[long], generator)
+    steps[short] = _of_a_shuffle(lengths[short], count, generator)
     steps.sort(axis=1)
     return steps
 
 
+def _uniform(lengths: Ints, shape: tuple[int, ...], generator: np.random.Generator) -> Ints:
+    # A third of the time of generator.integers with an array of bounds; the product always rounds below the length.
+    return (generator.random(shape) * lengths).astype(np.int64)
+
+
 def _without_repeats(steps: Ints, lengths: Ints, generator: np.random.Generator) -> Ints:
-    """Draw repeated steps anew until there are none; in bags of 2K steps and more that soon ends."""
+    """Draw repeated steps anew until there are none, and sort; in bags of 2K steps and more that is soon."""
     while True:
         steps.sort(axis=1)
-        rows, columns = np.nonzero(steps[:, 1:] == steps[:, :-1])
-        if not len(rows):
+        repeated = steps[:, 1:] == steps[:, :-1]
+        if not repeated.any():
             return steps
-        steps[rows, columns + 1] = generator.integers(lengths[rows])
+        rows, columns = repeated.nonzero()
+        steps[rows, columns + 1] = _uniform(lengths[rows], rows.shape, generator)
 
 
 def _of_a_shuffle(lengths: Ints, count: int, generator: np.random.Generator) -> Ints:

@@ -471,6 +471,8 @@ class EpisodeStore:
         if total == 0:
             raise ValueError(f"the store must have {name.replace('_', ' ')} to draw from, got none: add more episodes.")
         places = generator.integers(total, size=count)
+        if not include_open:
+            return queue.at(places)
         return np.where(places < len(queue), queue.at(places), others.at(places - len(queue)))
 
     def _chunks(self, bags: Ints, max_steps: int, history: int) -> Iterator[Ints]:
