@@ -140,9 +140,11 @@ class EpisodeStore:
         numbers = self._ring(self._bag + self._used_bags + np.arange(bags))
         columns["bag"] = np.append(numbers[trajectory.bag_ids], -1)
         bag_columns["start"] = places[bag_columns["position"]]
-        for name, values in columns.items():
+        for name, array in self._rows.items():
+            values = columns.get(name, np.zeros(1))
             with np.errstate(over="ignore"):  # beyond float32 is infinity
-                self._rows[name][places[: len(values)]] = values
+                array[places[: len(values)]] = values
+            array[places[len(values) :]] = 0  # nothing of an earlier episode is left in the last row
         for name, values in bag_columns.items():
             self._bags[name][numbers] = values
         self._has_dense = "dense" in columns
@@ -392,7 +394,6 @@ class EpisodeStore:
             "present": there,
             "paid": layout.shares("rewards", layout.shown_rewards(trajectory), there),
             "terminated": np.zeros(steps),
-            "relabeled": np.zeros((steps, self.agents)),
         }
         columns["terminated"][-1] = trajectory.terminated
         if dense is not None:
