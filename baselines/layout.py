@@ -47,6 +47,24 @@ def present(trajectory: Trajectory, agents: int) -> Bools:
     return np.asarray(alive[:steps])
 
 
+def bag_columns(trajectory: Trajectory) -> dict[str, Array]:
+    """Return what a store keeps of each bag, `[bags]` each.
+
+    Raises:
+        ValueError: As `labels`.
+    """
+    closed = np.ones(trajectory.num_bags, dtype=np.bool_)
+    closed[-1] = trajectory.closed
+    return {
+        "position": np.flatnonzero(np.diff(trajectory.bag_ids, prepend=-1)),
+        "length": np.bincount(trajectory.bag_ids),
+        "label": labels(trajectory),
+        "labeled": trajectory.labeled,
+        "closed": closed,
+        "version": np.zeros(trajectory.num_bags),
+    }
+
+
 def labels(trajectory: Trajectory) -> Floats:
     """Return what was paid for each bag in its last step, all agents together: float64 `[bags]`, 0.0 if not shown.
 

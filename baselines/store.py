@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,14 +12,14 @@ from torch import Tensor
 
 from bagged_envs.baselines import layout
 from bagged_envs.baselines.api import BagBatch, Redistributor, Sampling, Transitions
-from bagged_envs.baselines.draws import Array, Bools, Ints, Queue, some_steps, spread
+from bagged_envs.baselines.draws import Array, Bools, Ints, some_steps
 from bagged_envs.baselines.features import Features
+from bagged_envs.baselines.ring import EpisodeRing
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.arguments import known, positive_int
 
 Generator = np.random.Generator
 CHUNK = 65_536
-QUEUES = ("bags", "labeled_bags", "steps", "labeled_steps", "open_steps")
 
 
 class EpisodeStore:
@@ -80,12 +79,9 @@ class EpisodeStore:
         self.observation_features, self.action_features = observation_features, action_features
         self._check_features("observation", observation_features, observation_size)
         self._check_features("action", action_features, action_size)
-        self._episodes: deque[tuple[int, int]] = deque()  # steps and bags of each, the oldest first
-        self._row, self._used = 0, 0  # the oldest episode's first row, and how many are used
-        self._bag, self._used_bags = 0, 0  # the same of the rows of bags
+        self._ring = EpisodeRing(self.capacity, self.observation_size, self.action_size, self.agents)
         self._has_dense: bool | None = None
-        self._changes = 0
-        self._clear()
+        self.version = 0
 
     @classmethod
     def for_spaces(
@@ -108,22 +104,22 @@ class EpisodeStore:
 
     def __len__(self) -> int:
         """How many transitions there are, those of open bags included."""
-        return self._used - len(self._episodes)
+        return self._ring.num_steps
 
     @property
     def num_episodes(self) -> int:
         """How many episodes there are."""
-        return len(self._episodes)
+        return self._ring.num_episodes
 
     @property
     def num_bags(self) -> int:
         """How many closed bags there are."""
-        return len(self._queues["bags"])
+        return len(self._ring.queues["bags"])
 
     @property
     def num_labeled_bags(self) -> int:
         """How many labeled bags there are."""
-        return len(self._queues["labeled_bags"])
+        return len(self._ring.queues["labeled_bags"])
 
     def add(self, trajectory: Trajectory) -> None:
         """Store an episode; of one that goes on, add the whole later, or its steps are there twice.
@@ -132,27 +128,9 @@ class EpisodeStore:
             ValueError: The episode is longer than the capacity, something has another size than the store, or a step
                 before a bag's last was paid. Nothing was changed.
         """
-        columns, bag_columns = self._row_columns(trajectory), self._bag_columns(trajectory)
-        steps, bags = len(trajectory), trajectory.num_bags
-        while self._used + steps + 1 > self._size:
-            self._evict()
-        places = self._ring(self._row + self._used + np.arange(steps + 1))
-        numbers = self._ring(self._bag + self._used_bags + np.arange(bags))
-        columns["bag"] = np.append(numbers[trajectory.bag_ids], -1)
-        bag_columns["start"] = places[bag_columns["position"]]
-        for name, array in self._rows.items():
-            values = columns.get(name, np.zeros(1))
-            with np.errstate(over="ignore"):  # beyond float32 is infinity
-                array[places[: len(values)]] = values
-            array[places[len(values) :]] = 0  # nothing of an earlier episode is left in the last row
-        for name, values in bag_columns.items():
-            self._bags[name][numbers] = values
+        columns = self._row_columns(trajectory)
+        self._ring.add(columns, layout.bag_columns(trajectory), trajectory.bag_ids)
         self._has_dense = "dense" in columns
-        self._episodes.append((steps, bags))
-        self._used, self._used_bags = self._used + steps + 1, self._used_bags + bags
-        for queue, values in self._queued(numbers):
-            queue.append(values)
-        self._changes += 1
 
     def sample_bags(self, sampling: Sampling, generator: Generator, only_labeled: bool = False) -> BagBatch:
         """Return random closed bags, drawn with replacement; with `sampling.steps` random steps of each, in order.
@@ -168,8 +146,8 @@ class EpisodeStore:
             return self._whole(bags, sampling.history)
         if sampling.history:
             raise ValueError(f"history={sampling.history} needs whole bags: use steps=None, not {sampling.steps}.")
-        columns = some_steps(self._bags["length"][bags], sampling.steps, generator)
-        return self._gather(bags, self._ring(self._bags["start"][bags, None] + columns))
+        columns = some_steps(self._ring.bags["length"][bags], sampling.steps, generator)
+        return self._gather(bags, self._ring.wrap(self._ring.bags["start"][bags, None] + columns))
 
     def sample_transitions(
         self, n: int, generator: Generator, only_labeled: bool = False, include_open: bool = False
@@ -207,7 +185,7 @@ class EpisodeStore:
             torch.from_numpy(self._take("observations", indices).reshape(flat)),
             torch.from_numpy(self._take("actions", indices).reshape(flat)),
             paid[:, 0] if self.agents == 1 else paid.sum(dim=1),
-            torch.from_numpy(self._take("observations", self._after(indices)).reshape(flat)),
+            torch.from_numpy(self._take("observations", self._ring.after(indices)).reshape(flat)),
             torch.from_numpy(self._take("terminated", indices)),
         )
 
@@ -238,9 +216,9 @@ class EpisodeStore:
         Raises:
             RuntimeError: The store was added to before the last chunk.
         """
-        changes, bags = self._changes, self._queues["bags"].all()
+        changes, bags = self._ring.changes, self._ring.queues["bags"].all()
         for chunk in self._chunks(bags, max_steps, history):
-            if self._changes != changes:
+            if self._ring.changes != changes:
                 raise RuntimeError("all_bags() needs the store unchanged until its last chunk: add afterwards.")
             yield bags[chunk], self._whole(bags[chunk], history)
 
@@ -285,14 +263,14 @@ class EpisodeStore:
         Raises:
             ValueError: The rewards have another shape.
         """
-        lengths = self._bags["length"][bags]
+        lengths = self._ring.bags["length"][bags]
         history = rewards.shape[1] - int(lengths.max())
         if rewards.shape != (len(bags), rewards.shape[1], self.agents) or history < 0:
             wanted = (len(bags), int(lengths.max()), self.agents)
             raise ValueError(f"rewards must have shape {wanted}, or more columns, got {tuple(rewards.shape)}.")
         rows, inside, _ = self._cells(bags, history)
-        self._rows["relabeled"][rows[inside]] = rewards.detach().cpu().numpy()[inside]
-        self._bags["version"][bags] = self.version
+        self._ring.rows["relabeled"][rows[inside]] = rewards.detach().cpu().numpy()[inside]
+        self._ring.bags["version"][bags] = self.version
 
     def stored_rewards(self, indices: Ints) -> Tensor:
         """Return the stored rewards of some steps, float32 `[N, A]`; 0.0 where none were ever written.
@@ -309,20 +287,12 @@ class EpisodeStore:
         Raises:
             ValueError: A number is no step's.
         """
-        return self._bags["version"][self._check_steps(indices)]
+        return self._ring.bags["version"][self._check_steps(indices)]
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of what is stored: tensors of what is used, and numbers."""
-        rows, bags = self._used_places()
-        return {
-            "sizes": self._sizes(),
-            "episodes": torch.tensor(list(self._episodes), dtype=torch.int64).reshape(-1, 2),
-            "rows": {name: torch.from_numpy(array[rows]) for name, array in self._rows.items()},
-            "bags": {name: torch.from_numpy(array[bags]) for name, array in self._bags.items()},
-            "ring": [self._row, self._used, self._bag, self._used_bags],
-            "has_dense": self._has_dense,
-            "version": self.version,
-        }
+        own = {"sizes": self._sizes(), "has_dense": self._has_dense, "version": self.version}
+        return {**own, "ring": self._ring.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Become the store that was saved: the same draws give the same numbers, steps and bags.
@@ -332,39 +302,8 @@ class EpisodeStore:
         """
         if state["sizes"] != self._sizes():
             raise ValueError(f"state must be of a store with {self._sizes()}, got {state['sizes']}: make it like that.")
-        self._clear()
-        self._row, self._used, self._bag, self._used_bags = state["ring"]
         self._has_dense, self.version = state["has_dense"], state["version"]
-        self._episodes.extend((steps, bags) for steps, bags in state["episodes"].tolist())
-        rows, bags = self._used_places()
-        for name, array in self._rows.items():
-            array[rows] = state["rows"][name].numpy()
-        for name, array in self._bags.items():
-            array[bags] = state["bags"][name].numpy()
-        for queue, values in self._queued(bags):
-            queue.append(values)
-
-    def _clear(self) -> None:
-        self._size = self.capacity + 1
-        self._rows: dict[str, Array] = {
-            "observations": np.zeros((self._size, self.agents, self.observation_size), dtype=np.float32),
-            "actions": np.zeros((self._size, self.agents, self.action_size), dtype=np.float32),
-            "present": np.zeros((self._size, self.agents), dtype=np.bool_),
-            **{name: np.zeros((self._size, self.agents), np.float32) for name in ("paid", "dense", "relabeled")},
-            "terminated": np.zeros(self._size, dtype=np.float32),
-            "bag": np.full(self._size, -1, dtype=np.int64),
-        }
-        self._bags: dict[str, Array] = {
-            **{name: np.zeros(self._size, np.int64) for name in ("start", "length", "position", "version")},
-            "label": np.zeros(self._size, dtype=np.float32),
-            **{name: np.zeros(self._size, np.bool_) for name in ("labeled", "closed")},
-        }
-        self._queues = {name: Queue(self._size) for name in QUEUES}
-        self._episodes.clear()
-        self._row = self._used = self._bag = self._used_bags = 0
-        self._has_dense = None
-        self._changes += 1
-        self.version = 0
+        self._ring.load_state_dict(state["ring"])
 
     def _sizes(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in ("capacity", "observation_size", "action_size", "agents")}
@@ -400,74 +339,33 @@ class EpisodeStore:
             columns["dense"] = layout.shares("extras['dense_rewards']", dense[:steps], there)
         return columns
 
-    def _bag_columns(self, trajectory: Trajectory) -> dict[str, Array]:
-        closed = np.ones(trajectory.num_bags, dtype=np.bool_)
-        closed[-1] = trajectory.closed
-        return {
-            "position": np.flatnonzero(np.diff(trajectory.bag_ids, prepend=-1)),
-            "length": np.bincount(trajectory.bag_ids),
-            "label": layout.labels(trajectory),
-            "labeled": trajectory.labeled,
-            "closed": closed,
-            "version": np.zeros(trajectory.num_bags),
-        }
-
-    def _queued(self, bags: Ints) -> Iterator[tuple[Queue, Ints]]:
-        """Yield which numbers stand in which queue because of some bags; the order is that of QUEUES."""
-        closed, labeled = self._bags["closed"][bags], self._bags["labeled"][bags]
-        yield self._queues["bags"], bags[closed]
-        yield self._queues["labeled_bags"], bags[labeled]
-        yield self._queues["steps"], self._steps_of(bags[closed])
-        yield self._queues["labeled_steps"], self._steps_of(bags[labeled])
-        yield self._queues["open_steps"], self._steps_of(bags[~closed])
-
-    def _steps_of(self, bags: Ints) -> Ints:
-        return self._ring(spread(self._bags["start"][bags], self._bags["length"][bags]))
-
-    def _evict(self) -> None:
-        steps, bags = self._episodes.popleft()
-        for queue, values in self._queued(self._ring(self._bag + np.arange(bags))):
-            queue.drop(len(values))
-        self._rows["bag"][self._ring(self._row + np.arange(steps))] = -1
-        self._row, self._used = (self._row + steps + 1) % self._size, self._used - steps - 1
-        self._bag, self._used_bags = (self._bag + bags) % self._size, self._used_bags - bags
-
-    def _ring(self, places: Ints) -> Ints:
-        return places % self._size
-
-    def _after(self, steps: Ints) -> Ints:
-        return self._ring(steps + 1)
-
-    def _used_places(self) -> tuple[Ints, Ints]:
-        return self._ring(self._row + np.arange(self._used)), self._ring(self._bag + np.arange(self._used_bags))
-
     def _take(self, name: str, steps: Ints) -> Array:
-        return self._rows[name].take(steps, axis=0)
+        return self._ring.rows[name].take(steps, axis=0)
 
     def _check_steps(self, indices: Ints) -> Ints:
         """Return the bags of some steps."""
-        bags: Ints = self._rows["bag"][indices]
+        bags: Ints = self._ring.rows["bag"][indices]
         if (bags < 0).any():
             raise ValueError(f"indices must be steps of this store, got {indices[bags < 0][:5]}: sample them anew.")
         return bags
 
     def _closed_bags(self, indices: Ints) -> Ints:
         bags = self._check_steps(indices)
-        if not self._bags["closed"][bags].all():
+        if not self._ring.bags["closed"][bags].all():
             raise ValueError("indices must be steps of closed bags to see the bags whole: use include_open=False.")
         return bags
 
     def _column(self, bags: Ints, indices: Ints) -> Ints:
-        return self._ring(indices - self._bags["start"][bags])
+        return self._ring.wrap(indices - self._ring.bags["start"][bags])
 
     def _draw_bags(self, sampling: Sampling, generator: Generator, prefix: str) -> Ints:
         if known("weight", sampling.weight, ("bag", "length")) == "bag":
             return self._draw(f"{prefix}bags", sampling.bags, generator)
-        bags: Ints = self._rows["bag"][self._draw(f"{prefix}steps", sampling.bags, generator)]
+        bags: Ints = self._ring.rows["bag"][self._draw(f"{prefix}steps", sampling.bags, generator)]
         return bags
 
     def _draw(self, name: str, count: int, generator: Generator, include_open: bool = False) -> Ints:
-        queue, others = self._queues[name], self._queues["open_steps"]
+        queue, others = self._ring.queues[name], self._ring.queues["open_steps"]
         total = len(queue) + (len(others) if include_open else 0)
         if total == 0:
             raise ValueError(f"the store must have {name.replace('_', ' ')} to draw from, got none: add more episodes.")
@@ -478,8 +376,8 @@ class EpisodeStore:
 
     def _chunks(self, bags: Ints, max_steps: int, history: int) -> Iterator[Ints]:
         """Yield places in `bags`, those of bags of like lengths together."""
-        order = np.argsort(self._bags["length"][bags], kind="stable")
-        widths = self._bags["length"][bags[order]] + history
+        order = np.argsort(self._ring.bags["length"][bags], kind="stable")
+        widths = self._ring.bags["length"][bags[order]] + history
         first = 0
         while first < len(order):
             candidates = widths[first : first + max_steps]
@@ -492,17 +390,17 @@ class EpisodeStore:
 
     def _cells(self, bags: Ints, history: int) -> tuple[Ints, Bools, Bools]:
         """Return rows `[B, L]`, which of them are steps of the bags, and which may be looked at."""
-        starts, lengths, positions = (self._bags[name][bags, None] for name in ("start", "length", "position"))
+        starts, lengths, positions = (self._ring.bags[name][bags, None] for name in ("start", "length", "position"))
         steps = np.arange(-history, lengths.max(initial=0))
         inside = (steps >= 0) & (steps < lengths)
         context = (steps < lengths) & (steps >= -positions)
-        return self._ring(starts + steps), inside, context
+        return self._ring.wrap(starts + steps), inside, context
 
     def _gather(self, bags: Ints, rows: Ints, inside: Bools | None = None, context: Bools | None = None) -> BagBatch:
         """Return rows `[B, L]` of bags as a batch, 0 where `inside` and `context` are False (None: nowhere)."""
         names = ("observations", "actions", "present", "paid", *(["dense"] if self._has_dense else []))
         columns = {name: self._take(name, rows) for name in names}
-        columns["next_observations"] = self._take("observations", self._after(rows))
+        columns["next_observations"] = self._take("observations", self._ring.after(rows))
         mask = seen = columns.pop("present")
         if inside is not None and context is not None:
             for name, array in columns.items():
@@ -511,6 +409,6 @@ class EpisodeStore:
         return BagBatch(
             mask=torch.from_numpy(mask),
             context=torch.from_numpy(seen),
-            **{name: torch.from_numpy(self._bags[name][bags]) for name in ("label", "labeled", "length")},
+            **{name: torch.from_numpy(self._ring.bags[name][bags]) for name in ("label", "labeled", "length")},
             **{name: torch.from_numpy(array) for name, array in columns.items()},
         )
