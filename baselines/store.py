@@ -139,14 +139,15 @@ class EpisodeStore:
         the latest last, as far as the episode has them.
 
         Raises:
-            ValueError: There is no such bag, or history is asked for with samples of steps.
+            ValueError: There is no such bag, history is asked for with samples of steps, or a number is too small.
         """
         bags = self._draw_bags(sampling, generator, "labeled_" if only_labeled else "")
         if sampling.steps is None:
             return self._whole(bags, sampling.history)
         if sampling.history:
             raise ValueError(f"history={sampling.history} needs whole bags: use steps=None, not {sampling.steps}.")
-        columns = some_steps(self._ring.bags["length"][bags], sampling.steps, generator)
+        count = positive_int("steps", sampling.steps)
+        columns = some_steps(self._ring.bags["length"][bags], count, generator)
         return self._gather(bags, self._ring.wrap(self._ring.bags["start"][bags, None] + columns))
 
     def sample_transitions(
@@ -367,6 +368,7 @@ class EpisodeStore:
     def _draw(self, name: str, count: int, generator: Generator, include_open: bool = False) -> Ints:
         queue, others = self._ring.queues[name], self._ring.queues["open_steps"]
         total = len(queue) + (len(others) if include_open else 0)
+        positive_int("what is drawn", count)
         if total == 0:
             raise ValueError(f"the store must have {name.replace('_', ' ')} to draw from, got none: add more episodes.")
         places = generator.integers(total, size=count)
@@ -390,6 +392,8 @@ class EpisodeStore:
 
     def _cells(self, bags: Ints, history: int) -> tuple[Ints, Bools, Bools]:
         """Return rows `[B, L]`, which of them are steps of the bags, and which may be looked at."""
+        if history < 0:
+            raise ValueError(f"history must be at least 0, got {history}.")
         starts, lengths, positions = (self._ring.bags[name][bags, None] for name in ("start", "length", "position"))
         steps = np.arange(-history, lengths.max(initial=0))
         inside = (steps >= 0) & (steps < lengths)
