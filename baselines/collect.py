@@ -1,0 +1,276 @@
+"""Playing delayed environments and keeping what happened as trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium.spaces import Dict, Space, Tuple
+from gymnasium.spaces.utils import flatten
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from bagged_envs.baselines.features import Features
+from bagged_envs.trajectory import Trajectory
+from bagged_envs.wrappers.arguments import positive_int, strings
+from bagged_envs.wrappers.vector import one_info
+
+Array = npt.NDArray[Any]
+Info = dict[str, Any]
+Act: TypeAlias = Callable[[Any], Any]
+Env: TypeAlias = "gym.Env[Any, Any] | VectorEnv[Any, Any, Any]"
+BORDERS = ("bag_end", "reward_observed")
+
+
+class Collector:
+    """Plays one environment, or the copies of a vector environment, from one call of `collect` to the next.
+
+    An episode that is still going on when a call returns goes on in the next, so that no bag is lost or split.
+    Nobody else may step or reset the environment. Bags are read from `info["bag_end"]` and `info["reward_observed"]`,
+    never inferred from rewards. Vector environments may have any autoreset mode; steps that only reset are none.
+
+    Observations and actions are kept as they are, those of Dict and Tuple spaces as features (`Features.encode`).
+    In `Trajectory.extras` stand "dense_rewards" `[T]` where the environment exposes them, and what `keep` names.
+
+    Attributes:
+        env: The environment.
+        total_steps: How many steps were made so far, of all copies together.
+        slots: The copy that each trajectory of the last call comes from.
+
+    Example:
+        >>> import gymnasium as gym, bagged_envs
+        >>> collector = Collector(gym.make("BaggedInvertedPendulum-v0", bag_len=2), seed=0)
+        >>> [len(one) for one in collector.collect(lambda observation: np.ones(1, np.float32), episodes=2)]
+        [4, 4]
+    """
+
+    def __init__(self, env: Env, seed: int | None = None, keep: Sequence[str] = ("alive",)) -> None:
+        """Take an environment; it is reset by the first `collect`.
+
+        Args:
+            env: A delayed environment, or a delayed vector environment.
+            seed: For the first reset; copy i gets `seed + i`.
+            keep: Keys of info, kept as `[T + 1, ...]`, from the reset's info on, where that has them.
+
+        Raises:
+            TypeError: The environment is neither of Gymnasium's kinds.
+        """
+        if not isinstance(env, (gym.Env, VectorEnv)):
+            raise TypeError(f"env must be a Gymnasium environment or vector environment, got {env!r}.")
+        self.env, self.seed, self.keep = env, seed, strings("keep", keep)
+        self.total_steps = 0
+        self.slots: list[int] = []
+        self._player: _Single | _Vector | None = None
+
+    def collect(self, act: Act, steps: int | None = None, episodes: int | None = None) -> list[Trajectory]:
+        """Play on, and return the episodes that ended, in the order of their ends.
+
+        Args:
+            act: From an observation to an action; of a vector environment, from all copies' observations to theirs.
+            steps: How many steps at least, of all copies together; one call of a vector environment makes several.
+            episodes: How many episodes at least; more may end in one step of a vector environment. Those that end
+                first are the short ones: for an average over episodes let each copy play as many.
+
+        Raises:
+            ValueError: Not exactly one of `steps` and `episodes` is given, info has no borders of bags, or an episode
+                ended without closing its last bag.
+        """
+        if (steps is None) == (episodes is None):
+            raise ValueError(f"collect() needs either steps or episodes, got steps={steps}, episodes={episodes}.")
+        wanted = positive_int("steps", steps) if episodes is None else positive_int("episodes", episodes)
+        if self._player is None:
+            player = _Vector if isinstance(self.env, VectorEnv) else _Single
+            self._player = player(self.env, self.seed, self.keep)
+        ended: list[tuple[int, Trajectory]] = []
+        made = 0
+        while (made if episodes is None else len(ended)) < wanted:
+            count, finished = self._player.step(act)
+            made += count
+            self.total_steps += count
+            ended += finished
+        self.slots = [slot for slot, _ in ended]
+        return [trajectory for _, trajectory in ended]
+
+    def open(self) -> list[Trajectory]:
+        """Return the episodes that are going on, as far as they are, by copy; their last bags may be open."""
+        if self._player is None:
+            return []
+        return [episode.trajectory(False) for episode in self._player.open.values() if episode.actions]
+
+
+def collect(
+    env: Env, act: Act, steps: int | None = None, episodes: int | None = None, seed: int | None = None
+) -> list[Trajectory]:
+    """Play a delayed environment from a reset on; see `Collector` for playing on.
+
+    Args:
+        env: As for `Collector`.
+        act: As for `Collector.collect`.
+        steps: How many steps at least; the episodes then going on come last, as far as they are.
+        episodes: How many whole episodes at least.
+        seed: Of the reset.
+
+    Raises:
+        ValueError: As for `Collector.collect`.
+    """
+    collector = Collector(env, seed)
+    ended = collector.collect(act, steps, episodes)
+    return ended if steps is None else ended + collector.open()
+
+
+class _Episode:
+    """An episode that is going on."""
+
+    def __init__(self, observation: Array, told: Info, kept: Sequence[str]) -> None:
+        self.observations, self.actions = [observation], list[Array]()
+        self.rewards = list[Any]()
+        self.told = list[Info]()
+        self.kept = {name: [np.array(told[name])] for name in kept}
+
+    def append(self, action: Array, observation: Array, reward: Any, told: Info) -> None:
+        missing = [name for name in (*BORDERS, *self.kept) if name not in told]
+        if missing:
+            raise ValueError(f"info must have {missing} in every step, as it had on reset: leave them out of keep.")
+        self.observations.append(observation)
+        self.actions.append(action)
+        self.rewards.append(reward)
+        self.told.append({name: told[name] for name in (*BORDERS, "dense_reward") if name in told})
+        for name, values in self.kept.items():
+            values.append(np.array(told[name]))
+
+    def trajectory(self, terminated: bool) -> Trajectory:
+        ends = np.array([told["bag_end"] for told in self.told], dtype=np.bool_)
+        observed = np.array([told["reward_observed"] for told in self.told], dtype=np.bool_)
+        closed = bool(ends[-1])
+        extras = {name: np.array(values) for name, values in self.kept.items()}
+        if "dense_reward" in self.told[0]:
+            extras["dense_rewards"] = np.array([told["dense_reward"] for told in self.told], dtype=np.float64)
+        return Trajectory(
+            observations=np.array(self.observations),
+            actions=np.array(self.actions),
+            rewards=np.array(self.rewards, dtype=np.float64),
+            bag_ids=np.cumsum(ends) - ends,
+            labeled=np.append(observed[ends], [] if closed else [False]).astype(np.bool_),
+            terminated=terminated,
+            closed=closed,
+            extras=extras,
+        )
+
+    def ended(self, terminated: bool) -> Trajectory:
+        if not self.told[-1]["bag_end"]:
+            raise ValueError(
+                "info['bag_end'] must be True in an episode's last step, got False: put the delay outside TimeLimit."
+            )
+        return self.trajectory(terminated)
+
+
+class _Single:
+    """One environment; it is reset when the step after an episode's end is asked for."""
+
+    def __init__(self, env: Any, seed: int | None, keep: Sequence[str]) -> None:
+        self.env, self.keep = env, keep
+        self.open: dict[int, _Episode] = {}
+        self._reset(seed)
+
+    def _reset(self, seed: int | None = None) -> None:
+        self._observation, info = self.env.reset(seed=seed)
+        _check_borders(info)
+        kept = [name for name in self.keep if name in info]
+        self.open[0] = _Episode(_element(self.env.observation_space, self._observation), info, kept)
+
+    def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
+        if not self.open:
+            self._reset()
+        action = act(self._observation)
+        kept = _element(self.env.action_space, action)
+        self._observation, reward, terminated, truncated, info = self.env.step(action)
+        self.open[0].append(kept, _element(self.env.observation_space, self._observation), reward, info)
+        if not terminated and not truncated:
+            return 1, []
+        return 1, [(0, self.open.pop(0).ended(bool(terminated)))]
+
+
+class _Vector:
+    """The copies of a vector environment."""
+
+    def __init__(self, env: Any, seed: int | None, keep: Sequence[str]) -> None:
+        self.env, self.keep = env, keep
+        mode = getattr(env.unwrapped, "autoreset_mode", env.metadata.get("autoreset_mode"))
+        if not isinstance(mode, AutoresetMode):
+            raise ValueError(f"env.metadata['autoreset_mode'] must be a gymnasium.vector.AutoresetMode, got {mode!r}.")
+        self.mode = mode
+        self.open: dict[int, _Episode] = {}
+        self._done = np.zeros(env.num_envs, dtype=np.bool_)
+        self._observations, infos = env.reset(seed=seed)
+        _check_borders(infos)
+        self._begin(range(env.num_envs), _elements(env.single_observation_space, self._observations), infos)
+
+    def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
+        if self.mode is AutoresetMode.DISABLED and self._done.any():
+            self._reset_done()
+        actions = act(self._observations)
+        acted = _elements(self.env.single_action_space, actions)
+        self._observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        seen = _elements(self.env.single_observation_space, self._observations)
+        resets = self._done if self.mode is AutoresetMode.NEXT_STEP else np.zeros_like(self._done)
+        self._done = ~resets & (np.asarray(terminated) | np.asarray(truncated))
+        finals = self._finals(infos)
+        finished = []
+        for slot in np.flatnonzero(~resets).tolist():
+            last, told = finals.get(slot) or (seen[slot], _told(infos, slot, self.keep))
+            self.open[slot].append(acted[slot], last, rewards[slot], told)
+            if self._done[slot]:
+                finished.append((slot, self.open.pop(slot).ended(bool(terminated[slot]))))
+        self._begin([*np.flatnonzero(resets).tolist(), *finals], seen, infos)
+        return int((~resets).sum()), finished
+
+    def _reset_done(self) -> None:
+        slots = np.flatnonzero(self._done).tolist()
+        self._observations, infos = self.env.reset(options={"reset_mask": self._done.copy()})
+        self._done[:] = False
+        self._begin(slots, _elements(self.env.single_observation_space, self._observations), infos)
+
+    def _begin(self, slots: Sequence[int], seen: Array, infos: Info) -> None:
+        for slot in slots:
+            told = _told(infos, slot, self.keep)
+            self.open[slot] = _Episode(seen[slot], told, [name for name in self.keep if name in told])
+
+    def _finals(self, infos: Info) -> dict[int, tuple[Array, Info]]:
+        """Return what SAME_STEP tells of the episodes that ended: the last observation and the last info."""
+        if self.mode is not AutoresetMode.SAME_STEP or not self._done.any():
+            return {}
+        space, finals = self.env.single_observation_space, {}
+        for slot in np.flatnonzero(self._done).tolist():
+            last = infos["final_obs"]
+            last = one_info(last, slot) if isinstance(last, dict) else last[slot]
+            finals[slot] = _element(space, last), _told(infos["final_info"], slot, self.keep)
+        return finals
+
+
+def _told(infos: Info, slot: int, keep: Sequence[str]) -> Info:
+    """Return what matters of one copy's info."""
+    names = (*BORDERS, "dense_reward", *keep)
+    return {name: infos[name][slot] for name in names if name in infos and infos[f"_{name}"][slot]}
+
+
+def _check_borders(info: Info) -> None:
+    missing = [name for name in BORDERS if name not in info]
+    if missing:
+        raise ValueError(
+            f"info must have {' and '.join(BORDERS)}, got no {' and no '.join(missing)}: make an ID with a delay, or "
+            f"wrap the environment in a delay of bagged_envs.wrappers, or in DeclaredBags if it already pays late."
+        )
+
+
+def _element(space: Space[Any], element: Any) -> Array:
+    if isinstance(space, (Dict, Tuple)):
+        return np.asarray(flatten(space, element), dtype=np.float32)
+    return np.array(element, dtype=space.dtype)
+
+
+def _elements(space: Space[Any], batch: Any) -> Array:
+    if isinstance(space, (Dict, Tuple)):
+        return Features(space).encode(batch)
+    return np.array(batch, dtype=space.dtype)
