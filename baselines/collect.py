@@ -120,7 +120,7 @@ def collect(
     return ended if steps is None else ended + collector.open()
 
 
-class _Episode:
+class OpenEpisode:
     """An episode that is going on."""
 
     def __init__(self, observation: Array, told: Info, kept: Sequence[str]) -> None:
@@ -130,6 +130,11 @@ class _Episode:
         self.kept = {name: [np.array(told[name])] for name in kept}
 
     def append(self, action: Array, observation: Array, reward: Any, told: Info) -> None:
+        """Add a step: what was done, what was seen and paid then, and the step's info.
+
+        Raises:
+            ValueError: The info lacks a key that it must have in every step.
+        """
         missing = [name for name in (*BORDERS, *self.kept) if name not in told]
         if missing:
             raise ValueError(f"info must have {missing} in every step, as it had on reset: leave them out of keep.")
@@ -141,6 +146,7 @@ class _Episode:
             values.append(np.array(told[name]))
 
     def trajectory(self, terminated: bool) -> Trajectory:
+        """Return the steps so far; the last bag may be open."""
         ends = np.array([told["bag_end"] for told in self.told], dtype=np.bool_)
         observed = np.array([told["reward_observed"] for told in self.told], dtype=np.bool_)
         closed = bool(ends[-1])
@@ -159,6 +165,11 @@ class _Episode:
         )
 
     def ended(self, terminated: bool) -> Trajectory:
+        """Return the whole episode.
+
+        Raises:
+            ValueError: Its last step did not close its bag.
+        """
         if not self.told[-1]["bag_end"]:
             raise ValueError(
                 "info['bag_end'] must be True in an episode's last step, got False: put the delay outside TimeLimit."
@@ -171,14 +182,14 @@ class _Single:
 
     def __init__(self, env: Any, seed: int | None, keep: Sequence[str]) -> None:
         self.env, self.keep = env, keep
-        self.open: dict[int, _Episode] = {}
+        self.open: dict[int, OpenEpisode] = {}
         self._reset(seed)
 
     def _reset(self, seed: int | None = None) -> None:
         self._observation, info = self.env.reset(seed=seed)
         _check_borders(info)
         kept = [name for name in self.keep if name in info]
-        self.open[0] = _Episode(_element(self.env.observation_space, self._observation), info, kept)
+        self.open[0] = OpenEpisode(_element(self.env.observation_space, self._observation), info, kept)
 
     def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
         if not self.open:
@@ -201,7 +212,7 @@ class _Vector:
         if not isinstance(mode, AutoresetMode):
             raise ValueError(f"env.metadata['autoreset_mode'] must be a gymnasium.vector.AutoresetMode, got {mode!r}.")
         self.mode = mode
-        self.open: dict[int, _Episode] = {}
+        self.open: dict[int, OpenEpisode] = {}
         self._done = np.zeros(env.num_envs, dtype=np.bool_)
         self._observations, infos = env.reset(seed=seed)
         _check_borders(infos)
@@ -235,7 +246,7 @@ class _Vector:
     def _begin(self, slots: Sequence[int], seen: Array, infos: Info) -> None:
         for slot in slots:
             told = _told(infos, slot, self.keep)
-            self.open[slot] = _Episode(seen[slot], told, [name for name in self.keep if name in told])
+            self.open[slot] = OpenEpisode(seen[slot], told, [name for name in self.keep if name in told])
 
     def _finals(self, infos: Info) -> dict[int, tuple[Array, Info]]:
         """Return what SAME_STEP tells of the episodes that ended: the last observation and the last info."""
