@@ -133,12 +133,16 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = positive_int("members", members)
         self.activation = ACTIVATIONS[known("activation", activation, tuple(ACTIVATIONS))]
-        shapes = _layers((*sizes, 1))
-        weights = [torch.empty(members, inputs, outputs) for inputs, outputs in shapes]
-        biases = [torch.empty(members, 1, outputs) for _, outputs in shapes]
-        for member in range(members):
-            for weight, bias in zip(weights, biases, strict=True):
-                initialize(weight[member].T, bias[member, 0], init, 1.0, generator)
+        # Drawn as perceptrons side by side would be.
+        alone = [MLP((*sizes, 1), generator, activation, init) for _ in range(members)]
+        weights = [
+            torch.stack([weight.detach().T for weight in layer])
+            for layer in zip(*(one.weights for one in alone), strict=True)
+        ]  # [K, in, out]
+        biases = [
+            torch.stack([bias.detach()[None] for bias in layer])
+            for layer in zip(*(one.biases for one in alone), strict=True)
+        ]  # [K, 1, out]
         self.weights, self.biases = nn.ParameterList(weights), nn.ParameterList(biases)
         self._layers: list[tuple[Tensor, Tensor]] = list(zip(self.weights, self.biases, strict=True))
 
