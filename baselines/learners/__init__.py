@@ -1,0 +1,1 @@
+"""Learners: they improve a policy from transitions and know nothing of bags."""

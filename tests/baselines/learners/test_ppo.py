@@ -1,0 +1,246 @@
+"""PPO's equations by hand, its distributions, and two toys."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from bagged_envs.baselines.learners import ppo
+from bagged_envs.baselines.learners.ppo import PPO, PPOConfig, Rollout
+from tests.baselines.learners.batches import near, rollout, transitions
+
+ONES, TWOS = near([1.0, 1.0, 1.0]), near([2.0, 2.0, 2.0])
+
+
+class TestAdvantages:
+    """Rewards 1, 2, 3, every value 1, every next value 2, discount and lambda one half."""
+
+    def found(self, terminated, last):
+        last = torch.tensor(last, dtype=torch.bool)
+        return ppo.advantages(near([1.0, 2.0, 3.0]), ONES, TWOS, near(terminated), last, 0.5, 0.5).tolist()
+
+    def test_termination_stops_bootstrapping(self):
+        # deltas 1 + 1 - 1, 2 + 1 - 1, 3 - 1; A2 = 2, A1 = 2 + 2 / 4, A0 = 1 + 2.5 / 4
+        assert self.found([0.0, 0.0, 1.0], [0, 0, 1]) == [1.625, 2.5, 2.0]
+
+    def test_truncation_bootstraps_and_ends_the_run(self):
+        # deltas 1, 2, 3; A1 = 2 alone, A0 = 1 + 2 / 4, and the next run's A2 = 3
+        assert self.found([0.0, 0.0, 0.0], [0, 1, 1]) == [1.5, 2.0, 3.0]
+
+    def test_the_rollouts_end_bootstraps_too(self):
+        # deltas 1, 2, 3; A1 = 2 + 3 / 4, A0 = 1 + 2.75 / 4
+        assert self.found([0.0, 0.0, 0.0], [0, 0, 0]) == [1.6875, 2.75, 3.0]
+
+    def test_a_termination_in_between(self):
+        # delta1 = 2 - 1; A1 = 1, A0 = 1 + 1 / 4
+        assert self.found([0.0, 1.0, 0.0], [0, 1, 0]) == [1.25, 1.0, 3.0]
+
+
+def test_clipped_surrogate():
+    # min(1.5, 1.2), min(0.5, 0.8), min(-1.5, -1.2), min(-0.5, -0.8): a mean of -0.15
+    log_ratio = near([1.5, 0.5, 1.5, 0.5]).log()
+    assert ppo.clipped_surrogate(log_ratio, near([1.0, 1.0, -1.0, -1.0]), 0.2).item() == pytest.approx(0.15)
+
+
+def test_value_loss():
+    assert ppo.value_loss(near([1.0, 3.0]), near([3.0, 3.0]), "mse").item() == 1.0
+    # 10 (20 - 5), and 0.5 * 2^2
+    assert ppo.value_loss(near([0.0, 1.0]), near([20.0, 3.0]), "huber").item() == 76.0
+
+
+def gaussian(low, high, log_std=0.0):
+    return ppo.ClippedGaussian(spaces.Box(low, high, (1,)), log_std, torch.device("cpu"))
+
+
+class TestClippedGaussian:
+    def test_by_hand(self):
+        found = gaussian(-1.0, 1.0).log_probs(torch.zeros(3, 1), near([[0.0], [1.0], [-1.0]]))
+        # log phi(0); log Phi(-1) twice
+        torch.testing.assert_close(found, near([-0.918939, -1.841022, -1.841022]))
+
+    def test_all_probabilities_add_up_to_one(self):
+        choice = gaussian(-1.0, 1.0, math.log(0.7))
+        inside = torch.linspace(-1.0, 1.0, 20_001)[1:-1, None]
+        mean = torch.full_like(inside, 0.4)
+        mass = choice.log_probs(mean, inside).exp().sum() * 1e-4
+        bounds = choice.log_probs(mean[:2], near([[-1.0], [1.0]])).exp().sum()
+        assert (mass + bounds).item() == pytest.approx(1.0, abs=1e-3)
+
+    @pytest.mark.parametrize(("low", "high"), [(0.1, 0.4), (-3.0, 1000.0), (-0.7, 0.1)])
+    def test_bounds_are_known_in_any_units(self, low, high):
+        choice = gaussian(np.float32(low), np.float32(high))
+        actions = choice.mode(near([[5.0], [-5.0]]))
+        found = choice.log_probs(torch.zeros(2, 1), actions)
+        torch.testing.assert_close(found, near([-1.841022, -1.841022]))
+
+    def test_gradients_are_finite_far_out(self):
+        choice, mean = gaussian(-1.0, 1.0, -5.0), near([[30.0], [-30.0]]).requires_grad_()
+        choice.log_probs(mean, near([[-1.0], [0.3]])).sum().backward()
+        assert torch.isfinite(mean.grad).all()
+        assert torch.isfinite(choice.log_std.grad).all()
+
+    def test_entropy(self):
+        assert gaussian(-1.0, 1.0).entropy(torch.zeros(2, 1)).tolist() == pytest.approx([1.418939] * 2)
+
+
+class TestCategorical:
+    logits = near([[0.0, math.log(3.0), 5.0, 5.0, 5.0]])
+
+    def test_probabilities_by_hand(self):
+        choice = ppo.Categorical([2, 3])
+        actions = near([[0.0, 1.0, 1.0, 0.0, 0.0]])
+        assert choice.log_probs(self.logits, actions).exp().item() == pytest.approx(0.75 / 3)
+        entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)) + math.log(3.0)
+        assert choice.entropy(self.logits).item() == pytest.approx(entropy)
+
+    def test_samples(self):
+        choice, generator = ppo.Categorical([2, 3]), torch.Generator().manual_seed(0)
+        actions = choice.sample(self.logits.expand(10_000, -1), generator)
+        assert actions[:, :2].sum(dim=1).eq(1.0).all()
+        assert actions[:, 2:].sum(dim=1).eq(1.0).all()
+        torch.testing.assert_close(actions.mean(dim=0), near([0.25, 0.75, 1 / 3, 1 / 3, 1 / 3]), atol=0.02, rtol=0.0)
+
+    def test_mode(self):
+        assert ppo.Categorical([2]).mode(self.logits[:, :2]).tolist() == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Discrete(3), spaces.Discrete(3, start=5), spaces.MultiDiscrete([2, 3]), spaces.Box(-2.0, 0.5, (3,))],
+)
+def test_actions_are_flattened_as_gymnasium_does_it(space):
+    learner = PPO(2, space, seed=0)
+    for row in learner.act(torch.zeros(20, 2), explore=True):
+        action = spaces.unflatten(space, row.numpy())
+        assert space.contains(action)
+        assert spaces.flatten(space, action).tolist() == row.tolist()
+
+
+def test_estimates_by_hand():
+    """Values are zero at first: returns are advantages, and the truncated step has its own next value."""
+    learner = PPO(1, spaces.Discrete(2), PPOConfig(hidden=(), gae_lambda=1.0, discount=0.5), seed=0)
+    with torch.no_grad():
+        for parameter in learner.value.parameters():
+            parameter.zero_()
+        learner.value.weights[0].fill_(1.0)  # V(s) = s
+    batch = Rollout(
+        near([[1.0], [2.0], [1.0]]), near([[1.0, 0.0]] * 3), near([1.0, 1.0, 1.0]), near([[2.0], [8.0], [4.0]]),
+        near([0.0, 0.0, 1.0]), torch.tensor([False, True, True]),
+    )  # fmt: skip
+    log_probs, gains, returns = learner.estimates(batch)
+    # 1 + 0.5 (1 + 0.5 * 8), 1 + 0.5 * 8, 1: what follows a truncation counts, what follows a termination does not.
+    torch.testing.assert_close(returns, near([3.5, 5.0, 1.0]))
+    raw = near([2.5, 3.0, 0.0])
+    torch.testing.assert_close(gains, (raw - raw.mean()) / raw.std(correction=0))
+    torch.testing.assert_close(log_probs, learner.log_probs(batch.observations, batch.actions))
+
+
+def test_log_probs_of_another_policy_are_used():
+    learner = PPO(3, spaces.Box(-1.0, 1.0, (2,)), seed=0)
+    given = torch.zeros(8)
+    assert learner.estimates(dataclasses.replace(rollout(0), log_probs=given))[0] is given
+
+
+def test_the_loss_adds_its_parts():
+    learner = PPO(3, spaces.Box(-1.0, 1.0, (2,)), PPOConfig(entropy_weight=0.1, value_weight=0.25), seed=0)
+    batch = rollout(0)
+    loss, parts = learner.loss(batch.observations, batch.actions, *learner.estimates(batch))
+    policy, value, entropy, divergence = parts.tolist()
+    assert loss.item() == pytest.approx(policy + 0.25 * value - 0.1 * entropy, rel=1e-5)
+    assert policy == pytest.approx(0.0, abs=1e-6)  # a ratio of one and normalized advantages
+    assert entropy == pytest.approx(2 * 1.418939, rel=1e-5)
+    assert divergence == pytest.approx(0.0, abs=1e-6)
+
+
+def test_every_step_is_seen_once_an_epoch():
+    learner = PPO(3, spaces.Box(-1.0, 1.0, (2,)), PPOConfig(epochs=2, minibatch=3), seed=0)
+    seen, loss = [], learner.loss
+
+    def spy(observations, *others):
+        seen.append(observations)
+        return loss(observations, *others)
+
+    learner.loss = spy
+    batch = rollout(0)
+    learner.update(batch)
+    assert [len(part) for part in seen] == [3, 3, 2, 3, 3, 2]
+    for epoch in (torch.cat(seen[:3]), torch.cat(seen[3:])):
+        assert sorted(epoch.tolist()) == sorted(batch.observations.tolist())
+
+
+def test_a_loss_that_fails_midway_changes_nothing():
+    learner = PPO(3, spaces.Box(-1.0, 1.0, (2,)), PPOConfig(epochs=2, minibatch=4), seed=0)
+    before, loss, calls = learner.state_dict(), learner.loss, []
+
+    def failing(*arguments):
+        calls.append(1)
+        found, parts = loss(*arguments)
+        return (found if len(calls) < 3 else found * float("nan")), parts
+
+    learner.loss = failing
+    with pytest.raises(FloatingPointError, match="changed nothing"):
+        learner.update(rollout(0))
+    after = learner.state_dict()
+    assert all(torch.equal(value, after["policy"][name]) for name, value in before["policy"].items())
+    assert torch.equal(before["choice"][0], after["choice"][0])
+    assert torch.equal(before["generator"], after["generator"])
+    assert len(calls) == 3
+
+
+def test_errors_name_what_must_hold():
+    learner = PPO(3, spaces.Box(-1.0, 1.0, (2,)), seed=0)
+    with pytest.raises(TypeError, match="PPO learns from a Rollout"):
+        learner.update(transitions(0))
+    batch = rollout(0)
+    with pytest.raises(ValueError, match="last must be"):
+        learner.update(dataclasses.replace(batch, last=batch.last[:3]))
+    with pytest.raises(ValueError, match="mark every terminated step"):
+        learner.update(dataclasses.replace(batch, terminated=torch.ones(8), last=torch.zeros(8, dtype=torch.bool)))
+    with pytest.raises(TypeError, match="Discrete or one-dimensional MultiDiscrete"):
+        PPO(3, spaces.MultiBinary(2), seed=0)
+
+
+FAST = PPOConfig(hidden=(16,), learning_rate=0.01, epochs=4, minibatch=64)
+
+
+def test_it_solves_a_contextual_bandit():
+    learner, generator = PPO(2, spaces.Discrete(2), FAST, seed=0), torch.Generator().manual_seed(0)
+    for _ in range(15):
+        contexts = torch.eye(2)[torch.randint(2, (128,), generator=generator)]
+        actions = learner.act(contexts, explore=True)
+        ends = torch.ones(128)
+        learner.update(Rollout(contexts, actions, (contexts * actions).sum(dim=1), contexts, ends, ends.bool()))
+    assert learner.act(torch.eye(2), explore=False).tolist() == torch.eye(2).tolist()
+
+
+def test_it_solves_a_chain():
+    """In the first state, action 0 ends with 0.2; action 1 leads to the second, where action 1 ends with 1.0."""
+    learner = PPO(2, spaces.Discrete(2), FAST, seed=0)
+    first, second = torch.eye(2)
+    for _ in range(20):
+        steps = []
+        begun = learner.act(first.expand(64, 2), explore=True)[:, 1]
+        followed = learner.act(second.expand(64, 2), explore=True)[:, 1]
+        for went, then in zip(begun.tolist(), followed.tolist(), strict=True):
+            steps.append((first, went, 0.2 * (1.0 - went), second, 1.0 - went))
+            if went:
+                steps.append((second, then, then, second, 1.0))
+        here, chosen, rewards, after, ends = zip(*steps, strict=True)
+        actions = torch.eye(2)[torch.tensor(chosen).long()]
+        ended = torch.tensor(ends)
+        learner.update(
+            Rollout(torch.stack(here), actions, torch.tensor(rewards), torch.stack(after), ended, ended.bool())
+        )
+    assert learner.act(torch.eye(2), explore=False).argmax(dim=1).tolist() == [1, 1]
+
+
+def test_it_solves_a_continuous_bandit():
+    learner = PPO(1, spaces.Box(0.0, 2.0, (1,)), FAST, seed=0)
+    here, ends = torch.zeros(128, 1), torch.ones(128)
+    for _ in range(30):
+        actions = learner.act(here, explore=True)
+        learner.update(Rollout(here, actions, -(actions[:, 0] - 1.6).square(), here, ends, ends.bool()))
+    assert learner.act(here[:1], explore=False).item() == pytest.approx(1.6, abs=0.15)
