@@ -98,7 +98,7 @@ class TestUpdate:
         noisy = with_padding(batch, float("nan"))
         noisy.observations[2] = float("nan")
         assert clean.update(batch) == dirty.update(noisy)
-        assert torch.equal(clean.relabel(batch.select(torch.tensor([0, 1]))), dirty.relabel(noisy)[:2])
+        torch.testing.assert_close(clean.relabel(batch)[:2], dirty.relabel(noisy)[:2])
 
     def test_the_network_sees_the_state_before_minus_the_state_after(self):
         redistributor = RD(1, 1, RDConfig(hidden=()))
@@ -122,10 +122,10 @@ class TestUpdate:
 
 class TestStandardize:
     def test_huge_labels_are_fitted_and_paid_in_their_own_units(self):
-        batch = bags_of([10] * 64)
+        batch = bags_of([10] * 256)
         big = type(batch)(**{**vars(batch), "label": 1e5 * batch.label + 3e5 * batch.length})
         redistributor = RD(OBSERVATION, ACTION, RDConfig(standardize=True, learning_rate=1e-3, hidden=(64,)))
-        for _ in range(150):
+        for _ in range(300):
             redistributor.update(big)
         rewards = redistributor.relabel(big)
         truth = 1e5 * batch.dense + 3e5
