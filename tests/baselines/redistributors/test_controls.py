@@ -57,6 +57,11 @@ class TestUniform:
         batch = bags_of([2, 4], labels=[6.0, 8.0], labeled=[False, True])
         assert Uniform(*SIZES).relabel(batch).squeeze(2).tolist() == [[0.0] * 4, [2.0] * 4]
 
+    def test_an_unlabeled_bag_gets_nothing_whatever_was_stored(self):
+        mask = torch.ones(1, 2, 1, dtype=torch.bool)
+        rewards = uniform_rewards(torch.tensor([6.0]), torch.tensor([2]), torch.tensor([False]), mask)
+        assert rewards.abs().sum() == 0.0
+
     def test_a_sample_of_steps_gets_the_share_of_the_whole_bag(self):
         batch = columns_of(bags_of([6], labels=[12.0]), torch.tensor([[5, 0]]))
         assert Uniform(*SIZES).relabel(batch).flatten().tolist() == [2.0, 2.0]
