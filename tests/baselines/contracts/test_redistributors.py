@@ -177,6 +177,12 @@ class TestUpdate:
         alone.update(batch.select(batch.labeled))
         assert same_state(mixed.state_dict(), alone.state_dict())
 
+    def test_what_stands_in_padding_does_not_matter(self, name, agents):
+        one, other = trained(name, agents), trained(name, agents)
+        batch = drawn(bags_of(LENGTHS, seed=9, agents=agents), one.sampling)
+        assert one.update(batch) == other.update(with_padding(batch, -3.0))
+        assert same_state(one.state_dict(), other.state_dict())
+
     def test_what_is_not_a_number_changes_nothing(self, name, agents):
         redistributor, clean = trained(name, agents), trained(name, agents)
         before = redistributor.state_dict()

@@ -170,6 +170,19 @@ class TestUpdate:
         rewards = redistributor.relabel(batch)[batch.mask]
         assert torch.corrcoef(torch.stack((rewards, batch.dense[batch.mask])))[0, 1] > 0.95
 
+    def test_the_dynamics_are_judged_by_the_next_states_of_the_steps_that_are_there(self):
+        redistributor, batch = GRD(*SIZES), bags_of([5, 2, 3])
+        state = redistributor.state_dict()
+        for name, values in state["network"].items():
+            if name.startswith("dynamics"):
+                values.zero_()
+        redistributor.load_state_dict(state)
+        # All outputs are 0: whatever the masks, a normal distribution around 0 of deviation log 2 + 0.001.
+        deviation = math.log(2) + 1e-3
+        squares = batch.next_observations[batch.mask].square().mean().item() / deviation**2
+        expected = 0.5 * squares + math.log(deviation) + 0.5 * math.log(2 * math.pi)
+        assert redistributor.update(batch)["dynamics_loss"] == pytest.approx(expected, rel=1e-5)
+
     def test_every_update_draws_new_masks(self):
         redistributor = GRD(*SIZES, GRDConfig(learning_rate=1e-12))
         losses = {redistributor.update(bags_of([6, 6]))["reward_loss"] for _ in range(10)}
