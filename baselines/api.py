@@ -170,10 +170,13 @@ class Redistributor(Protocol):
     schedule: Schedule
 
     def update(self, batch: BagBatch) -> Metrics:
-        """Learn from some closed bags; unlabeled ones move nothing. Returns losses by name.
+        """Learn from some closed bags; unlabeled ones move nothing.
+
+        Returns:
+            Losses by name, and how many bags were "labeled": where that is 0.0, nothing was changed.
 
         Raises:
-            ValueError: The batch has other sizes than the redistributor, or no labeled bag.
+            ValueError: The batch has other sizes than the redistributor.
             FloatingPointError: The loss is not finite; nothing was changed.
         """
 

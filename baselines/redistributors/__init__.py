@@ -1,1 +1,83 @@
-"""Redistributors: each turns bags and their labels into a reward per step and agent; each is a file of its own."""
+"""Who turns bags and their labels into a reward per step: one file per method, and the table of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args, get_type_hints
+
+import torch
+
+from bagged_envs.baselines.api import Redistributor
+from bagged_envs.baselines.redistributors.diaster import Diaster
+from bagged_envs.baselines.redistributors.grd import GRD
+from bagged_envs.baselines.redistributors.identity import Identity, LabelsOnly
+from bagged_envs.baselines.redistributors.ircr import IRCR
+from bagged_envs.baselines.redistributors.oracle import Oracle
+from bagged_envs.baselines.redistributors.rbt import RBT
+from bagged_envs.baselines.redistributors.rd import RD
+from bagged_envs.baselines.redistributors.rrd import RRD, RRDUnbiased
+from bagged_envs.baselines.redistributors.uniform import Uniform
+from bagged_envs.wrappers.arguments import known
+
+__all__ = ["REDISTRIBUTORS", "config_class", "make_redistributor"]
+
+# A class here takes (observation_size, action_size, config, seed, device, agents), and its `config` is annotated with a
+# dataclass of settings. The tests in tests/baselines/contracts cover it by its standing here.
+REDISTRIBUTORS: dict[str, type[Any]] = {
+    redistributor.name: redistributor
+    for redistributor in (Identity, LabelsOnly, Oracle, Uniform, IRCR, RD, RRD, RRDUnbiased, GRD, Diaster, RBT)
+}
+
+
+def config_class(name: str) -> type[Any]:
+    """Return the dataclass of a redistributor's settings.
+
+    Raises:
+        ValueError: There is no redistributor of this name.
+        TypeError: Its constructor does not say which.
+    """
+    known("redistributor", name, list(REDISTRIBUTORS))
+    annotation = get_type_hints(REDISTRIBUTORS[name].__init__).get("config")
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and is_dataclass(candidate):
+            return candidate
+    raise TypeError(f"The constructor of {name!r} must annotate `config` with a dataclass, got {annotation!r}.")
+
+
+def make_redistributor(
+    name: str,
+    observation_size: int,
+    action_size: int,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    agents: int = 1,
+    **settings: Any,
+) -> Redistributor:
+    """Return a redistributor by its name.
+
+    Args:
+        name: One of `REDISTRIBUTORS`.
+        observation_size: D, elements of a flattened observation.
+        action_size: U, elements of a flattened action.
+        seed: Of the weights, and of what an update draws.
+        device: Where networks live.
+        agents: A.
+        **settings: Fields of its configuration.
+
+    Raises:
+        ValueError: There is no such redistributor, or it has no such setting, or a value is out of range.
+
+    Example:
+        >>> make_redistributor("rrd", observation_size=3, action_size=1, bags=8).sampling
+        Sampling(bags=8, steps=64, weight='length', history=0)
+    """
+    config = config_class(name)
+    names = [field.name for field in fields(config)]
+    for setting in settings:
+        if not names:
+            raise ValueError(f"{name!r} has no settings, got {setting!r}.")
+        known(f"A setting of {name!r}", setting, names)
+    redistributor: Redistributor = REDISTRIBUTORS[name](
+        observation_size, action_size, config=config(**settings), seed=seed, device=device, agents=agents
+    )
+    return redistributor

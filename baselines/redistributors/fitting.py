@@ -1,0 +1,203 @@
+"""What the redistributors share and what is no method: sizes, features, networks, one safe step of descent."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bagged_envs.baselines.api import BagBatch, Metrics
+from bagged_envs.wrappers.arguments import positive_int
+
+Initialization = Literal["torch", "xavier"]
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """The configuration of a redistributor that has nothing to set."""
+
+
+NO_SETTINGS = NoSettings()
+
+
+class Sizes(NamedTuple):
+    """What a redistributor was made for: elements of an observation, of an action, and agents."""
+
+    observation: int
+    action: int
+    agents: int
+
+    @classmethod
+    def of(cls, observation_size: int, action_size: int, agents: int) -> Sizes:
+        """Return checked sizes.
+
+        Raises:
+            ValueError: One of them is below 1.
+        """
+        return cls(
+            positive_int("observation_size", observation_size),
+            positive_int("action_size", action_size),
+            positive_int("agents", agents),
+        )
+
+    def check(self, name: str, batch: BagBatch) -> None:
+        """Check that a batch has these sizes.
+
+        Raises:
+            ValueError: It has others.
+        """
+        came = Sizes(batch.observations.shape[3], batch.actions.shape[3], batch.mask.shape[2])
+        if batch.next_observations.shape[3] != came.observation:
+            raise ValueError(
+                f"observations and next_observations must be of one size, got {came.observation} and "
+                f"{batch.next_observations.shape[3]}."
+            )
+        if came != self:
+            raise ValueError(
+                f"{name} was made for observations of {self.observation} elements, actions of {self.action} and "
+                f"{self.agents} agents, got {came.observation}, {came.action} and {came.agents}."
+            )
+
+
+def check_whole(name: str, batch: BagBatch) -> None:
+    """Check that the columns of each bag are all of its steps.
+
+    Raises:
+        ValueError: A bag is only a sample of its steps, or its context alone.
+    """
+    columns = batch.mask.any(dim=2).sum(dim=1)
+    for came, length in torch.stack((columns, batch.length), dim=1)[columns != batch.length].tolist():
+        raise ValueError(f"{name} needs whole bags, got {came} columns of a bag of {length} steps.")
+
+
+def step_features(batch: BagBatch) -> Tensor:
+    """Return what the reward networks of RD and RRD see: `concat(s, a, s - s')`, `[B, L, A, 2 D + U]`.
+
+    Zeros in padding, whatever stands there. The difference is the state before minus the state after.
+    """
+    present = batch.mask[..., None]
+    features = torch.cat((batch.observations, batch.actions, batch.observations - batch.next_observations), dim=3)
+    return torch.where(present, features, torch.zeros_like(features))
+
+
+def team_rewards(rewards: Tensor, mask: Tensor) -> Tensor:
+    """Return what all agents of a step get together: `[B, L, A]` to `[B, L]`, without padding."""
+    return torch.where(mask, rewards, torch.zeros_like(rewards)).sum(dim=2)
+
+
+def share_among_agents(rewards: Tensor, mask: Tensor) -> Tensor:
+    """Return each present agent's equal share of its step's reward, 0.0 in padding.
+
+    Args:
+        rewards: `[B, L]`, or `[B, 1]` where all steps of a bag get the same.
+        mask: bool `[B, L, A]`.
+    """
+    shares = (rewards / mask.sum(dim=2).clamp(min=1))[..., None].expand(mask.shape)
+    return torch.where(mask, shares, torch.zeros_like(shares))
+
+
+def mlp(sizes: Sequence[int], generator: torch.Generator, initialization: Initialization = "torch") -> nn.Sequential:
+    """Return linear layers with ReLU between them, drawn from a generator of the CPU and from nothing else.
+
+    Args:
+        sizes: Inputs, hidden layers, outputs.
+        generator: Where the weights come from.
+        initialization: "torch", as `nn.Linear` does it: weights and biases uniform within 1 / sqrt(inputs); or
+            "xavier": weights Xavier-uniform, biases zero.
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # draws no random number
+        if initialization == "xavier":
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
+        else:
+            bound = 1 / math.sqrt(inputs)
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def adam(module: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.Adam:
+    """Return Adam over all parameters of a module, in its fused form."""
+    return torch.optim.Adam(module.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
+
+
+def descend(name: str, loss: Tensor, optimizer: torch.optim.Optimizer) -> Metrics:
+    """Make one step down a loss, unless it or its gradient is not finite.
+
+    Raises:
+        FloatingPointError: It is not; no parameter was changed.
+    """
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    value, gradient = torch.stack((loss.detach(), norm)).tolist()
+    if not (math.isfinite(value) and math.isfinite(gradient)):
+        optimizer.zero_grad()
+        raise FloatingPointError(
+            f"{name}: the loss is {value} and the norm of its gradient {gradient}: nothing was changed. "
+            "Look for observations, actions or labels that are NaN, infinite or huge."
+        )
+    optimizer.step()
+    return {"loss": value, "gradient_norm": gradient}
+
+
+@dataclass(frozen=True)
+class LabelScale:
+    """Mean and spread of the labels per step, over all labeled bags seen, repeats included.
+
+    Attributes:
+        count: How many bags.
+        mean: Of label / length.
+        squares: The sum of squared deviations from the mean.
+    """
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation; 1.0 while all labels per step are alike."""
+        deviation = math.sqrt(self.squares / max(self.count, 1))
+        return deviation if deviation > 1e-6 * max(abs(self.mean), 1e-6) else 1.0
+
+    def after(self, label: Tensor, length: Tensor) -> LabelScale:
+        """Return the scale after some more bags, `[B]` each."""
+        per_step = label.double() / length
+        added, mean = len(per_step), per_step.mean().item()
+        squares = (per_step - mean).square().sum().item()
+        count, gap = self.count + added, mean - self.mean
+        return LabelScale(
+            count, self.mean + gap * added / count, self.squares + squares + gap * gap * self.count * added / count
+        )
+
+    def standardize(self, label: Tensor, length: Tensor) -> Tensor:
+        """Return labels of steps whose rewards are shifted by the mean and divided by the deviation: `[B]`."""
+        return (label - self.mean * length) / self.deviation
+
+    def restore(self, rewards: Tensor, mask: Tensor) -> Tensor:
+        """Return rewards `[B, L, A]` in the task's units; the present agents of a step share the mean equally."""
+        shift = rewards.new_full(rewards.shape[:2], self.mean)
+        return rewards * self.deviation + share_among_agents(shift, mask)
+
+
+def save(network: nn.Module, optimizer: torch.optim.Optimizer, scale: LabelScale, updates: int) -> dict[str, Any]:
+    """Return a copy of everything that training changes."""
+    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+    return copy.deepcopy(state) | {"scale": asdict(scale), "updates": updates}
+
+
+def load(state: Mapping[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[LabelScale, int]:
+    """Copy what `save` returned into a network and an optimizer; returns the scale and the number of updates."""
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+    return LabelScale(**state["scale"]), int(state["updates"])

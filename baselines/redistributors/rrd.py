@@ -1,0 +1,228 @@
+"""RRD: return decomposition from random steps of each bag, biased and unbiased."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule
+from bagged_envs.baselines.redistributors.fitting import (
+    LabelScale,
+    Sizes,
+    adam,
+    descend,
+    load,
+    mlp,
+    save,
+    step_features,
+    team_rewards,
+)
+from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
+from bagged_envs.wrappers.arguments import positive_int
+
+
+@dataclass(frozen=True)
+class RRDConfig:
+    """Settings of both forms of RRD; defaults are those of the official code for MuJoCo unless said otherwise.
+
+    Attributes:
+        hidden: Widths of the hidden layers.
+        learning_rate: Of Adam.
+        bags: M, how many bags an update draws: 256 steps in all, 64 of each.
+        steps: K, how many random steps of each bag. Fewer smooth more in the biased form. At least 2 in the unbiased.
+        warm_up: No update before so many environment steps.
+        every: Update every so many environment steps, ...
+        updates: ... so many times.
+        standardize: Fit labels per step with their mean removed and divided by their deviation, and undo it on output.
+            Ours, off as in the original.
+    """
+
+    hidden: tuple[int, ...] = (256, 256)
+    learning_rate: float = 3e-4
+    bags: int = 4
+    steps: int = 64
+    warm_up: int = 10_000
+    every: int = 100
+    updates: int = 100
+    standardize: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: One of them is out of range.
+        """
+        for name in ("bags", "steps", "every", "updates"):
+            positive_int(name, getattr(self, name))
+
+
+def sample_variance(rewards: Tensor, mask: Tensor) -> Tensor:
+    """Return the variance of the steps' rewards over the K columns of each bag, `v = sum (r - m)^2 / (K - 1)`: `[B]`.
+
+    Args:
+        rewards: `[B, L, A]`; those of a step add up over agents.
+        mask: bool `[B, L, A]`.
+
+    Returns:
+        0.0 where K is 1.
+    """
+    team, present = team_rewards(rewards, mask), mask.any(dim=2)  # [B, L]
+    columns = present.sum(dim=1, keepdim=True)  # [B, 1], K
+    deviations = torch.where(present, team - team.sum(dim=1, keepdim=True) / columns.clamp(min=1), 0.0)
+    return deviations.square().sum(dim=1) / (columns[:, 0] - 1).clamp(min=1)
+
+
+def correction(columns: Tensor, length: Tensor) -> Tensor:
+    """Return `c`, by how much `v / K` counts as the variance of the mean of K columns of a bag of T steps: `[B]`.
+
+    `1 - K/T` where K <= T: columns drawn without replacement; 1 where K > T: with replacement; 0 where T = 1.
+
+    Example:
+        >>> import torch
+        >>> correction(torch.tensor([3, 4, 4, 4]), torch.tensor([4, 4, 2, 1])).tolist()
+        [0.25, 0.0, 1.0, 0.0]
+    """
+    without_replacement = torch.where(columns <= length, 1 - columns / length, 1.0)
+    return torch.where(length > 1, without_replacement, 0.0)
+
+
+def unbiased_loss(rewards: Tensor, mask: Tensor, label: Tensor, length: Tensor) -> Tensor:
+    """Return an unbiased estimate of RD's loss over whole bags, from K random columns of each.
+
+        mean_i ((m_i - R_i / T_i)^2 - c_i v_i / K)
+
+    with m the mean of the columns, v their variance and c the correction. It may be negative. Gradients flow through
+    both terms.
+
+    Args:
+        rewards: `[B, L, A]`.
+        mask: bool `[B, L, A]`.
+        label: `[B]`, R.
+        length: `[B]`, T.
+    """
+    columns = mask.any(dim=2).sum(dim=1)  # [B], K
+    bias = correction(columns, length) * sample_variance(rewards, mask) / columns.clamp(min=1)
+    return return_decomposition_loss(rewards, mask, label, length) - bias.mean()
+
+
+class RRD:
+    """Regresses a reward per step on the labels, through K random steps of each bag.
+
+    With K = T this is RD, whose loss it shares. With fewer the biased form penalizes how much the rewards of a bag
+    differ, the more the fewer: a bridge from RD to Uniform. Network, agents and exactness are as in `rd`.
+
+    Attributes:
+        name, context, exact, stored, only_labeled, sampling, schedule: As in `api.Redistributor`.
+
+    Source:
+        Ren, Guo, Zhou and Peng, "Learning Long-Term Reward Redistribution via Randomized Return Decomposition", ICLR
+        2022 (arXiv:2111.13485); official code Stilwell-Git/Randomized-Return-Decomposition. Ours: a bag takes the
+        place of the episode, standardization.
+    """
+
+    name = "rrd"
+    context: Literal["step", "bag"] = "step"
+    exact = False
+    stored = False
+    only_labeled = False
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        config: RRDConfig = RRDConfig(),
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        agents: int = 1,
+    ) -> None:
+        """Draw the network from `seed`."""
+        self.config = config
+        self.sampling: Sampling | None = Sampling(bags=config.bags, steps=config.steps, weight="length")
+        self.schedule = Schedule(every=config.every, updates=config.updates, warm_up=config.warm_up)
+        self._sizes = Sizes.of(observation_size, action_size, agents)
+        self._device = torch.device(device)
+        sizes = (2 * observation_size + action_size, *config.hidden, 1)
+        self._network = mlp(sizes, torch.Generator().manual_seed(seed), "xavier").to(self._device)
+        self._optimizer = adam(self._network, config.learning_rate)
+        self._scale = LabelScale()
+        self._updates = 0
+
+    def update(self, batch: BagBatch) -> Metrics:
+        """Make one step of Adam on the labeled bags, samples of their steps or whole.
+
+        Raises:
+            ValueError: The batch has other sizes.
+            FloatingPointError: The loss or its gradient is not finite; nothing was changed.
+        """
+        self._sizes.check(self.name, batch)
+        batch = batch.select(batch.labeled).to(self._device)
+        if not batch.num_bags:
+            return {"labeled": 0.0}
+        scale = self._scale.after(batch.label, batch.length) if self.config.standardize else self._scale
+        label = scale.standardize(batch.label, batch.length)
+        rewards = self._network(step_features(batch)).squeeze(3)  # [B, L, A]
+        metrics = descend(self.name, self._loss(rewards, batch.mask, label, batch.length), self._optimizer)
+        self._scale = scale
+        self._updates += 1
+        return metrics | {"labeled": float(batch.num_bags)}
+
+    @torch.no_grad()
+    def relabel(self, batch: BagBatch) -> Tensor:
+        """Return the network's rewards, `[B, L, A]`.
+
+        Raises:
+            ValueError: The batch has other sizes.
+        """
+        self._sizes.check(self.name, batch)
+        here = batch.to(self._device)
+        rewards = self._scale.restore(self._network(step_features(here)).squeeze(3), here.mask)  # [B, L, A]
+        return torch.where(here.mask, rewards, 0.0).to(batch.mask.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the weights, the optimizer's state, the scale of the labels and the number of updates."""
+        return save(self._network, self._optimizer, self._scale, self._updates)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self._scale, self._updates = load(state, self._network, self._optimizer)
+
+    def _loss(self, rewards: Tensor, mask: Tensor, label: Tensor, length: Tensor) -> Tensor:
+        return return_decomposition_loss(rewards, mask, label, length)
+
+
+class RRDUnbiased(RRD):
+    """RRD whose loss is an unbiased estimate of RD's: what the sampling of steps adds is taken off again.
+
+    With few bags per update the correction can win over the fit: then the loss is strongly negative and the rewards
+    explode. Draw more bags.
+    """
+
+    name = "rrd_unbiased"
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        config: RRDConfig = RRDConfig(),
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        agents: int = 1,
+    ) -> None:
+        """Draw the network from `seed`.
+
+        Raises:
+            ValueError: `config.steps` is 1: one step tells nothing of a variance.
+        """
+        if config.steps < 2:
+            raise ValueError(f"{self.name} needs at least 2 steps of each bag, got steps={config.steps}.")
+        super().__init__(observation_size, action_size, config, seed, device, agents)
+
+    def _loss(self, rewards: Tensor, mask: Tensor, label: Tensor, length: Tensor) -> Tensor:
+        columns = mask.any(dim=2).sum(dim=1)
+        if bool(((columns < 2) & (length > 1)).any()):
+            raise ValueError(f"{self.name} needs at least 2 columns of each bag of more than one step.")
+        return unbiased_loss(rewards, mask, label, length)
