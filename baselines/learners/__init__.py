@@ -1,0 +1,1 @@
+"""Learners: what improves a policy from transitions."""

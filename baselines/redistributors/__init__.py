@@ -1,0 +1,1 @@
+"""Redistributors: what turns bags and their labels into a reward per step."""
