@@ -28,9 +28,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from bagged_envs.baselines.api import BagBatch
+from bagged_envs.baselines.experiments.lessons import Lessons
 from bagged_envs.baselines.experiments.rows import append_row, done, median, quantile, read_rows
 from bagged_envs.baselines.redistributors.rudder import RUDDER, RUDDERConfig
 from bagged_envs.batch import Floats, Ints
@@ -43,8 +43,8 @@ LIMIT = 300_000  # episodes
 BLOCK = 500  # episodes that are simulated together
 
 SIZES = (2, HORIZON + 1, HORIZON + 1, BRANDS, HORIZON + 1)
+CHOICES = np.eye(2, dtype=np.float32)
 STATES = int(np.prod(SIZES))
-REPAIRED_STRIDE = STATES // 2
 
 LESSONS, ENOUGH_LESSONS, TRAIN_EVERY = 2048, 256, 25  # episodes
 FIRST_ERROR, GOOD_ERROR, ERROR_RATE = 0.3, 0.15, 0.01  # of the running loss that ends training
@@ -148,53 +148,6 @@ def features(observations: Ints) -> npt.NDArray[np.float32]:
     return np.concatenate([changes[:, :3], brands, time_passed], axis=1).astype(np.float32)
 
 
-class Lessons:
-    """A ring of the last episodes, as bags of one agent."""
-
-    def __init__(self) -> None:
-        """Begin empty."""
-        self._features = torch.zeros(LESSONS, HORIZON + 1, 1, BRANDS + 4)
-        self._actions = torch.zeros(LESSONS, HORIZON, 1, 2)
-        self._returns, self._sales = torch.zeros(LESSONS), np.zeros(LESSONS)
-        self.added = 0
-
-    def add(self, seen: npt.NDArray[np.float32], action: int, rewards: Floats) -> int:
-        """Add an episode, over the oldest one where the ring is full, and return its place."""
-        place = self.added % LESSONS
-        self._features[place, :, 0] = torch.from_numpy(seen)
-        self._actions[place] = torch.eye(2)[LEAVE]
-        self._actions[place, 0, 0] = torch.eye(2)[action]
-        self._returns[place], self._sales[place] = float(rewards.sum()), rewards[-1]
-        self.added += 1
-        return place
-
-    @property
-    def teach(self) -> bool:
-        """Whether there are enough, and not all last rewards are the same."""
-        sales = self._sales[: self.added]
-        return self.added > ENOUGH_LESSONS and bool((sales != sales[0]).any())
-
-    def bags(self, places: Tensor) -> BagBatch:
-        """Return some of the episodes."""
-        mask = torch.ones(len(places), HORIZON, 1, dtype=torch.bool)
-        seen = self._features[places]
-        return BagBatch(
-            observations=seen[:, :-1],
-            actions=self._actions[places],
-            next_observations=seen[:, 1:],
-            mask=mask,
-            label=self._returns[places],
-            labeled=torch.ones(len(places), dtype=torch.bool),
-            length=torch.full((len(places),), HORIZON),
-            context=mask,
-            paid=torch.zeros(mask.shape),
-        )
-
-    def sample(self, generator: np.random.Generator, bags: int) -> BagBatch:
-        """Return episodes drawn uniformly, with replacement."""
-        return self.bags(torch.from_numpy(generator.integers(min(self.added, LESSONS), size=bags)))
-
-
 def running_error(error: float, main: float, loss: float) -> float:
     """Return the running error after an update: an average of the main loss that jumps where that doubled it."""
     error -= ERROR_RATE * (error - main)
@@ -224,7 +177,7 @@ def run(method: str, seed: int, limit: int = LIMIT) -> tuple[int, bool, int]:
     """
     ways, policy_seed, lessons_seed, network_seed = np.random.SeedSequence(seed).spawn(4)
     policy, teacher = np.random.default_rng(policy_seed), np.random.default_rng(lessons_seed)
-    values, lessons = first_values(), Lessons()
+    values, lessons = first_values(), Lessons(LESSONS, HORIZON, BRANDS + 4, 2)
     rudder = RUDDER(BRANDS + 4, 2, SETTINGS, seed=int(network_seed.generate_state(1)[0]))
     window: deque[bool] = deque(maxlen=WINDOW)
     updates = optimal = 0
@@ -240,8 +193,9 @@ def run(method: str, seed: int, limit: int = LIMIT) -> tuple[int, bool, int]:
         elif method == "mc":
             learn(values, states, action, mc_targets(rewards))
         else:
-            place = lessons.add(features(observations), action, rewards)
-            if lessons.teach:
+            done_actions = CHOICES[[action] + [LEAVE] * (HORIZON - 1)]
+            place = lessons.add(features(observations), done_actions, float(rewards.sum()), mark=float(rewards[-1]))
+            if lessons.added > ENOUGH_LESSONS and lessons.differ():
                 if count % TRAIN_EVERY == 0:
                     updates += train(rudder, lambda: lessons.sample(teacher, SETTINGS.bags))
                 rewards = rudder.relabel(lessons.bags(torch.tensor([place]))).flatten().numpy().astype(np.float64)
