@@ -116,7 +116,8 @@ def first_values() -> Floats:
 
 def numbers(observations: Ints) -> Ints:
     """Return the states' numbers, `[T + 1]`."""
-    return np.ravel_multi_index(tuple(observations.T), SIZES)
+    found: Ints = np.ravel_multi_index(tuple(observations.T), SIZES)
+    return found
 
 
 def learn(values: Floats, states: Ints, action: int, targets: Floats) -> None:
@@ -213,7 +214,10 @@ def run(method: str, seed: int, limit: int = LIMIT) -> tuple[int, bool, int]:
 
 def summary(path: Path) -> str:
     """Return a Markdown table of a file's rows."""
-    lines = ["| method | seeds | solved | least | median | most | median CPU seconds |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| method | seeds | solved | least | median | most | median CPU seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
     rows = read_rows(path)
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]

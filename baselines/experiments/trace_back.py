@@ -1,24 +1,25 @@
-"""Learning time against delay on TraceBack, paid at the episode's end: RUDDER, advice, temporal differences, Monte Carlo.
+"""Learning time against delay on TraceBack, paid at the end: RUDDER, advice, Q(lambda), SARSA(lambda) and Monte Carlo.
 
     python -m bagged_envs.baselines.experiments.trace_back --seeds 30 --out trace_back.csv
     python -m bagged_envs.baselines.experiments.trace_back --plot trace_back.png --out trace_back.csv
 
-A stopped command goes on with the runs that have no row yet; all delays and methods of one seed come before the next
-seed. A run is solved when the greedy policy's return was at least 90 % of the optimal one after each of 100 consecutive
-episodes; ties count against it, and the 100 episodes are counted.
+A stopped command goes on with the runs that have no row yet; all runs of one seed come before those of the next. A run
+is solved at the first episode from which on the greedy policy's expected return is at least 90 % of the optimal one for
+500 episodes on end, where actions that tie count against it. With noise, an episode's return is blurred by the sum of
+the noise of all steps after the second, so its variance grows with the delay.
 
-All methods are tabular, with step size 0.1, 20 % random actions, lambda 0.9, no discount and values of 0 at first. The
-advice comes from one of two potentials of the cell that the agent stands in, or for advice of state and action, of the
-cell that the action leads to: "height" is 5 for each row above the middle, at any time, and knows where the prize is but
-not when; "side" is 5 for each column right of the middle, and has nothing to do with it.
+All methods are tabular, with step size 0.1, 20 % random actions, lambda 0.9, no discount and values of 0 at first. What
+potentials tell, "up" or "right", is the same at any time: potential shaping has 5 for each row above the middle, or for
+each column right of it; advice has 5 for the action itself. "up" leads to the prize, "right" has nothing to do with it.
 
-Source: the comparison is inspired by task III of RUDDER's artificial tasks (arXiv 1806.07857), whose process is not known
-    to us: it is no replication, and only orders of magnitude and growth can be compared.
+Source: the comparison is inspired by task III of RUDDER's artificial tasks (arXiv 1806.07857), whose process we do not
+    know: it is no replication, and only orders of magnitude and growth can be compared.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -40,17 +41,18 @@ from bagged_envs.baselines.learners.tabular import (
 )
 from bagged_envs.baselines.redistributors.rudder import RUDDER, RUDDERConfig
 from bagged_envs.envs.table import Table
-from bagged_envs.envs.trace_back import SIZE, START, layout
+from bagged_envs.envs.trace_back import MATTERING, RIGHT, SIZE, START, UP, layout
 
 DELAYS = (6, 8, 10, 12, 15, 20, 25)
 CONFIG = TabularConfig(step_size=0.1, discount=1.0, trace_decay=0.9, epsilon=0.2)
 ACTIONS, OPTIMAL, GOOD = 4, 10.0, 0.9
-SURE = 100  # consecutive episodes
+SURE = 500  # consecutive episodes
+NOISES = (2.0, 0.0)
 LIMIT = 500_000  # episodes
-PER_CELL = 5.0  # potential
-POTENTIALS: dict[str, Callable[[int, int], float]] = {
-    "height": lambda row, column: PER_CELL * max(START - row, 0),
-    "side": lambda row, column: PER_CELL * max(column - START, 0),
+WORTH = 5.0  # of what potentials like
+POTENTIALS: dict[str, tuple[int, Callable[[int, int], int]]] = {  # an action, and how far a cell is where it leads
+    "up": (UP, lambda row, column: max(START - row, 0)),
+    "right": (RIGHT, lambda row, column: max(column - START, 0)),
 }
 ADVICE = ("shaping", "look-ahead", "look-back")
 METHODS = (
@@ -71,13 +73,12 @@ def advice_of(method: str, table: Table) -> Advice | None:
     kind, _, name = method.rpartition("-")
     if kind not in ADVICE:
         return None
-    cells = [POTENTIALS[name](row, column) for row, column, _ in table.states.tolist()]
-    following = table.successors.tolist()
+    liked, distance = POTENTIALS[name]
     if kind == "shaping":
+        cells = [WORTH * distance(row, column) for row, column, _ in table.states.tolist()]
         return PotentialShaping(cells.__getitem__, CONFIG.discount)
-    led_to = [cells[state] for state in following]
     advise = LookAheadAdvice if kind == "look-ahead" else LookBackAdvice
-    return advise(lambda state, action: led_to[state * ACTIONS + action], CONFIG.discount)
+    return advise(lambda _, action: WORTH * (action == liked), CONFIG.discount)
 
 
 class Episode:
@@ -103,13 +104,13 @@ class Episode:
 class World:
     """TraceBack's own table as lists, and who walks in it."""
 
-    def __init__(self, delay: int, seed: int) -> None:
-        """Take the delay, and the seed of the walk."""
+    def __init__(self, delay: int, noise: float, seed: int) -> None:
+        """Take the task's arguments, and the seed of walk and noise."""
         self.table = layout(delay)
         self.start = self.table.number(START, START, 0)
         self.following: list[int] = self.table.successors.tolist()
         self.rewards: list[float] = self.table.rewards.tolist()
-        self.delay, self.random = delay, random.Random(seed)
+        self.delay, self.noise, self.random = delay, noise, random.Random(seed)
 
     def walk(self, values: Sequence[Row], bias: Sequence[Row] | None) -> Episode:
         """Play an episode, epsilon-greedily for values with a bias."""
@@ -129,12 +130,15 @@ class World:
             episode.total += self.rewards[place]
             state = self.following[place]
         episode.states.append(state)
+        if self.noise and self.delay > MATTERING:
+            signs = self.random.getrandbits(self.delay - MATTERING).bit_count()  # how many are +
+            episode.total += self.noise * (2 * signs - (self.delay - MATTERING))
         return episode
 
     def solved(self, values: Sequence[Row], bias: Sequence[Row] | None) -> bool:
         """Return whether the greedy policy earns 90 % of the optimal return, whatever it does where actions tie."""
         reached, worth = {self.start}, {self.start: 0.0}
-        for _ in range(2):  # steps that matter
+        for _ in range(MATTERING):
             following: dict[int, float] = {}
             for state in reached:
                 row = (
@@ -178,13 +182,6 @@ def td_errors(
     return errors
 
 
-def learn(values: Sequence[Row], episode: Episode, errors: Sequence[float], goes_on: Sequence[bool], decay: float) -> None:
-    """Move an episode's values along its traces."""
-    moves = lambda_returns(errors, goes_on, decay)
-    for state, action, move in zip(episode.states, episode.actions, moves, strict=False):
-        values[state][action] += CONFIG.step_size * move
-
-
 def learn_episode(
     method: str, values: Sequence[Row], episode: Episode, rewards: Sequence[float], advice: Advice | None = None
 ) -> None:
@@ -198,7 +195,9 @@ def learn_episode(
         sarsa = method == "sarsa-lambda"
         goes_on = always if sarsa else [*episode.tied[1:], True]
         errors = td_errors(values, episode, rewards, advice, sarsa)
-        learn(values, episode, errors, goes_on, CONFIG.discount * CONFIG.trace_decay)
+        moves = lambda_returns(errors, goes_on, CONFIG.discount * CONFIG.trace_decay)
+        for state, action, move in zip(episode.states, episode.actions, moves, strict=False):
+            values[state][action] += CONFIG.step_size * move
         return
     for state, action, target in zip(episode.states, episode.actions, targets, strict=False):
         values[state][action] += CONFIG.step_size * (target - values[state][action])
@@ -229,10 +228,10 @@ class Teacher:
         return paid
 
 
-def run(method: str, delay: int, seed: int, limit: int = LIMIT) -> tuple[int, bool]:
-    """Learn until solved; returns the number of episodes, and whether it was."""
+def run(method: str, delay: int, noise: float, seed: int, limit: int = LIMIT) -> tuple[int, bool]:
+    """Learn until solved; returns the episode from which on it was, or the limit, and whether it was."""
     walk_seed, network_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
-    world = World(delay, walk_seed)
+    world = World(delay, noise, walk_seed)
     advice = advice_of(method, world.table)
     states = range(len(world.table.states))
     values = [[CONFIG.initial_value] * ACTIONS for _ in states]
@@ -250,47 +249,59 @@ def run(method: str, delay: int, seed: int, limit: int = LIMIT) -> tuple[int, bo
             learn_episode(rule, values, episode, redistributed, advice)
         good = good + 1 if world.solved(values, bias) else 0
         if good == SURE:
-            return count, True
+            return count - SURE + 1, True
     return limit, False
 
 
 def summary(path: Path) -> str:
-    """Return a Markdown table of medians, methods by delays; "(k)" tells how many seeds where they differ from most."""
-    rows = read_rows(path)
+    """Return Markdown tables of medians, one for each noise, with the number of seeds in brackets."""
+    rows, tables = read_rows(path), []
     delays = sorted({int(row["delay"]) for row in rows})
-    lines = ["| method | " + " | ".join(map(str, delays)) + " |", "|---" * (len(delays) + 1) + "|"]
-    for method in (name for name in METHODS if any(row["method"] == name for row in rows)):
-        cells = []
-        for delay in delays:
-            mine = [row for row in rows if (row["method"], int(row["delay"])) == (method, delay)]
-            middle = quantile([float(row["episodes"]) for row in mine], 0.5) if mine else 0.0
-            cut = any(row["solved"] == "0" and float(row["episodes"]) <= middle for row in mine)
-            cells.append(f"{'> ' if cut else ''}{middle:,.0f} ({len(mine)})" if mine else "")
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    for noise in sorted({float(row["noise"]) for row in rows}):
+        lines = [f"| noise {noise:g} | " + " | ".join(map(str, delays)) + " |", "|---" * (len(delays) + 1) + "|"]
+        for method in METHODS:
+            cells = []
+            for delay in delays:
+                mine = runs(rows, method, noise, delay)
+                middle = quantile([float(row["episodes"]) for row in mine], 0.5) if mine else 0.0
+                cut = any(row["solved"] == "0" and float(row["episodes"]) <= middle for row in mine)
+                cells.append(f"{'> ' if cut else ''}{middle:,.0f} ({len(mine)})" if mine else "")
+            if any(cells):
+                lines.append(f"| {method} | " + " | ".join(cells) + " |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def runs(rows: Sequence[dict[str, str]], method: str, noise: float, delay: int) -> list[dict[str, str]]:
+    """Return the rows of one cell of the table."""
+    cell = (method, noise, delay)
+    return [row for row in rows if (row["method"], float(row["noise"]), int(row["delay"])) == cell]
 
 
 def plot(path: Path, picture: Path) -> None:
-    """Draw medians and the band from 40 to 60 % of a table's rows."""
+    """Draw medians and the band from 40 to 60 % of a table's rows, one panel for each noise."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     rows = read_rows(path)
-    figure, axes = pyplot.subplots(figsize=(8.0, 5.0), layout="constrained")
-    colors = pyplot.get_cmap("tab20").colors  # type: ignore[attr-defined]
-    for color, method in zip(colors, METHODS, strict=False):
-        counts: dict[int, list[float]] = {}
-        for row in rows:
-            if row["method"] == method:
-                counts.setdefault(int(row["delay"]), []).append(float(row["episodes"]))
-        delays = sorted(counts)
-        low, middle, high = ([quantile(counts[delay], share) for delay in delays] for share in (0.4, 0.5, 0.6))
-        axes.plot(delays, middle, label=method, color=color, marker=".")
-        axes.fill_between(delays, low, high, color=color, alpha=0.25, linewidth=0)
-    axes.set(xlabel="delay (steps)", ylabel="episodes until solved", yscale="log", title="EpisodicTraceBack-v0")
-    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    noises = sorted({float(row["noise"]) for row in rows})
+    figure, panels = pyplot.subplots(
+        1, len(noises), figsize=(5.0 * len(noises) + 2.0, 5.0), sharey=True, squeeze=False, layout="constrained"
+    )
+    for axes, noise in zip(panels[0], noises, strict=True):
+        for color, method in zip(pyplot.get_cmap("tab20").colors, METHODS, strict=False):  # type: ignore[attr-defined]
+            delays = sorted({int(row["delay"]) for row in rows if runs(rows, method, noise, int(row["delay"]))})
+            if not delays:
+                continue
+            counts = [[float(row["episodes"]) for row in runs(rows, method, noise, delay)] for delay in delays]
+            low, middle, high = ([quantile(count, share) for count in counts] for share in (0.4, 0.5, 0.6))
+            axes.plot(delays, middle, label=method, color=color, marker=".")
+            axes.fill_between(delays, low, high, color=color, alpha=0.25, linewidth=0)
+        axes.set(xlabel="delay (steps)", ylabel="episodes until solved", yscale="log")
+        axes.set_title(f"EpisodicTraceBack-v0[noise={noise:g}]")
+    panels[0][-1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(picture, dpi=120, metadata={"Software": None})
 
 
@@ -299,6 +310,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--delays", nargs="+", type=int, default=list(DELAYS))
+    parser.add_argument("--noises", nargs="+", type=float, default=list(NOISES))
     parser.add_argument("--seeds", type=int, default=30, help="seeds 0 to this, exclusive")
     parser.add_argument("--limit", type=int, default=LIMIT, help="episodes after which a run is given up")
     parser.add_argument("--out", type=Path, required=True, help="table to add rows to")
@@ -309,14 +321,16 @@ def main(arguments: list[str] | None = None) -> None:
         print(summary(options.out))
         return
     torch.set_num_threads(1)
-    finished = done(options.out, ("method", "delay", "seed"))
-    for seed in range(options.seeds):
-        for delay in options.delays:
-            for method in (name for name in options.methods if (name, str(delay), str(seed)) not in finished):
-                begun = time.process_time()
-                count, solved = run(method, delay, seed, options.limit)
-                row = {"method": method, "delay": delay, "seed": seed, "episodes": count, "solved": int(solved)}
-                append_row(options.out, {**row, "seconds": round(time.process_time() - begun, 1)})
+    finished = done(options.out, ("method", "noise", "delay", "seed"))
+    for seed, noise, delay, method in itertools.product(
+        range(options.seeds), options.noises, options.delays, options.methods
+    ):
+        if (method, str(noise), str(delay), str(seed)) in finished:
+            continue
+        begun = time.process_time()
+        count, solved = run(method, delay, noise, seed, options.limit)
+        row = {"method": method, "noise": noise, "delay": delay, "seed": seed, "episodes": count, "solved": int(solved)}
+        append_row(options.out, {**row, "seconds": round(time.process_time() - begun, 2)})
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 For observations that are `Discrete` or `MultiDiscrete` and actions that are `Discrete`. Plain Python numbers, because a
 step of a small task is cheaper than a NumPy call.
 
-Source: Sutton & Barto, Reinforcement Learning (2nd ed., chapters 5, 7 and 12; 1st ed., section 7.6); Ng, Harada & Russell,
-    Policy invariance under reward transformations (1999); Wiewiora, Cottrell & Elkan, Principled methods for advising
+Source: Sutton & Barto, Reinforcement Learning (2nd ed., section 5.1; 1st ed., chapter 7); Ng, Harada & Russell, Policy
+    invariance under reward transformations (1999); Wiewiora, Cottrell & Elkan, Principled methods for advising
     reinforcement learning agents (2003).
 """
 

@@ -1,7 +1,7 @@
 """RUDDER: an LSTM predicts a bag's label from every prefix of the bag; a step's reward is what it changed.
 
-Source: Arjona-Medina et al., RUDDER: Return Decomposition for Delayed Rewards (arXiv 1806.07857), by way of the authors'
-    published code: ml-jku/rudder-demonstration-code and widmi/rudder-a-practical-tutorial.
+Source: Arjona-Medina et al., RUDDER: Return Decomposition for Delayed Rewards (arXiv 1806.07857), by way of the
+    authors' published code: ml-jku/rudder-demonstration-code and widmi/rudder-a-practical-tutorial.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def differences(predictions: Tensor, present: Tensor) -> Tensor:
 
 
 class _GatedSum(torch.autograd.Function):
-    """c_t = c_(t-1) + a_t sigmoid(c_(t-1) U + b), with its derivatives by hand: several times as fast as by autograd."""
+    """c_t = c_(t-1) + a_t sigmoid(c_(t-1) U + b), with derivatives by hand: much faster than by autograd."""
 
     @staticmethod
     def forward(ctx: Any, candidates: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
