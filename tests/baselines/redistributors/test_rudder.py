@@ -93,8 +93,13 @@ class TestFormulas:
 
 
 class TestPositions:
-    bag = batch([[[[1.0]], [[3.0]], [[99.0]]]], [[[[7.0]], [[8.0]], [[99.0]]]], [0.0], following=[[[[3.0]], [[4.0]], [[99.0]]]],
-                mask=[[[True], [True], [False]]])  # fmt: skip
+    bag = batch(
+        torch.tensor([1.0, 3.0, 99.0]).reshape(1, 3, 1, 1),
+        torch.tensor([7.0, 8.0, 99.0]).reshape(1, 3, 1, 1),
+        [0.0],
+        following=torch.tensor([3.0, 4.0, 99.0]).reshape(1, 3, 1, 1),
+        mask=torch.tensor([True, True, False]).reshape(1, 3, 1),
+    )
 
     def test_differences_with_the_final_observation(self):
         inputs, present = positions(self.bag)
