@@ -187,6 +187,18 @@ class TestPadding:
         assert not rewards[~mask].any()
         assert (rewards[mask] != 0).all()
 
+    @pytest.mark.parametrize("final_observation", [True, False])
+    def test_whoever_died_still_counts_for_the_bag(self, final_observation):
+        """What is learned from is the sum of all that is paid, the dead agent's part with it."""
+        bags = random_batch(3, agents=2)
+        mask = bags.mask.clone()
+        mask[:, 3:, 1] = False
+        bags = dataclasses.replace(bags, mask=mask, context=mask)
+        config = RUDDERConfig(correction="none", label_scale=1.0, final_observation=final_observation)
+        rudder = RUDDER(3, 2, config)
+        missed = rudder.relabel(bags).sum(dim=(1, 2)) - bags.label
+        assert rudder.update(bags)["main"] == pytest.approx(missed.square().mean().item(), rel=1e-5)
+
     def test_a_team_s_prediction_is_the_sum_of_its_agents(self):
         one = random_batch(4, ragged=False)
         team = batch(*(value.expand(-1, -1, 2, -1) for value in (one.observations, one.actions)), one.label,
