@@ -19,6 +19,8 @@ Source: ml-jku/rudder-demonstration-code (arXiv 1806.07857): tabular agents, set
 from __future__ import annotations
 
 import argparse
+import math
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -31,7 +33,7 @@ import torch
 
 from bagged_envs.baselines.api import BagBatch
 from bagged_envs.baselines.experiments.lessons import Lessons
-from bagged_envs.baselines.experiments.rows import append_row, done, median, quantile, read_rows
+from bagged_envs.baselines.experiments.rows import append_row, done, quantile, read_rows
 from bagged_envs.baselines.redistributors.rudder import RUDDER, RUDDERConfig
 from bagged_envs.batch import Floats, Ints
 from bagged_envs.envs.pocket_watch import BRANDS, HORIZON, LEAVE, REPAIR, PocketWatchBatch
@@ -213,7 +215,7 @@ def run(method: str, seed: int, limit: int = LIMIT) -> tuple[int, bool, int]:
 
 
 def summary(path: Path) -> str:
-    """Return a Markdown table of a file's rows."""
+    """Return a Markdown table of a file's rows; with an even number of seeds the median is the lower middle one."""
     lines = [
         "| method | seeds | solved | least | median | most | median CPU seconds |",
         "|---|---|---|---|---|---|---|",
@@ -222,11 +224,11 @@ def summary(path: Path) -> str:
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
         counts = [float(row["episodes"]) for row in mine]
-        seconds = median([float(row["seconds"]) for row in mine])
+        given_up = min((float(row["episodes"]) for row in mine if row["solved"] != "1"), default=math.inf)
+        middles = (quantile(counts, share) for share in (0.0, 0.5, 1.0))
+        shown = [f"{'> ' if count >= given_up else ''}{count:,.0f}" for count in middles]
         solved = sum(row["solved"] == "1" for row in mine)
-        shown = [f"{quantile(counts, share):,.0f}" for share in (0.0, 0.5, 1.0)]
-        if solved < len(mine):
-            shown[2] = f"> {max(int(row['episodes']) for row in mine if row['solved'] != '1'):,}"
+        seconds = statistics.median(float(row["seconds"]) for row in mine)
         lines.append(f"| {method} | {len(mine)} | {solved} | {' | '.join(shown)} | {seconds:.0f} |")
     return "\n".join(lines)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -52,8 +51,3 @@ def quantile(values: Sequence[float], share: float) -> float:
     """
     ordered = sorted(values)
     return ordered[max(-int(-share * len(ordered) // 1), 1) - 1]
-
-
-def median(values: Sequence[float]) -> float:
-    """Return the middle value."""
-    return statistics.median(values)

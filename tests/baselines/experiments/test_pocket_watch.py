@@ -159,7 +159,7 @@ def test_the_command_goes_on_where_it_was(tmp_path, capsys):
     ]
     capsys.readouterr()
     main(["--summarize", "--out", str(table)])
-    assert capsys.readouterr().out.splitlines()[-1].startswith("| mc | 2 | 0 | 50 | 50 | > 60 |")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| mc | 2 | 0 | > 50 | > 50 | > 60 |")
 
 
 def test_a_table_keeps_its_columns(tmp_path):
