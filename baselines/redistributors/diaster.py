@@ -38,6 +38,7 @@ from bagged_envs.baselines.redistributors.sequences import (
     seeded,
     streams,
 )
+from bagged_envs.wrappers.arguments import positive_int
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,8 @@ class Diaster:
         agents: int = 1,
     ) -> None:
         self.config = config = config or DiasterConfig()
-        self.observation_size, self.action_size, self.agents = observation_size, action_size, agents
+        self.observation_size = positive_int("observation_size", observation_size)
+        self.action_size, self.agents = positive_int("action_size", action_size), positive_int("agents", agents)
         self.device = torch.device(device)
         self.sampling: Sampling | None = Sampling(bags=config.bags, weight="length")
         self.schedule = Schedule(every=config.every, updates=1, warm_up=config.warm_up)
@@ -259,13 +261,16 @@ class Diaster:
             batch: Whole bags.
 
         Returns:
-            `sub_trajectory_loss` and `step_loss`: the means over the burst, on the divided axis.
+            `sub_trajectory_loss` and `step_loss`: the means over the burst, on the divided axis; and `labeled`, how
+            many bags were. Without any, nothing changes.
 
         Raises:
-            ValueError: Other sizes, a bag that is not whole, or no labeled bag.
+            ValueError: Other sizes, or a bag that is not whole.
             FloatingPointError: A loss is not finite; nothing was changed.
         """
         batch = labeled_bags(self._checked(batch))
+        if not batch.num_bags:
+            return {"labeled": 0.0}
         before = self.state_dict()
         try:
             sequences = as_sequences(batch)
@@ -274,7 +279,7 @@ class Diaster:
         except FloatingPointError:
             self.load_state_dict(before)
             raise
-        return {"sub_trajectory_loss": sub_trajectory, "step_loss": step}
+        return {"sub_trajectory_loss": sub_trajectory, "step_loss": step, "labeled": float(batch.num_bags)}
 
     @torch.no_grad()
     def relabel(self, batch: BagBatch) -> Tensor:
@@ -390,7 +395,7 @@ def _adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
 def _descend(optimizer: torch.optim.Optimizer, name: str, loss: Tensor) -> float:
     """Make one step down a loss, if it is finite, and return it."""
     value = float(loss.detach())
-    check_finite(name, value)
+    check_finite(f"diaster's {name}", value)
     optimizer.zero_grad()
     torch.autograd.backward(loss)
     optimizer.step()

@@ -44,6 +44,7 @@ from bagged_envs.baselines.redistributors.sequences import (
     seeded,
     streams,
 )
+from bagged_envs.wrappers.arguments import positive_int
 
 
 @dataclass(frozen=True)
@@ -300,7 +301,8 @@ class RBT:
         agents: int = 1,
     ) -> None:
         self.config = config = config or RBTConfig()
-        self.observation_size, self.action_size, self.agents = observation_size, action_size, agents
+        self.observation_size = positive_int("observation_size", observation_size)
+        self.action_size, self.agents = positive_int("action_size", action_size), positive_int("agents", agents)
         self.device = torch.device(device)
         self.sampling: Sampling | None = Sampling(bags=config.bags, history=config.window - 1 if self._windows else 0)
         self.schedule = Schedule(config.every, config.updates, config.warm_up, config.first)
@@ -318,13 +320,15 @@ class RBT:
             batch: Whole bags, with their history if `attention` is "causal_window".
 
         Returns:
-            `bag_loss`, `state_loss` and `learning_rate`.
+            `bag_loss`, `state_loss`, `learning_rate`, and `labeled`, how many bags were. Without any, nothing changes.
 
         Raises:
-            ValueError: Other sizes, a bag that is not whole or too long for the table, or no labeled bag.
+            ValueError: Other sizes, or a bag that is not whole or too long for the table.
             FloatingPointError: The loss is not finite; nothing was changed.
         """
         batch = labeled_bags(self._checked(batch))
+        if not batch.num_bags:
+            return {"labeled": 0.0}
         sequences = self._sequences(batch)
         drawn = self.generator.get_state()
         self.optimizer.zero_grad()
@@ -338,7 +342,7 @@ class RBT:
             group["lr"] = metrics["learning_rate"]
         self.optimizer.step()
         self.updates += 1
-        return metrics
+        return metrics | {"labeled": float(batch.num_bags)}
 
     @torch.no_grad()
     def relabel(self, batch: BagBatch) -> Tensor:
@@ -428,7 +432,7 @@ class RBT:
                 bag_loss, state_loss = bag_loss + bag.detach(), state_loss + state.detach()
         metrics = {"bag_loss": float(bag_loss), "state_loss": float(state_loss)}
         for name, value in metrics.items():
-            check_finite(name.replace("_", " "), value)
+            check_finite(f"rbt's {name.replace('_', ' ')}", value)
         return metrics
 
     def _reward_windows(self, sequences: Sequences, rewards: Tensor) -> None:

@@ -109,13 +109,7 @@ def check_whole(batch: BagBatch) -> None:
 
 
 def labeled_bags(batch: BagBatch) -> BagBatch:
-    """Return the labeled bags of a batch.
-
-    Raises:
-        ValueError: There is none.
-    """
-    if not bool(batch.labeled.any()):
-        raise ValueError(f"An update needs a labeled bag, got {batch.num_bags} bags without a label.")
+    """Return the labeled bags of a batch; there may be none."""
     return batch.select(batch.labeled)
 
 
@@ -126,9 +120,7 @@ def check_finite(name: str, value: float) -> None:
         FloatingPointError: It is not.
     """
     if not math.isfinite(value):
-        raise FloatingPointError(
-            f"The {name} must be finite, got {value}: look for it in the batch; nothing was changed."
-        )
+        raise FloatingPointError(f"{name} must be finite, got {value}: look for it in the batch; nothing was changed.")
 
 
 def streams(seed: int) -> tuple[int, torch.Generator]:

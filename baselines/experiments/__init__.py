@@ -1,0 +1,1 @@
+"""Experiments of the literature, each one command that writes a table."""

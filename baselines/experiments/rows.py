@@ -1,0 +1,53 @@
+"""Tables of experiments that are written row by row, so that a stopped one goes on where it was."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+Row = Mapping[str, object]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table; none where there is no file yet."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append_row(path: Path, row: Row) -> None:
+    """Add one row to a table, with a heading where it is the first.
+
+    Raises:
+        ValueError: The table has other columns.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begun = path.exists() and path.stat().st_size > 0
+    if begun:
+        with path.open(newline="") as file:
+            columns = next(csv.reader(file))
+        if columns != list(row):
+            raise ValueError(f"{path} has columns {columns}, the row has {list(row)}: use another file.")
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([row.values()] if begun else [row.keys(), row.values()])
+
+
+def done(path: Path, keys: Sequence[str]) -> set[tuple[str, ...]]:
+    """Return what a table has rows for, by some of its columns."""
+    return {tuple(row[key] for key in keys) for row in read_rows(path)}
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the lower quantile: the smallest value that at least this share of all is no greater than.
+
+    A number of episodes that a limit has cut off stands at the limit, so a quantile below the limit is exact.
+
+    Example:
+        >>> quantile([1.0, 2.0, 3.0, 4.0], 0.5)
+        2.0
+    """
+    ordered = sorted(values)
+    return ordered[max(-int(-share * len(ordered) // 1), 1) - 1]
