@@ -1,6 +1,7 @@
 """Who learns from delayed rewards: the top floor of the library.
 
-Reference learners arrive here: redistributors, which turn the bags of an environment and their labels into a reward
-per step, and the learners trained on them. They may import `bagged_envs` and `bagged_envs.wrappers`; nothing below may
-import them. There are none yet.
+Redistributors turn the bags of an environment and their labels into a reward per step (`redistributors`); learners are
+trained on them (`learners`); trajectories, a store of episodes, evaluation and checkpoints stand between. What runs
+them together, from the command line and inside other libraries, is not built yet. They may import `bagged_envs` and
+`bagged_envs.wrappers`; nothing below may import them. All of it needs torch.
 """

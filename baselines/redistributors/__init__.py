@@ -16,6 +16,7 @@ from bagged_envs.baselines.redistributors.oracle import Oracle
 from bagged_envs.baselines.redistributors.rbt import RBT
 from bagged_envs.baselines.redistributors.rd import RD
 from bagged_envs.baselines.redistributors.rrd import RRD, RRDUnbiased
+from bagged_envs.baselines.redistributors.rudder import RUDDER
 from bagged_envs.baselines.redistributors.uniform import Uniform
 from bagged_envs.wrappers.arguments import known
 
@@ -25,7 +26,7 @@ __all__ = ["REDISTRIBUTORS", "config_class", "make_redistributor"]
 # dataclass of settings. The tests in tests/baselines/contracts cover it by its standing here.
 REDISTRIBUTORS: dict[str, type[Any]] = {
     redistributor.name: redistributor
-    for redistributor in (Identity, LabelsOnly, Oracle, Uniform, IRCR, RD, RRD, RRDUnbiased, GRD, Diaster, RBT)
+    for redistributor in (Identity, LabelsOnly, Oracle, Uniform, IRCR, RD, RRD, RRDUnbiased, GRD, Diaster, RBT, RUDDER)
 }
 
 

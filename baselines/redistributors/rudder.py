@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule, project
+from bagged_envs.wrappers.arguments import positive_int
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ class RUDDER:
         config: RUDDERConfig | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        agents: int | None = None,
     ) -> None:
         """Make the network.
 
@@ -222,12 +224,14 @@ class RUDDER:
             config: Settings; None for the defaults.
             seed: Of the first weights.
             device: Where to learn.
+            agents: A of the bags; None for any: the network is the same.
         """
         self.config = config or RUDDERConfig()
         self.exact = self.config.correction != "none"
         self.sampling: Sampling | None = Sampling(bags=self.config.bags)
         self.schedule = Schedule(self.config.every, self.config.updates, self.config.warm_up)
-        self._sizes = (observation_size, action_size)
+        self._sizes = positive_int("observation_size", observation_size), positive_int("action_size", action_size)
+        self.agents = None if agents is None else positive_int("agents", agents)
         generator = torch.Generator().manual_seed(seed)
         self.network = PrefixLSTM(observation_size + action_size, self.config, generator).to(device)
         self._optimizer = torch.optim.Adam(
@@ -246,15 +250,16 @@ class RUDDER:
         """Learn from the labeled ones of some bags.
 
         Returns:
-            `loss`, `main` (of the last predictions alone), both of scaled labels, and `label_scale`.
+            `loss`, `main` (of the last predictions alone), both of scaled labels, `label_scale`, and `labeled`, how many
+            bags were. Without any, nothing changes.
 
         Raises:
-            ValueError: The batch has other sizes than the network, samples of steps, or no labeled bag.
+            ValueError: The batch has other sizes than the network, or samples of steps.
             FloatingPointError: Loss or gradient is not finite; nothing was changed.
         """
         self._check(batch)
         if not bool(batch.labeled.any()):
-            raise ValueError("update() needs a labeled bag, got none.")
+            return {"labeled": 0.0}
         batch = batch if bool(batch.labeled.all()) else batch.select(batch.labeled)
         before = self._labels, self._square
         self._count(batch.label)
@@ -267,11 +272,12 @@ class RUDDER:
         gradients = torch.autograd.grad(loss, list(self.network.parameters()))
         if not bool(torch.stack([loss.detach(), *(gradient.sum() for gradient in gradients)]).isfinite().all()):
             self._labels, self._square = before
-            raise FloatingPointError(f"RUDDER's loss or gradient is not finite (loss {loss.item()}): look at the bags.")
+            raise FloatingPointError(f"rudder's loss or gradient is not finite (loss {loss.item()}): look at the bags.")
         for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
             parameter.grad = gradient
         self._optimizer.step()
-        return {"loss": float(loss.detach()), "main": float(main.detach()), "label_scale": self.label_scale}
+        losses = {"loss": float(loss.detach()), "main": float(main.detach())}
+        return losses | {"label_scale": self.label_scale, "labeled": float(batch.num_bags)}
 
     @torch.no_grad()
     def relabel(self, batch: BagBatch) -> Tensor:
@@ -306,6 +312,8 @@ class RUDDER:
         sizes = (batch.observations.shape[3], batch.actions.shape[3])
         if sizes != self._sizes:
             raise ValueError(f"RUDDER was made for (observation, action) sizes {self._sizes}, got bags of {sizes}.")
+        if self.agents not in (None, batch.mask.shape[2]):
+            raise ValueError(f"RUDDER was made for {self.agents} agents, got bags of {batch.mask.shape[2]}.")
         if not torch.equal(batch.mask.any(dim=2).sum(dim=1), batch.length):
             raise ValueError("RUDDER needs whole bags, got samples of their steps: leave Sampling.steps at None.")
 

@@ -252,7 +252,6 @@ class TestUpdate:
         [
             (random_batch(0, size=4), r"\(3, 2\), got bags of \(4, 2\)"),
             (random_batch(0, choices=1), "sizes"),
-            (random_batch(0, labeled=[False] * 5), "labeled bag"),
             (dataclasses.replace(random_batch(0), length=torch.full((5,), 20)), "whole bags"),
         ],
     )
