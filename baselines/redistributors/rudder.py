@@ -250,8 +250,8 @@ class RUDDER:
         """Learn from the labeled ones of some bags.
 
         Returns:
-            `loss`, `main` (of the last predictions alone), both of scaled labels, `label_scale`, and `labeled`, how many
-            bags were. Without any, nothing changes.
+            `loss`, `main` (of the last predictions alone), both of scaled labels, `label_scale`, and `labeled`, how
+            many bags were. Without any, nothing changes.
 
         Raises:
             ValueError: The batch has other sizes than the network, or samples of steps.
