@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 from rich.markup import escape
 from rich.table import Table
 
@@ -63,7 +64,7 @@ def facts(id: str, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("ID", resolved_id(id, arguments)),
         ("task", f"{task.name}: {task.summary}"),
         ("pays", variant.summary),
-        ("horizon", f"{spec.max_episode_steps} steps" if spec.max_episode_steps else "no time limit"),
+        ("horizon", _horizon(spec, task)),
         _criterion(task, resolved_schedule(id, **arguments)),
         ("removed from info", ", ".join(task.reward_info_keys) or _nothing_removed(task)),
         *_spaces(spec.id, arguments),
@@ -72,6 +73,12 @@ def facts(id: str, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("source", task.source),
         ("versions", _versions(task)),
     ]
+
+
+def _horizon(spec: EnvSpec, task: Task) -> str:
+    if spec.max_episode_steps:
+        return f"{spec.max_episode_steps} steps"
+    return "no time limit: the task ends by itself" if "terminates" in task.tags else "no time limit"
 
 
 def _nothing_removed(task: Task) -> str:
@@ -91,7 +98,8 @@ def success_text(task: Task, threshold: float | None = None) -> str:
 
 def _criterion(task: Task, schedule: RewardSchedule) -> tuple[str, str]:
     name = "success" if schedule.success is not None else "success, if Sparse"
-    return name, f"{success_text(task, schedule.threshold)} ({task.success_source})"
+    source = f" ({task.success_source})" if task.success_source else ""
+    return name, success_text(task, schedule.threshold) + source
 
 
 def _extra(task: Task) -> str:

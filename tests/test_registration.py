@@ -209,6 +209,15 @@ def test_a_dense_id_takes_no_argument_of_the_delay_and_has_no_schedule(id):
         bagged_envs.resolved_schedule(id)
 
 
+def test_a_description_without_criterion_or_limit():
+    said = dict(facts("BaggedPocketWatch-v0", {}))
+    assert said["success, if Sparse"] == "none, and so no Sparse variant"
+    assert said["horizon"] == "no time limit: the task ends by itself"
+    assert dict(facts("BaggedKeyDoor-v0", {}))["success, if Sparse"].endswith(
+        "(our choice: the task's own end, which only success brings about)"
+    )
+
+
 def test_numpys_numbers_stand_in_the_spec_as_plain_ones():
     spec = gym.make("BaggedKeyDoor-v0", size=np.int64(4), bag_len=np.int64(3)).spec
     assert json.loads(spec.to_json())["kwargs"]["size"] == 4

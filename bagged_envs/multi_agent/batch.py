@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from gymnasium.spaces import Discrete
@@ -90,8 +90,8 @@ class TeamBatch:
         if policy is not None:
             chosen: Ints = policy(self._seen[:, self._others], numbers)
             return chosen
-        assert isinstance(self._batch.action_space, Discrete)  # as AgentBatch promises
-        return (numbers * int(self._batch.action_space.n) * (self._opponents == "random")).astype(np.int64)
+        choices = int(cast(Discrete, self._batch.action_space).n)  # as AgentBatch promises
+        return (numbers * choices * (self._opponents == "random")).astype(np.int64)
 
     def observe(self) -> Any:
         """Return what the team's agents observe, a new array `(N, A, ...)`."""

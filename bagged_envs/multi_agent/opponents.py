@@ -6,7 +6,7 @@ Their random numbers come from streams of their own, so that they disturb neithe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
@@ -118,6 +118,6 @@ class Opponents:
         still = self._policy == "still"
         if isinstance(space, Discrete):
             return int(space.start) + (0 if still else int(numbers[0] * int(space.n)))
-        assert isinstance(space, Box)  # __init__ has refused everything else
+        box = cast(Box, space)  # __init__ has refused everything else
         numbers = np.full_like(numbers, 0.5) if still else numbers
-        return (space.low + numbers.reshape(space.shape) * (space.high - space.low)).astype(space.dtype)
+        return (box.low + numbers.reshape(box.shape) * (box.high - box.low)).astype(box.dtype)
