@@ -177,6 +177,16 @@ class OpenEpisode:
         return self.trajectory(terminated)
 
 
+def opened(space: Space[Any], observation: Any, info: Info, keep: Sequence[str] = ()) -> OpenEpisode:
+    """Return the episode that begins with what a reset of one environment told.
+
+    Raises:
+        ValueError: Info has no borders of bags.
+    """
+    _check_borders(info)
+    return OpenEpisode(element(space, observation), info, [name for name in keep if name in info])
+
+
 class _Single:
     """One environment; it is reset when the step after an episode's end is asked for."""
 
@@ -187,17 +197,15 @@ class _Single:
 
     def _reset(self, seed: int | None = None) -> None:
         self._observation, info = self.env.reset(seed=seed)
-        _check_borders(info)
-        kept = [name for name in self.keep if name in info]
-        self.open[0] = OpenEpisode(_element(self.env.observation_space, self._observation), info, kept)
+        self.open[0] = opened(self.env.observation_space, self._observation, info, self.keep)
 
     def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
         if not self.open:
             self._reset()
         action = act(self._observation)
-        kept = _element(self.env.action_space, action)
+        kept = element(self.env.action_space, action)
         self._observation, reward, terminated, truncated, info = self.env.step(action)
-        self.open[0].append(kept, _element(self.env.observation_space, self._observation), reward, info)
+        self.open[0].append(kept, element(self.env.observation_space, self._observation), reward, info)
         if not terminated and not truncated:
             return 1, []
         return 1, [(0, self.open.pop(0).ended(bool(terminated)))]
@@ -256,7 +264,7 @@ class _Vector:
         for slot in np.flatnonzero(self._done).tolist():
             last = infos["final_obs"]
             last = one_info(last, slot) if isinstance(last, dict) else last[slot]
-            finals[slot] = _element(space, last), _told(infos["final_info"], slot, self.keep)
+            finals[slot] = element(space, last), _told(infos["final_info"], slot, self.keep)
         return finals
 
 
@@ -275,10 +283,11 @@ def _check_borders(info: Info) -> None:
         )
 
 
-def _element(space: Space[Any], element: Any) -> Array:
+def element(space: Space[Any], value: Any) -> Array:
+    """Return an observation or an action as a trajectory keeps it: a copy, that of a Dict or Tuple as features."""
     if isinstance(space, (Dict, Tuple)):
-        return np.asarray(flatten(space, element), dtype=np.float32)
-    return np.array(element, dtype=space.dtype)
+        return np.asarray(flatten(space, value), dtype=np.float32)
+    return np.array(value, dtype=space.dtype)
 
 
 def _elements(space: Space[Any], batch: Any) -> Array:

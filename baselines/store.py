@@ -102,6 +102,11 @@ class EpisodeStore:
         seen, acted = Features(observation_space, agents), Features(action_space, agents)
         return cls(capacity, seen.size, acted.size, agents, observation_features=seen, action_features=acted)
 
+    def empty_like(self, capacity: int) -> EpisodeStore:
+        """Return an empty store of the same features and another capacity."""
+        features = {"observation_features": self.observation_features, "action_features": self.action_features}
+        return EpisodeStore(capacity, self.observation_size, self.action_size, self.agents, **features)
+
     def __len__(self) -> int:
         """How many transitions there are, those of open bags included."""
         return self._ring.num_steps
@@ -154,10 +159,10 @@ class EpisodeStore:
         columns = some_steps(self._ring.bags["length"][bags], count, generator)
         return self._gather(bags, self._ring.wrap(self._ring.bags["start"][bags, None] + columns))
 
-    def sample_transitions(
+    def sample_steps(
         self, n: int, generator: Generator, only_labeled: bool = False, include_open: bool = False
-    ) -> tuple[Ints, Transitions]:
-        """Return the numbers of random steps, int64 `[n]`, drawn with replacement, and the steps with paid rewards.
+    ) -> Ints:
+        """Return the numbers of random steps, int64 `[n]`, drawn with replacement.
 
         Args:
             n: How many.
@@ -170,7 +175,17 @@ class EpisodeStore:
         """
         if only_labeled and include_open:
             raise ValueError("include_open=True needs only_labeled=False: an open bag has no label yet.")
-        indices = self._draw("labeled_steps" if only_labeled else "steps", n, generator, include_open)
+        return self._draw("labeled_steps" if only_labeled else "steps", n, generator, include_open)
+
+    def sample_transitions(
+        self, n: int, generator: Generator, only_labeled: bool = False, include_open: bool = False
+    ) -> tuple[Ints, Transitions]:
+        """Return what `sample_steps` does, and the steps with the rewards that were paid.
+
+        Raises:
+            ValueError: As `sample_steps`.
+        """
+        indices = self.sample_steps(n, generator, only_labeled, include_open)
         return indices, self.transitions(indices)
 
     def transitions(self, indices: Ints, rewards: Tensor | None = None) -> Transitions:
