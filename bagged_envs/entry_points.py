@@ -24,8 +24,8 @@ from bagged_envs.tasks import TASKS
 from bagged_envs.variants import VARIANTS, Variant
 
 DENSE_REWARD = Variant(DENSE, "the dense reward at every step", {})
-# Arguments of the tasks of other libraries that say which task it is.
-NAMING = ("domain", "task", "scenario")
+# By the suite, the arguments that tell another library which task it is. A user's own task may have them for anything.
+NAMING = {"dmc": ("domain", "task"), "mpe": ("scenario",)}
 LIBRARY = {"mujoco": "mujoco", "dmc": "dm_control", "marl": "pettingzoo and mpe2"}
 
 
@@ -90,9 +90,9 @@ class EntryPoint:
         return creator.parallel(max_episode_steps, render_mode, **own)
 
     def _refuse_another(self, kwargs: dict[str, Any]) -> None:
-        for name in NAMING:
-            own = self.task.kwargs.get(name)
-            if own is not None and kwargs.get(name, own) != own:
+        for name in NAMING.get(self.task.suite, ()):
+            own = self.task.kwargs[name]
+            if kwargs.get(name, own) != own:
                 raise ValueError(f"{name}={kwargs[name]!r} contradicts the name {self.task.name}, which is {own!r}.")
 
     def _creator(self) -> tuple[Any, dict[str, Any]]:

@@ -237,6 +237,18 @@ def test_the_dense_twin_of_a_dense_id_is_itself():
 
 
 class TestRegisterTask:
+    def test_its_arguments_may_have_any_names(self):
+        own = {"task": "sweep", "domain": "home", "scenario": "calm"}
+        bagged_envs.register_task("tests/Chores-v0", name="Chores", **own)
+        other = {"task": "mop", "domain": "school", "scenario": "storm"}
+        for env in (
+            gym.make("BaggedChores-v0", **other),
+            bagged_envs.dense("BaggedChores-v0", **other),
+            bagged_envs.make_vec("BaggedChores-v0", **other).env.envs[0],
+        ):
+            assert env.unwrapped.chosen == ("mop", "school", "storm")
+        assert gym.make("BaggedChores-v0").unwrapped.chosen == ("sweep", "home", "calm")
+
     def test_an_entry_point_that_returns_a_wrapper(self):
         env = gym.make("BaggedWrapped-v0", bag_len=5)
         assert payments(env) == [
