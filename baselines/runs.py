@@ -24,7 +24,7 @@ from bagged_envs.baselines.training import Progress, Training, TrainingConfig
 from bagged_envs.wrappers.arguments import positive_int
 
 PACKAGES = ("bagged_envs", "gymnasium", "mujoco", "dm-control", "numpy", "torch")
-COLUMNS = [
+COLUMNS = (
     "step",
     "episodes",
     "return",
@@ -35,7 +35,7 @@ COLUMNS = [
     "redistribution_loss",
     "learner_updates",
     "seconds",
-]
+)
 Row = dict[str, Any]
 
 

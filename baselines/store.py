@@ -200,12 +200,12 @@ class EpisodeStore:
         """
         self._check_steps(indices)
         paid = torch.from_numpy(self._take("paid", indices)) if rewards is None else rewards
-        flat = (len(indices), -1)
+        seen, acted = self.agents * self.observation_size, self.agents * self.action_size
         return Transitions(
-            torch.from_numpy(self._take("observations", indices).reshape(flat)),
-            torch.from_numpy(self._take("actions", indices).reshape(flat)),
+            torch.from_numpy(self._take("observations", indices).reshape(-1, seen)),
+            torch.from_numpy(self._take("actions", indices).reshape(-1, acted)),
             paid[:, 0] if self.agents == 1 else paid.sum(dim=1),
-            torch.from_numpy(self._take("observations", self._ring.after(indices)).reshape(flat)),
+            torch.from_numpy(self._take("observations", self._ring.after(indices)).reshape(-1, seen)),
             torch.from_numpy(self._take("terminated", indices)),
         )
 

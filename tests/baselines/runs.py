@@ -15,8 +15,8 @@ SETTINGS = {
     "rrd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
     "rrd_unbiased": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
     "grd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 20, "updates": 2},
-    "diaster": {"warm_up": 30, "bags": 4, "every": 20, "hidden": (8,)},
-    "rbt": {"warm_up": 30, "bags": 4, "every": 30, "updates": 2, "first": 3},
+    "diaster": {"warm_up": 30, "bags": 4, "every": 20, "hidden": 8, "step_updates": 2},
+    "rbt": {"width": 8, "warm_up": 30, "bags": 4, "every": 30, "updates": 2, "first": 3},
     "rudder": {"warm_up": 30, "bags": 4, "every": 30, "updates": 2},
 }
 

@@ -1,0 +1,235 @@
+"""Runs in folders: rows, checkpoints, and that nothing that was done is lost."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import gymnasium
+import pytest
+import torch
+
+from bagged_envs import cli
+from bagged_envs.baselines import checkpoint, runs
+from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
+from bagged_envs.baselines.command import grouped, value
+from bagged_envs.baselines.runs import COLUMNS, Run, train
+from tests.baselines.runs import ARGUMENTS, ID, SMALL, method
+
+RUN = Run(method("rrd-td3"), ID, ARGUMENTS, SMALL, seed=1, threads=torch.get_num_threads())
+WORDS = ["rrd-td3", ID, "bag_len=[2,9]", "max_episode_steps=23", "learner.hidden=[8,8]"]
+WORDS += [f"redistributor.{name}={value}" for name, value in (("bags", 4), ("warm_up", 30), ("hidden", "[8]"))]
+WORDS += [f"redistributor.{name}={value}" for name, value in (("every", 5), ("updates", 2))]
+WORDS += [f"training.{name}={value}" for name, value in vars(SMALL).items()]
+
+
+def rows_of(folder):
+    with (folder / "evaluations.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def trained(folder):
+    return fingerprint(checkpoint.load(folder / "checkpoint.pt")["training"])
+
+
+def without_seconds(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_a_folder_has_what_was_run_how_it_went_and_a_checkpoint(tmp_path):
+    rows = train(RUN, tmp_path / "run", 120)
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
+        "checkpoint.pt",
+        "evaluations.csv",
+        "metrics.jsonl",
+        "run.json",
+    ]
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert described["method"]["redistributor_settings"]["bags"] == 4
+    assert described["arguments"] == {"max_episode_steps": 23, "bag_len": [2, 9]}
+    assert described["versions"]["gymnasium"] == gymnasium.__version__
+    assert [int(row["step"]) for row in rows_of(tmp_path / "run")] == [40, 80, 120]
+    assert tuple(rows_of(tmp_path / "run")[0]) == COLUMNS == tuple(rows[0])
+    assert [float(row["return"]) for row in rows_of(tmp_path / "run")] == [row["return"] for row in rows]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [40, 80, 120]
+    assert lines[1]["redistributor/loss"] == rows[1]["redistribution_loss"] > 0
+
+
+def test_a_run_in_another_process_goes_on_to_the_bit(tmp_path):
+    """Train 2N; train N, stop, and N more in a new process: the same weights, optimizers, buffers, random states."""
+    train(RUN, tmp_path / "whole", 160)
+    for steps in ("80", "160"):
+        command = [sys.executable, "-m", "bagged_envs.cli", "train", *WORDS, "--steps", steps, "--seed", "1"]
+        more = ["--threads", str(RUN.threads), "--out", str(tmp_path / "parts")]
+        done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert trained(tmp_path / "parts") == trained(tmp_path / "whole")
+    for part in ("parts", "whole"):
+        assert len(rows_of(tmp_path / part)) == 4
+    assert without_seconds(rows_of(tmp_path / "parts")) == without_seconds(rows_of(tmp_path / "whole"))
+    assert (tmp_path / "parts/metrics.jsonl").read_text() == (tmp_path / "whole/metrics.jsonl").read_text()
+
+
+class Killed(Exception):
+    pass
+
+
+def test_rows_after_the_last_checkpoint_come_anew(tmp_path):
+    def killed(step, row):
+        if step == 130:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(RUN, tmp_path / "run", 200, checkpoint_every=100, report=killed)
+    assert [row["step"] for row in rows_of(tmp_path / "run")] == ["40", "80", "120"]
+    train(RUN, tmp_path / "run", 200)
+    train(RUN, tmp_path / "whole", 200)
+    assert without_seconds(rows_of(tmp_path / "run")) == without_seconds(rows_of(tmp_path / "whole"))
+    assert trained(tmp_path / "run") == trained(tmp_path / "whole")
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+    rows = train(RUN, tmp_path, 80)
+    steps = []
+    assert train(RUN, tmp_path, 80, report=lambda step, row: steps.append(step)) == rows
+    assert not steps
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (replace(RUN, seed=2), "seed=1, this one has 2"),
+        (replace(RUN, method=method("rrd-td3", tau=0.1)), "method=.*'tau': 0.1"),
+        (replace(RUN, config=replace(SMALL, updates=2)), "config=.*'updates': 1.*'updates': 2"),
+    ],
+)
+def test_another_run_in_the_same_folder_is_refused(tmp_path, other, named):
+    train(RUN, tmp_path, 70)
+    before = (tmp_path / "evaluations.csv").read_text()
+    with pytest.raises(ValueError, match=named):
+        train(other, tmp_path, 80)
+    assert (tmp_path / "evaluations.csv").read_text() == before
+
+
+def test_another_version_of_a_package_is_refused(tmp_path, monkeypatch):
+    train(RUN, tmp_path, 70)
+    monkeypatch.setattr(runs, "versions", lambda: {"mujoco": "0.1"})
+    with pytest.raises(ValueError, match=r"versions=.* this one has \{'mujoco': '0.1'\}: choose another folder"):
+        train(RUN, tmp_path, 80)
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_rows_stay(tmp_path):
+    train(RUN, tmp_path, 70)
+    data = (tmp_path / "checkpoint.pt").read_bytes()
+    (tmp_path / "checkpoint.pt").write_bytes(data[:-1])
+    with pytest.raises(CheckpointError, match=r"checkpoint.pt is no whole checkpoint"):
+        train(RUN, tmp_path, 80)
+    assert len(rows_of(tmp_path)) == 1
+
+
+def test_a_loss_that_is_not_finite_says_where_and_loses_nothing(tmp_path):
+    train(RUN, tmp_path, 80)
+    state = checkpoint.load(tmp_path / "checkpoint.pt")
+    state["training"]["parts"]["learner"]["critics"] = {
+        name: value * float("nan") for name, value in state["training"]["parts"]["learner"]["critics"].items()
+    }
+    checkpoint.save(tmp_path / "checkpoint.pt", state)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(FloatingPointError, match=r"TD3 is nan.*at step 81 of .*whose checkpoint of step 80"):
+        train(RUN, tmp_path, 120)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert len(rows_of(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "id", "steps", "why"),
+    [
+        ({"max_episode_steps": 999}, "EpisodicHalfCheetah-v0", 70, "no episode has ended"),
+        (
+            {"label_fraction": 1e-9, "max_episode_steps": 9},
+            "PartiallyLabeledHopper-v0",
+            70,
+            "none of .* bags was labeled",
+        ),
+        ({"max_episode_steps": 9}, "EpisodicHopper-v0", 50, "training.random_steps"),
+    ],
+)
+def test_a_run_that_learned_nothing_says_why_and_is_kept(tmp_path, arguments, id, steps, why):
+    run = replace(RUN, id=id, arguments=arguments, method=method("labels_only-td3"))
+    with pytest.raises(RuntimeError, match=f"nothing was learned in {steps} steps, for {why}"):
+        train(run, tmp_path, steps)
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["training"]["counts"]["total_steps"] == steps
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_writes_a_checkpoint(tmp_path, number):
+    def interrupted(step, row):
+        if step == 70:
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 70"):
+        train(RUN, tmp_path / "run", 160, report=interrupted)
+    assert signal.getsignal(number) is before
+    assert checkpoint.load(tmp_path / "run" / "checkpoint.pt")["training"]["counts"]["total_steps"] == 70
+    train(RUN, tmp_path / "run", 160)
+    train(RUN, tmp_path / "whole", 160)
+    assert trained(tmp_path / "run") == trained(tmp_path / "whole")
+
+
+def test_words_are_settings_of_the_environment_or_of_what_they_name():
+    assert grouped(["bag_len=(100,500)", "learner.hidden=[64,64]", "training.updates=2", "aggregate=sum"]) == {
+        "environment": {"bag_len": (100, 500), "aggregate": "sum"},
+        "redistributor": {},
+        "learner": {"hidden": (64, 64)},
+        "training": {"updates": 2},
+    }
+    assert [value(text) for text in ("1e-3", "null", "None", "true", "False", "a b", "")] == [
+        1e-3,
+        None,
+        None,
+        True,
+        False,
+        "a b",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rrd-td3", ID, "bag_len"], "settings must be name=value, such as bag_len=20, got 'bag_len'"),
+        (["rrd-td3", ID, "bag_len=1", "bag_len=2"], "each setting must come once"),
+        (["rrd-td3", ID, "lerner.tau=1"], "must be one of 'redistributor', 'learner', 'training', got 'lerner'"),
+        (["rrd-td3", ID, "training.step=1"], "A setting of training must be one of"),
+        (["rrd-td3", ID, "learner.taus=1"], "A setting of 'td3' must be one of .*'taus'"),
+        (["rrd-td3", ID, "redistributor.bag=1"], "A setting of 'rrd' must be one of .*'bag'"),
+        (["rrd-td3", ID, "bag_length=3"], "bag_length"),
+        (["rrd-td3", "BaggedHoper-v0"], "BaggedHoper"),
+        (["rrd", ID], "method must be <redistributor>-<learner>"),
+    ],
+)
+def test_wrong_words_are_refused(words, message, capsys, tmp_path):
+    assert cli.main(["train", *words, "--out", str(tmp_path / "run")]) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_tells_how_it_goes_and_what_went_wrong(tmp_path, capsys):
+    assert cli.main(["train", *WORDS, "--steps", "40", "--out", str(tmp_path / "run")]) == 1
+    told = capsys.readouterr().out
+    assert "step 40: return" in told
+    assert "nothing was learned in 40 steps" in told.replace("\n", " ")
+    assert cli.main(["train", *WORDS, "--steps", "80", "--out", str(tmp_path / "run")]) == 0
+    told = capsys.readouterr().out
+    assert "step 80: return" in told
+    assert "redistribution loss" in told
+
+
+def test_folders_are_named_after_their_runs():
+    assert RUN.folder() == f"rrd-td3-{ID}-max_episode_steps=23-bag_len=_2,_9_-1"
