@@ -3,9 +3,9 @@
     python docs/generate.py [--check]
 
 `docs/tasks.md` is made from the tables of tasks and variants and from `docs/random_policy.csv`; the pages in
-`docs/environments` from rows and docstrings (`pages.py`), and pictures that are missing are drawn. In
-`docs/concepts.md` the tables between `<!-- generated: NAME -->` and `<!-- end -->` are made by running the wrappers on
-scripted episodes.
+`docs/environments` and `docs/methods` from rows and docstrings (`pages.py`, `methods.py`), and pictures that are
+missing are drawn. In `docs/concepts.md` the tables between `<!-- generated: NAME -->` and `<!-- end -->` are made by
+running the wrappers on scripted episodes.
 """
 
 import re
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import methods
 import pages
 from gymnasium.vector import AutoresetMode
 from tables import HIDDEN, cell, item, random_policy, spread, successes, table
@@ -355,7 +356,7 @@ normal), means ± standard deviations over episodes.
 {table}
 """
 
-PAGES: dict[Path, Callable[[], str]] = {CONCEPTS: concepts, TASKS: tasks} | pages.PAGES
+PAGES: dict[Path, Callable[[], str]] = {CONCEPTS: concepts, TASKS: tasks} | pages.PAGES | methods.pages_of_methods()
 
 
 def stale() -> list[Path]:

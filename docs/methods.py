@@ -1,0 +1,123 @@
+"""One page per redistributor, from the table of all of them and their docstrings; `generate.py` writes."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from tables import table
+
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class, make_redistributor
+
+FOLDER = Path(__file__).parent / "methods"
+TITLES = {
+    "identity": "Identity",
+    "labels_only": "Labels only",
+    "oracle": "Oracle",
+    "uniform": "Uniform",
+    "ircr": "IRCR",
+    "rd": "RD",
+    "rrd": "RRD",
+    "rrd_unbiased": "RRD, unbiased",
+    "grd": "GRD",
+    "diaster": "Diaster",
+    "rbt": "Reward Bag Transformer",
+    "rudder": "RUDDER",
+}
+CONTEXTS = {"step": "the step", "label": "the step, and its bag's label and length", "bag": "all steps of the bag"}
+
+
+def summary(name: str) -> str:
+    """The first sentence of a redistributor's docstring."""
+    return (inspect.getdoc(REDISTRIBUTORS[name]) or "").split("\n", 1)[0]
+
+
+def facts(name: str) -> dict[str, str]:
+    """What a redistributor declares."""
+    made = make_redistributor(name, observation_size=1, action_size=1)
+    return {
+        "sees of a step": CONTEXTS[made.context],
+        "sums of labels": "kept" if made.exact else "not kept",
+        "rewards are": "stored after each burst of updates" if made.stored else "made anew when steps are drawn",
+        "learners see": "steps of labeled bags" if made.only_labeled else "all steps",
+        "an update": update(made.sampling),
+        "updates": schedule(made),
+    }
+
+
+def update(sampling: Any) -> str:
+    if sampling is None:
+        return "none: there is nothing to learn"
+    steps = "whole" if sampling.steps is None else f"{sampling.steps} random step{'s' * (sampling.steps > 1)} of each"
+    weight = ", drawn in proportion to their lengths" if sampling.weight == "length" else ""
+    return f"{sampling.bags} bags, {steps}{weight}"
+
+
+def schedule(made: Any) -> str:
+    if made.sampling is None:
+        return "none"
+    when = made.schedule
+    every = "each step" if when.every == 1 else f"every {when.every:,} steps"
+    count = f"{when.updates:,} {every}" if when.first is None else f"{when.updates:,} {every}, {when.first:,} at first"
+    return f"{count}, after {when.warm_up:,} steps" if when.warm_up else count
+
+
+def page(name: str) -> str:
+    """The page of one redistributor."""
+    made, config = REDISTRIBUTORS[name], config_class(name)
+    lines = [
+        MADE,
+        f"# {TITLES[name]}",
+        f"`make_redistributor({name!r}, ...)`, and `{name}-<learner>` on the command line.",
+        table(["by default", ""], facts(name).items()),
+        f"```{{eval-rst}}\n.. autoclass:: {made.__module__}.{made.__name__}\n   :members: __init__, update, relabel\n```",
+    ]
+    owner = next(other for other in REDISTRIBUTORS if config_class(other) is config)
+    if fields(config) and owner != name:
+        lines += ["## Settings", f"Those of [{TITLES[owner]}]({owner}.md)."]
+    elif fields(config):
+        named = [field.name for field in fields(config)]
+        lines += [
+            "## Settings",
+            f"`redistributor.{named[0]}=...` on the command line.",
+            f"```{{eval-rst}}\n.. autoclass:: {config.__module__}.{config.__name__}\n   :no-members:\n```",
+        ]
+    return "\n\n".join(lines) + "\n"
+
+
+def index() -> str:
+    """The page that leads to the others."""
+    rows = [
+        [f"[{TITLES[name]}]({name}.md)", f"`{name}`", summary(name), facts(name)["sums of labels"]]
+        for name in REDISTRIBUTORS
+    ]
+    names = "\n".join(REDISTRIBUTORS)
+    return INDEX.format(made=MADE, table=table(["method", "name", "what it does", "sums of labels"], rows), names=names)
+
+
+MADE = "<!-- Made by docs/generate.py from the table of redistributors: change that, not this page. -->"
+INDEX = """\
+{made}
+
+# Redistributors
+
+What turns bags and their labels into a reward per step. Identity, labels only, Uniform and Oracle are the controls of
+every comparison. [Training](../training.md) says how they are run.
+
+{table}
+
+```{{toctree}}
+:hidden:
+
+{names}
+```
+"""
+
+
+def pages_of_methods() -> dict[Path, Callable[[], str]]:
+    """Every page with what makes it."""
+    every: dict[Path, Callable[[], str]] = {FOLDER / "index.md": index}
+    for name in REDISTRIBUTORS:
+        every[FOLDER / f"{name}.md"] = lambda name=name: page(name)  # type: ignore[misc]
+    return every
