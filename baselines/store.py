@@ -41,7 +41,7 @@ class EpisodeStore:
 
     Example:
         >>> store = EpisodeStore(10, observation_size=1, action_size=1)
-        >>> store.add(Trajectory(np.zeros((3, 1)), np.zeros(2), np.array([0.0, 5.0]), np.array([0, 0]),
+        >>> steps = store.add(Trajectory(np.zeros((3, 1)), np.zeros(2), np.array([0.0, 5.0]), np.array([0, 0]),
         ...     np.array([True]), terminated=True))
         >>> batch = store.sample_bags(Sampling(bags=1), np.random.default_rng(0))
         >>> batch.label.tolist(), batch.length.tolist(), batch.paid.flatten().tolist()

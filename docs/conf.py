@@ -21,7 +21,7 @@ autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_custom_sections = [("Source", "params_style")]
+napoleon_custom_sections = ["Source"]
 
 html_theme = "furo"
 html_title = f"bagged_envs {version}"
