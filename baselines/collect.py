@@ -12,6 +12,7 @@ from gymnasium.spaces import Dict, Space, Tuple
 from gymnasium.spaces.utils import flatten
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from bagged_envs.baselines.borders import BORDERS, UNCLOSED, check_borders
 from bagged_envs.baselines.features import Features
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.arguments import positive_int, strings
@@ -21,7 +22,6 @@ Array = npt.NDArray[Any]
 Info = dict[str, Any]
 Act: TypeAlias = Callable[[Any], Any]
 Env: TypeAlias = "gym.Env[Any, Any] | VectorEnv[Any, Any, Any]"
-BORDERS = ("bag_end", "reward_observed")
 
 
 class Collector:
@@ -171,9 +171,7 @@ class OpenEpisode:
             ValueError: Its last step did not close its bag.
         """
         if not self.told[-1]["bag_end"]:
-            raise ValueError(
-                "info['bag_end'] must be True in an episode's last step, got False: put the delay outside TimeLimit."
-            )
+            raise ValueError(UNCLOSED)
         return self.trajectory(terminated)
 
 
@@ -187,7 +185,7 @@ class _Single:
 
     def _reset(self, seed: int | None = None) -> None:
         self._observation, info = self.env.reset(seed=seed)
-        _check_borders(info)
+        check_borders(info)
         kept = [name for name in self.keep if name in info]
         self.open[0] = OpenEpisode(_element(self.env.observation_space, self._observation), info, kept)
 
@@ -215,7 +213,7 @@ class _Vector:
         self.open: dict[int, OpenEpisode] = {}
         self._done = np.zeros(env.num_envs, dtype=np.bool_)
         self._observations, infos = env.reset(seed=seed)
-        _check_borders(infos)
+        check_borders(infos)
         self._begin(range(env.num_envs), _elements(env.single_observation_space, self._observations), infos)
 
     def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
@@ -264,15 +262,6 @@ def _told(infos: Info, slot: int, keep: Sequence[str]) -> Info:
     """Return what matters of one copy's info."""
     names = (*BORDERS, "dense_reward", *keep)
     return {name: infos[name][slot] for name in names if name in infos and infos[f"_{name}"][slot]}
-
-
-def _check_borders(info: Info) -> None:
-    missing = [name for name in BORDERS if name not in info]
-    if missing:
-        raise ValueError(
-            f"info must have {' and '.join(BORDERS)}, got no {' and no '.join(missing)}: make an ID with a delay, or "
-            f"wrap the environment in a delay of bagged_envs.wrappers, or in DeclaredBags if it already pays late."
-        )
 
 
 def _element(space: Space[Any], element: Any) -> Array:
