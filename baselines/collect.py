@@ -121,13 +121,18 @@ def collect(
 
 
 class OpenEpisode:
-    """An episode that is going on."""
+    """An episode that is going on.
+
+    Attributes:
+        in_bag: How many steps the bag of the last step has so far.
+    """
 
     def __init__(self, observation: Array, told: Info, kept: Sequence[str]) -> None:
         self.observations, self.actions = [observation], list[Array]()
         self.rewards = list[Any]()
         self.told = list[Info]()
         self.kept = {name: [np.array(told[name])] for name in kept}
+        self.in_bag = 0
 
     def append(self, action: Array, observation: Array, reward: Any, told: Info) -> None:
         """Add a step: what was done, what was seen and paid then, and the step's info.
@@ -138,6 +143,7 @@ class OpenEpisode:
         missing = [name for name in (*BORDERS, *self.kept) if name not in told]
         if missing:
             raise ValueError(f"info must have {missing} in every step, as it had on reset: leave them out of keep.")
+        self.in_bag = 1 if self.told and self.told[-1]["bag_end"] else self.in_bag + 1
         self.observations.append(observation)
         self.actions.append(action)
         self.rewards.append(reward)
@@ -187,59 +193,81 @@ class _Single:
         self._observation, info = self.env.reset(seed=seed)
         check_borders(info)
         kept = [name for name in self.keep if name in info]
-        self.open[0] = OpenEpisode(_element(self.env.observation_space, self._observation), info, kept)
+        self.open[0] = OpenEpisode(element(self.env.observation_space, self._observation), info, kept)
 
     def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
         if not self.open:
             self._reset()
         action = act(self._observation)
-        kept = _element(self.env.action_space, action)
+        kept = element(self.env.action_space, action)
         self._observation, reward, terminated, truncated, info = self.env.step(action)
-        self.open[0].append(kept, _element(self.env.observation_space, self._observation), reward, info)
+        self.open[0].append(kept, element(self.env.observation_space, self._observation), reward, info)
         if not terminated and not truncated:
             return 1, []
         return 1, [(0, self.open.pop(0).ended(bool(terminated)))]
 
 
-class _Vector:
-    """The copies of a vector environment."""
+class VectorRecorder:
+    """Keeps the running episodes of the copies of a vector environment that somebody else plays.
 
-    def __init__(self, env: Any, seed: int | None, keep: Sequence[str]) -> None:
-        self.env, self.keep = env, keep
+    Attributes:
+        mode: The environment's autoreset mode.
+        open: The running episodes by copy.
+        done: bool `[copies]`, whose last step ended an episode.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], keep: Sequence[str] = ()) -> None:
+        """Read from an environment's spaces and metadata what its steps look like.
+
+        Raises:
+            ValueError: Its metadata does not tell its autoreset mode.
+        """
+        self.keep = keep
+        self._seen = env.single_observation_space
         mode = getattr(env.unwrapped, "autoreset_mode", env.metadata.get("autoreset_mode"))
         if not isinstance(mode, AutoresetMode):
             raise ValueError(f"env.metadata['autoreset_mode'] must be a gymnasium.vector.AutoresetMode, got {mode!r}.")
         self.mode = mode
         self.open: dict[int, OpenEpisode] = {}
-        self._done = np.zeros(env.num_envs, dtype=np.bool_)
-        self._observations, infos = env.reset(seed=seed)
-        check_borders(infos)
-        self._begin(range(env.num_envs), _elements(env.single_observation_space, self._observations), infos)
+        self.done: npt.NDArray[np.bool_] = np.zeros(env.num_envs, dtype=np.bool_)
 
-    def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
-        if self.mode is AutoresetMode.DISABLED and self._done.any():
-            self._reset_done()
-        actions = act(self._observations)
-        acted = _elements(self.env.single_action_space, actions)
-        self._observations, rewards, terminated, truncated, infos = self.env.step(actions)
-        seen = _elements(self.env.single_observation_space, self._observations)
-        resets = self._done if self.mode is AutoresetMode.NEXT_STEP else np.zeros_like(self._done)
-        self._done = ~resets & (np.asarray(terminated) | np.asarray(truncated))
+    def reset(self, observations: Any, infos: Info, mask: npt.NDArray[np.bool_] | None = None) -> None:
+        """Begin the episodes of all copies, or of some by a bool mask `[copies]`.
+
+        Raises:
+            ValueError: Info has no borders of bags.
+        """
+        check_borders(infos)
+        chosen = np.ones_like(self.done) if mask is None else mask
+        self.done = self.done & ~chosen
+        self._begin(np.flatnonzero(chosen).tolist(), elements(self._seen, observations), infos)
+
+    def step(
+        self, acted: Array, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: Info
+    ) -> list[tuple[int, OpenEpisode]]:
+        """Return the copies that made a step, and not only a reset, with their episodes, to which it was added.
+
+        Episodes that ended, as `done` says, are no longer `open`.
+
+        Args:
+            acted: What `elements` made of the actions before the step, which may change them.
+            observations: As the environment returned them, and so the rest.
+            rewards: `[copies]`.
+            terminated: `[copies]`.
+            truncated: `[copies]`.
+            infos: With the borders of bags.
+        """
+        seen = elements(self._seen, observations)
+        resets = self.done if self.mode is AutoresetMode.NEXT_STEP else np.zeros_like(self.done)
+        self.done = ~resets & (np.asarray(terminated) | np.asarray(truncated))
         finals = self._finals(infos)
-        finished = []
+        stepped = []
         for slot in np.flatnonzero(~resets).tolist():
             last, told = finals.get(slot) or (seen[slot], _told(infos, slot, self.keep))
             self.open[slot].append(acted[slot], last, rewards[slot], told)
-            if self._done[slot]:
-                finished.append((slot, self.open.pop(slot).ended(bool(terminated[slot]))))
+            stepped.append((slot, self.open.pop(slot) if self.done[slot] else self.open[slot]))
         self._begin([*np.flatnonzero(resets).tolist(), *finals], seen, infos)
-        return int((~resets).sum()), finished
-
-    def _reset_done(self) -> None:
-        slots = np.flatnonzero(self._done).tolist()
-        self._observations, infos = self.env.reset(options={"reset_mask": self._done.copy()})
-        self._done[:] = False
-        self._begin(slots, _elements(self.env.single_observation_space, self._observations), infos)
+        return stepped
 
     def _begin(self, slots: Sequence[int], seen: Array, infos: Info) -> None:
         for slot in slots:
@@ -248,14 +276,40 @@ class _Vector:
 
     def _finals(self, infos: Info) -> dict[int, tuple[Array, Info]]:
         """Return what SAME_STEP tells of the episodes that ended: the last observation and the last info."""
-        if self.mode is not AutoresetMode.SAME_STEP or not self._done.any():
+        if self.mode is not AutoresetMode.SAME_STEP or not self.done.any():
             return {}
-        space, finals = self.env.single_observation_space, {}
-        for slot in np.flatnonzero(self._done).tolist():
+        finals = {}
+        for slot in np.flatnonzero(self.done).tolist():
             last = infos["final_obs"]
             last = one_info(last, slot) if isinstance(last, dict) else last[slot]
-            finals[slot] = _element(space, last), _told(infos["final_info"], slot, self.keep)
+            finals[slot] = element(self._seen, last), _told(infos["final_info"], slot, self.keep)
         return finals
+
+
+class _Vector:
+    """The copies of a vector environment."""
+
+    def __init__(self, env: Any, seed: int | None, keep: Sequence[str]) -> None:
+        self.env, self._recorder = env, VectorRecorder(env, keep)
+        self._observations, infos = env.reset(seed=seed)
+        self._recorder.reset(self._observations, infos)
+
+    @property
+    def open(self) -> dict[int, OpenEpisode]:
+        return self._recorder.open
+
+    def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
+        recorder = self._recorder
+        if recorder.mode is AutoresetMode.DISABLED and recorder.done.any():
+            mask = recorder.done.copy()
+            self._observations, infos = self.env.reset(options={"reset_mask": mask.copy()})
+            recorder.reset(self._observations, infos, mask)
+        actions = act(self._observations)
+        acted = elements(self.env.single_action_space, actions)
+        self._observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        stepped = recorder.step(acted, self._observations, rewards, terminated, truncated, infos)
+        ended = [(slot, episode.ended(bool(terminated[slot]))) for slot, episode in stepped if recorder.done[slot]]
+        return len(stepped), ended
 
 
 def _told(infos: Info, slot: int, keep: Sequence[str]) -> Info:
@@ -264,13 +318,15 @@ def _told(infos: Info, slot: int, keep: Sequence[str]) -> Info:
     return {name: infos[name][slot] for name in names if name in infos and infos[f"_{name}"][slot]}
 
 
-def _element(space: Space[Any], element: Any) -> Array:
+def element(space: Space[Any], one: Any) -> Array:
+    """Return a copy of an element of a space as it is kept: one of a Dict or a Tuple as its features."""
     if isinstance(space, (Dict, Tuple)):
-        return np.asarray(flatten(space, element), dtype=np.float32)
-    return np.array(element, dtype=space.dtype)
+        return np.asarray(flatten(space, one), dtype=np.float32)
+    return np.array(one, dtype=space.dtype)
 
 
-def _elements(space: Space[Any], batch: Any) -> Array:
+def elements(space: Space[Any], batch: Any) -> Array:
+    """Return a copy of a batch of elements of a space as they are kept: those of a Dict or a Tuple as features."""
     if isinstance(space, (Dict, Tuple)):
         return Features(space).encode(batch)
     return np.array(batch, dtype=space.dtype)

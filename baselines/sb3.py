@@ -169,9 +169,9 @@ class BagReplayBuffer(ReplayBuffer):
         with np.errstate(over="ignore"):  # beyond float32 is infinity, which is refused
             reward = np.asarray(reward, dtype=np.float32)
         closes, observed = borders(told, reward, ended)
+        self._keep_dense(told)
         self.bags.abandon(self._interrupted(obs))
         closed = self.bags.add(closes, observed, ended)
-        self._keep_dense(told)
         super().add(obs, next_obs, action, reward, done, told)
         self._running = ~ended
         self.num_steps += self.n_envs
@@ -269,8 +269,13 @@ class BagReplayBuffer(ReplayBuffer):
     def _keep_dense(self, told: Sequence[dict[str, Any]]) -> None:
         if self.dense is None and not self.size() and "dense_reward" in told[0]:
             self.dense = np.zeros((self.buffer_size, self.n_envs), dtype=np.float32)
-        if self.dense is not None:
-            self.dense[self.pos] = [info["dense_reward"] for info in told]
+        if self.dense is None:
+            return
+        if not all("dense_reward" in info for info in told):
+            raise ValueError(
+                "info must have dense_reward in every step, as in the first one: expose it always or never."
+            )
+        self.dense[self.pos] = [info["dense_reward"] for info in told]
 
     def _interrupted(self, obs: Array) -> Bools:
         """Return which environments were reset in mid-episode: what they see now is not what they saw last."""
