@@ -133,10 +133,13 @@ def _settings(config: Any) -> dict[str, Any]:
 
 def _checked(redistributor: Any, config: Any) -> Redistributor:
     missing = [name for name in PROTOCOL if not hasattr(redistributor, name)]
-    if missing or isinstance(redistributor, type):
+    if isinstance(redistributor, type) or missing:
+        remedy = (
+            "pass an object of this class" if isinstance(redistributor, type) else f"it has no {', '.join(missing)}"
+        )
         raise TypeError(
             f"redistributor must be a name, or an object as bagged_envs.baselines.api.Redistributor describes it, got "
-            f"{redistributor!r}" + (f" without {', '.join(missing)}." if missing else ": pass an object of this class.")
+            f"{redistributor!r}: {remedy}."
         )
     if config is not None:
         raise ValueError(f"config={config!r} needs a redistributor by its name, got a ready {redistributor.name!r}.")

@@ -29,13 +29,8 @@ def test_several_environments_may_jump_over_some():
 
 def test_what_is_due_without_bags_is_left_out_and_the_first_is_not():
     cadence = Cadence(Schedule(every=2, updates=1, first=5))
-    assert [cadence.due(2, False), cadence.due(4, False), cadence.due(5), cadence.due(6), cadence.due(8)] == [
-        0,
-        0,
-        0,
-        5,
-        1,
-    ]
+    due = [cadence.due(2, False), cadence.due(4, False), cadence.due(5), cadence.due(6), cadence.due(8)]
+    assert due == [0, 0, 0, 5, 1]
 
 
 def test_a_driver_updates_and_averages():
@@ -86,13 +81,15 @@ def test_settings_come_as_a_mapping_or_their_dataclass_and_the_seed_counts():
 
 
 def test_what_cannot_be_meant_is_refused():
-    with pytest.raises(ValueError, match="redistributor must be one of .* got 'rdd'.* Did you mean 'rrd'"):
+    with pytest.raises(ValueError, match="redistributor must be one of .* got 'rdd'.* Did you mean 'rd'"):
         Driver("rdd", None, *SIZES, 0, "cpu")
     with pytest.raises(ValueError, match="A setting of 'rrd' must be one of"):
         Driver("rrd", {"bag": 3}, *SIZES, 0, "cpu")
     with pytest.raises(TypeError, match="config must be a mapping of settings, their dataclass, or None, got 3"):
         Driver("rrd", 3, *SIZES, 0, "cpu")
-    with pytest.raises(TypeError, match="redistributor must be a name, or an object .* without context, stored"):
+    with pytest.raises(
+        TypeError, match="redistributor must be a name, or an object .*: it has no name, context, stored"
+    ):
         Driver(ValueError("x"), None, *SIZES, 0, "cpu")
     with pytest.raises(TypeError, match="pass an object of this class"):
         Driver(RRD, None, *SIZES, 0, "cpu")
