@@ -1,4 +1,4 @@
-"""The command `bagged-envs`: list, describe, check, demo."""
+"""The command `bagged-envs`: list, describe, check, demo, train."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 
 MISSING_EXTRA = 'bagged-envs needs the cli extra: pip install "bagged_envs[cli]"'
+MISSING_TORCH = 'this command needs the baselines extra: pip install "bagged_envs[cli,baselines]"'
 DESCRIPTION = "Gymnasium environments whose rewards arrive late."
 
 
@@ -83,11 +84,46 @@ def demo_command(out: Path = Path("demo"), quick: bool = False) -> int:
     return run_demo(out, quick, Console())
 
 
+def train_command(
+    method: str,
+    id: str,
+    settings: tuple[str, ...] = (),
+    /,
+    steps: int = 1_000_000,
+    seed: int = 0,
+    out: Path | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    checkpoint_every: int = 25_000,
+) -> int:
+    """Train a method on an ID, or go on with a run that was stopped.
+
+    Args:
+        method: A redistributor and a learner, such as rrd-td3.
+        id: An ID with a delay, such as EpisodicHalfCheetah-v0.
+        settings: Of the environment, such as bag_len=20; with redistributor., learner. or training. in front, of those.
+        steps: Environment steps in all.
+        seed: Of everything random.
+        out: The run's folder; without it, one in runs, named after the run.
+        device: cpu or cuda.
+        threads: Of torch.
+        checkpoint_every: Environment steps between two checkpoints.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ImportError(MISSING_TORCH) from error
+    from bagged_envs.baselines.command import train_from_command
+
+    return train_from_command(method, id, settings, steps, seed, out, device, threads, checkpoint_every)
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "list": list_command,
     "describe": describe_command,
     "check": check_command,
     "demo": demo_command,
+    "train": train_command,
 }
 
 
@@ -105,3 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, gym.error.Error, ImportError) as error:
         print(f"bagged-envs: {error}", file=sys.stderr)
         return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

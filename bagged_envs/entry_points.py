@@ -13,9 +13,10 @@ from bagged_envs.registration import (
     DENSE,
     FACE,
     checked_schedule,
+    dense_id,
     env_id,
-    own_specification,
     parts,
+    plain,
     refuse_delay,
     task_arguments,
 )
@@ -24,21 +25,26 @@ from bagged_envs.tasks import TASKS
 from bagged_envs.variants import VARIANTS, Variant
 
 DENSE_REWARD = Variant(DENSE, "the dense reward at every step", {})
-# Arguments of the tasks of other libraries that say which task it is.
-NAMING = ("domain", "task", "scenario")
+# By the suite, the arguments that tell another library which task it is. A user's own task may have them for anything.
+NAMING = {"dmc": ("domain", "task"), "mpe": ("scenario",)}
 LIBRARY = {"mujoco": "mujoco", "dmc": "dm_control", "marl": "pettingzoo and mpe2"}
 
 
 class Transparent(gym.Wrapper[Any, Any, Any, Any]):
     """Hides from `gym.make` that an entry point returned a wrapper: its `spec` is the unwrapped environment's.
 
-    `gym.make` compares wrappers that an entry point brings along with those of the specification, and raises.
+    `gym.make` compares wrappers that an entry point brings along with those of the specification, and raises. It asks
+    for the specification as soon as it has written one, with the arguments as they were given: here is the first place
+    to make them plain, and for a dense task, which has no `Delay`, the only one.
     """
 
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]
-        """The specification of the unwrapped environment."""
-        return self.unwrapped.spec
+        """The specification of the unwrapped environment, its arguments plain."""
+        spec = self.unwrapped.spec
+        if spec is not None:
+            spec.kwargs = plain(spec.kwargs)
+        return spec
 
 
 class EntryPoint:
@@ -67,7 +73,7 @@ class EntryPoint:
             gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
         """
         if self.variant is DENSE_REWARD:
-            refuse_delay(own_specification(self.task), kwargs)
+            refuse_delay(dense_id(self.task), self.task, kwargs)
         checked_schedule(self.variant, self.task, kwargs)
         self._refuse_another(kwargs)
         creator, defaults = self._creator()
@@ -75,7 +81,7 @@ class EntryPoint:
             env = creator(**{**defaults, **task_arguments(kwargs)})
         except TypeError as error:
             raise TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})") from error
-        return Transparent(env) if isinstance(env, gym.Wrapper) else env
+        return Transparent(env) if isinstance(env, gym.Wrapper) or self._must_be_plain(kwargs) else env
 
     def parallel(self, max_episode_steps: int | None, render_mode: str | None, kwargs: dict[str, Any]) -> Any:
         """Return a task with agents as a PettingZoo `ParallelEnv`, undelayed.
@@ -89,10 +95,15 @@ class EntryPoint:
         own = {key: value for key, value in kwargs.items() if key not in FACE}
         return creator.parallel(max_episode_steps, render_mode, **own)
 
+    def _must_be_plain(self, kwargs: dict[str, Any]) -> bool:
+        """Whether a specification with these arguments has to be changed, and no `Delay` does it."""
+        changed = any(value is not kwargs[key] for key, value in plain(kwargs).items())
+        return changed and self.variant is DENSE_REWARD
+
     def _refuse_another(self, kwargs: dict[str, Any]) -> None:
-        for name in NAMING:
-            own = self.task.kwargs.get(name)
-            if own is not None and kwargs.get(name, own) != own:
+        for name in NAMING.get(self.task.suite, ()):
+            own = self.task.kwargs[name]
+            if kwargs.get(name, own) != own:
                 raise ValueError(f"{name}={kwargs[name]!r} contradicts the name {self.task.name}, which is {own!r}.")
 
     def _creator(self) -> tuple[Any, dict[str, Any]]:

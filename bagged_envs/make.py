@@ -18,15 +18,17 @@ from bagged_envs.registration import (
     dense_specification,
     env_id,
     is_dense,
+    refuse_delay,
     rows_of,
     spec_of,
     supports,
     task_arguments,
+    task_of,
 )
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import VARIANTS
 from bagged_envs.wrappers import DelayedReward, RewardSchedule
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.wrappers.arguments import flag, known
 
 
 def list_ids(suite: str | None = None, variant: str | None = None, tag: str | None = None) -> list[str]:
@@ -97,9 +99,11 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
     Args:
         id_or_env: An ID of ours (a dense one gives itself), its specification, or an environment with a delay of
             `bagged_envs.wrappers` in it.
-        **kwargs: As for `gym.make`; arguments of the delay are accepted and have no effect, but for `observe_bag`.
+        **kwargs: As for `gym.make`; arguments of the delay are accepted and have no effect, but for `observe_bag`:
+            whether the twin observes its bags. A dense ID has none to observe.
 
     Raises:
+        TypeError: `observe_bag` is no bool, or True for a dense ID.
         ValueError: The environment has no delay in it, no specification to make its twin from, or a wrapper that
             does not record its arguments (`gymnasium.utils.RecordConstructorArgs`).
 
@@ -119,10 +123,12 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
     else:
         spec = id_or_env if isinstance(id_or_env, EnvSpec) else spec_of(id_or_env)
     if spec is not None and is_dense(spec):
+        if flag("observe_bag", kwargs.get("observe_bag", False)):
+            refuse_delay(spec.id, task_of(spec), {"observe_bag": True})
         return gym.make(spec, **task_arguments(kwargs))
     if spec is None:
         raise ValueError(f"id_or_env={id_or_env} has no spec: make it with gym.make, or pass its ID.")
-    if kwargs.get("observe_bag", spec.kwargs.get("observe_bag", False)):
+    if flag("observe_bag", kwargs.get("observe_bag", spec.kwargs.get("observe_bag", False))):
         return DenseReward(gym.make(spec, **{**kwargs, "expose_reward": True}))
     return gym.make(dense_specification(spec), **task_arguments(kwargs))
 
@@ -136,13 +142,15 @@ def _without_videos(spec: EnvSpec | None) -> EnvSpec | None:
 
 
 def _unwrapped_twin(env: gym.Env[Any, Any], layer: DelayedReward, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
+    changed = layer.observation_space != layer.env.observation_space
+    observed = flag("observe_bag", kwargs.get("observe_bag", changed))
     inner, kwargs = layer.env.spec, task_arguments(kwargs)
     if inner is None:
         raise ValueError(f"id_or_env wraps {layer.env}, which has no spec to make a twin from: make it with gym.make.")
-    if layer.observation_space != layer.env.observation_space:
+    if observed:
         if env is not layer:
             raise ValueError(
-                f"id_or_env observes its bags inside {env}: no twin can be made of that; make it yourself."
+                f"observe_bag=True has the bags observed inside {env}: no twin can be made of that; make it yourself."
             )
         twin = gym.make(inner, **kwargs)
         return DenseReward(DelayedReward(twin, layer.schedule, nonfinite="pass", expose_reward=True, observe_bag=True))

@@ -14,6 +14,7 @@ from bagged_envs.registration import (
     FACE,
     checked_schedule,
     delay_arguments,
+    env_id,
     is_dense,
     limit_of,
     refuse_delay,
@@ -42,6 +43,7 @@ def make_parallel(
         render_mode: As for `gym.make`.
         **kwargs: As for `gym.make`: the schedule's arguments and the task's; and `team_reward`: "sum" (default; one
             bag per team, of the sum of its agents' rewards), "mean", or "per_agent" (each agent has bags of its own).
+            The ID of a dense task pays each agent its own reward and takes "per_agent" only.
 
     Returns:
         A `bagged_envs.wrappers.parallel.DelayedReward`, or the undelayed environment.
@@ -67,11 +69,12 @@ def make_parallel(
     for name in ("face", "team", "opponents"):
         if kwargs.get(name, FACE[name]) != FACE[name]:
             raise ValueError(f"{name}={kwargs[name]!r} has no use here, where all teams act: it is gym.make's.")
-    if is_dense(spec):
-        refuse_delay(spec, kwargs)
     if kwargs.get("team_reward") is not None:
         known("team_reward", kwargs["team_reward"], TEAM_REWARDS)
     arguments = {**spec.kwargs, **kwargs}
+    if is_dense(spec):
+        refuse_delay(spec.id, task, kwargs)
+        _refuse_team_reward(spec.id, task, arguments.get("team_reward"))
     schedule = None if is_dense(spec) else checked_schedule(*rows_of(spec), delay_arguments(arguments))
     limit = limit_of(spec, max_episode_steps)
     env = EntryPoint(DENSE_REWARD, task).parallel(limit, render_mode, task_arguments(arguments))
@@ -79,6 +82,15 @@ def make_parallel(
         return env
     warn_of_endless_bag(task, schedule, limit)
     return _delayed_parallel(env, task, schedule, arguments)
+
+
+def _refuse_team_reward(id: str, task: Task, team_reward: str | None) -> None:
+    """Refuse what a dense task, which pays each agent its own reward as PettingZoo's do, would not do."""
+    if team_reward not in (None, "per_agent"):
+        raise ValueError(
+            f"team_reward={team_reward!r} has no use in {id}, which is dense and pays each agent its own reward here: "
+            f"give team_reward=None, or for the team's at every step take {env_id('Bagged', task.name)} with bag_len=1."
+        )
 
 
 def _delayed_parallel(env: Any, task: Task, schedule: RewardSchedule, arguments: dict[str, Any]) -> Any:

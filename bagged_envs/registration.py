@@ -134,6 +134,28 @@ def task_arguments(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in kwargs.items() if key not in DELAY_ARGUMENTS}
 
 
+def plain(kwargs: Mapping[str, Any], schedule: RewardSchedule | None = None) -> dict[str, Any]:
+    """Return a specification's arguments with Python's numbers for NumPy's, which JSON cannot carry.
+
+    Args:
+        kwargs: The arguments; what needs no change is returned as it is, not copied.
+        schedule: The schedule that they describe: its values, which are checked, take the place of theirs.
+    """
+    values = dict(kwargs)
+    if schedule is not None:
+        values |= {key: getattr(schedule, key) for key in ARGUMENTS if kwargs.get(key) is not None}
+    return {key: _plain(value) for key, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (tuple, list)) and any(_plain(one) is not one for one in value):
+        numbers = [_plain(one) for one in value]
+        return numbers if isinstance(value, list) else tuple(numbers)
+    return value
+
+
 def schedule_of(task: Task, kwargs: Mapping[str, Any]) -> RewardSchedule:
     """Return the schedule that a specification's arguments describe, every one of them checked.
 
@@ -201,10 +223,7 @@ class Delay(DelayedReward, RecordConstructorArgs):
         options = {key: kwargs[key] for key in OPTIONS if key in kwargs}
         _, task = rows_of(spec)
         schedule = schedule_of(task, kwargs)
-        # Plain numbers instead of NumPy's, which JSON cannot carry; the spec is this environment's own.
-        spec.kwargs.update({key: getattr(schedule, key) for key in ARGUMENTS if kwargs.get(key) is not None})
-        plain = {key: value.item() for key, value in spec.kwargs.items() if isinstance(value, np.generic)}
-        spec.kwargs.update(plain)
+        spec.kwargs = plain(spec.kwargs, schedule)  # the spec is this environment's own
         DelayedReward.__init__(self, env, schedule, reward_info_keys=task.reward_info_keys, **options)
         warn_of_endless_bag(task, schedule, env.spec.max_episode_steps if env.spec is not None else None)
 
@@ -217,16 +236,21 @@ class Delay(DelayedReward, RecordConstructorArgs):
         return ListLedger(self.schedule, task.n_agents, nonfinite, name, **options)
 
 
-def refuse_delay(spec: EnvSpec, kwargs: Mapping[str, Any]) -> None:
-    """Refuse arguments of a delay for a dense task, which has none.
+def dense_id(task: Task) -> str:
+    """Return the ID that the specification of a task's dense twin has: the base ID's, where there is one."""
+    return task.base_id or env_id("" if task.ours else DENSE, task.name)
+
+
+def refuse_delay(id: str, task: Task, kwargs: Mapping[str, Any]) -> None:
+    """Refuse arguments of a delay for the ID of a dense task, which has none.
 
     Raises:
         TypeError: There is one.
     """
     for name in delay_arguments(kwargs):
         raise TypeError(
-            f"{name}={kwargs[name]!r} has no use in {spec.id}, which is dense: take "
-            f"{env_id('Bagged', task_of(spec).name)} or another variant."
+            f"{name}={kwargs[name]!r} has no use in {id}, which is dense: take {env_id('Bagged', task.name)} or "
+            f"another variant."
         )
 
 
@@ -317,6 +341,6 @@ def dense_specification(spec: EnvSpec) -> EnvSpec:
     twin = copy.deepcopy(spec)
     twin.additional_wrappers = tuple(w for w in twin.additional_wrappers if w.entry_point != DELAY)
     twin.kwargs = task_arguments(twin.kwargs)
-    twin = dataclasses.replace(twin, id=task.base_id or env_id("" if task.ours else DENSE, task.name))
+    twin = dataclasses.replace(twin, id=dense_id(task))
     twin.entry_point = entry_point(DENSE, task)
     return twin

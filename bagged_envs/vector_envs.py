@@ -15,6 +15,7 @@ from bagged_envs.registration import (
     dense_specification,
     is_dense,
     limit_of,
+    plain,
     refuse_delay,
     rows_of,
     spec_of,
@@ -70,7 +71,7 @@ def make_vec(
         raise TypeError(f"vector_kwargs must be a dict, got {vector_kwargs!r} of type {type(vector_kwargs).__name__}.")
     spec = copy.deepcopy(id if isinstance(id, EnvSpec) else spec_of(id))
     task = task_of(spec)
-    spec.kwargs = {**spec.kwargs, **{key: value for key, value in kwargs.items() if key != "max_episode_steps"}}
+    spec.kwargs = plain({**spec.kwargs, **{key: value for key, value in kwargs.items() if key != "max_episode_steps"}})
     spec.max_episode_steps = limit_of(spec, kwargs.get("max_episode_steps"))
     if spec.kwargs.get("face") == "tuple":
         raise ValueError("face='tuple' pays lists of rewards, which a vector environment cannot: use face='joint'.")
@@ -78,11 +79,12 @@ def make_vec(
     if backend == "auto":
         chosen = "native" if _has_native(task, spec) else "sync"
     if is_dense(spec):
-        refuse_delay(spec, kwargs)
+        refuse_delay(spec.id, task, kwargs)
         return _with_backend(_dense_vector(spec, task, num_envs, chosen, dict(vector_kwargs or {})), chosen)
     variant, _ = rows_of(spec)
     arguments = delay_arguments(spec.kwargs)
     schedule = checked_schedule(variant, task, arguments)
+    spec.kwargs = plain(spec.kwargs, schedule)
     warn_of_endless_bag(task, schedule, spec.max_episode_steps)
     envs = _dense_vector(dense_specification(spec), task, num_envs, chosen, dict(vector_kwargs or {}))
     options = {key: value for key, value in arguments.items() if key in OPTIONS}

@@ -10,13 +10,14 @@ action (one-hot where it is discrete), N transitions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor
 
 Metrics = dict[str, float]
+Context = Literal["step", "label", "bag"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,11 @@ class Transitions:
     next_observations: Tensor
     terminated: Tensor
 
+    def to(self, device: torch.device | str) -> Self:
+        """Return the transitions on a device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -152,7 +158,8 @@ class Redistributor(Protocol):
 
     Attributes:
         name: As in method names, such as "rrd".
-        context: What `relabel` must see of a step: the "step" alone, or its whole "bag".
+        context: What `relabel` must see of a step: the "step" alone, its bag's "label" and length as well, which are
+            known once the bag is closed, or all steps of the "bag".
         exact: Whether the relabeled rewards of a labeled bag add up to its label (1e-6 relative).
         stored: Whether rewards are stored with the bags by the training loop when a burst of updates ends (True), or
             recomputed whenever steps are sampled (False).
@@ -162,7 +169,7 @@ class Redistributor(Protocol):
     """
 
     name: str
-    context: Literal["step", "bag"]
+    context: Context
     exact: bool
     stored: bool
     only_labeled: bool
@@ -183,7 +190,8 @@ class Redistributor(Protocol):
     def relabel(self, batch: BagBatch) -> Tensor:
         """Return rewards, float32 `[B, L, A]`, detached, 0.0 where the mask is False.
 
-        The canonical total over a labeled bag is its label. A bag of context "step" may have any steps in any order.
+        The canonical total over a labeled bag is its label. Unless the context is "bag", a bag may have any steps in
+        any order.
         """
 
     def state_dict(self) -> dict[str, Any]:

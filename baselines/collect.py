@@ -181,6 +181,16 @@ class OpenEpisode:
         return self.trajectory(terminated)
 
 
+def opened(space: Space[Any], observation: Any, info: Info, keep: Sequence[str] = ()) -> OpenEpisode:
+    """Return the episode that begins with what a reset of one environment told.
+
+    Raises:
+        ValueError: Info has no borders of bags.
+    """
+    check_borders(info)
+    return OpenEpisode(element(space, observation), info, [name for name in keep if name in info])
+
+
 class _Single:
     """One environment; it is reset when the step after an episode's end is asked for."""
 
@@ -191,9 +201,7 @@ class _Single:
 
     def _reset(self, seed: int | None = None) -> None:
         self._observation, info = self.env.reset(seed=seed)
-        check_borders(info)
-        kept = [name for name in self.keep if name in info]
-        self.open[0] = OpenEpisode(element(self.env.observation_space, self._observation), info, kept)
+        self.open[0] = opened(self.env.observation_space, self._observation, info, self.keep)
 
     def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
         if not self.open:
@@ -318,15 +326,15 @@ def _told(infos: Info, slot: int, keep: Sequence[str]) -> Info:
     return {name: infos[name][slot] for name in names if name in infos and infos[f"_{name}"][slot]}
 
 
-def element(space: Space[Any], one: Any) -> Array:
-    """Return a copy of an element of a space as it is kept: one of a Dict or a Tuple as its features."""
+def element(space: Space[Any], value: Any) -> Array:
+    """Return an observation or an action as a trajectory keeps it: a copy, that of a Dict or Tuple as features."""
     if isinstance(space, (Dict, Tuple)):
-        return np.asarray(flatten(space, one), dtype=np.float32)
-    return np.array(one, dtype=space.dtype)
+        return np.asarray(flatten(space, value), dtype=np.float32)
+    return np.array(value, dtype=space.dtype)
 
 
 def elements(space: Space[Any], batch: Any) -> Array:
-    """Return a copy of a batch of elements of a space as they are kept: those of a Dict or a Tuple as features."""
+    """Return a batch of observations or actions as trajectories keep them, as `element` does one."""
     if isinstance(space, (Dict, Tuple)):
         return Features(space).encode(batch)
     return np.array(batch, dtype=space.dtype)

@@ -32,6 +32,11 @@ class Evaluation:
         return float(np.mean(self.returns))
 
     @property
+    def std(self) -> float:
+        """The standard deviation of the dense returns, over the episodes."""
+        return float(np.std(self.returns))
+
+    @property
     def success_rate(self) -> float | None:
         """The fraction of successes, or None where there are none to be had."""
         return float(np.mean(self.successes)) if self.successes else None

@@ -13,8 +13,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
 from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor
-from bagged_envs.baselines.borders import check_borders
-from bagged_envs.baselines.collect import OpenEpisode, VectorRecorder, element, elements
+from bagged_envs.baselines.collect import OpenEpisode, VectorRecorder, element, elements, opened
 from bagged_envs.baselines.draws import Array
 from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.features import Features
@@ -53,7 +52,7 @@ class RewardModel:
         self.num_steps = 0
         model = self.driver.redistributor
         if model.context != "step" or model.only_labeled:
-            why = "leaves steps out" if model.context == "step" else "must see whole bags, which end after the step"
+            why = "leaves steps out" if model.context == "step" else f"must see a step's {model.context} first"
             raise ValueError(
                 f"redistributor must pay a step by itself, got {model.name!r}, which {why}: use it in a replay buffer, "
                 f"such as bagged_envs.baselines.sb3.BagReplayBuffer."
@@ -160,7 +159,7 @@ class LearnedReward(Guard, gym.Wrapper[Any, Any, Any, Any], RecordConstructorArg
 
         Raises:
             TypeError: `env` is no environment, a space has no features, or the redistributor is none.
-            ValueError: The redistributor must see whole bags, or there is no such name or setting.
+            ValueError: The redistributor must see labels or whole bags, or there is no such name or setting.
         """
         settings = {"config": config, "seed": seed, "capacity": capacity, "device": device}
         RecordConstructorArgs.__init__(self, redistributor=redistributor, _disable_deepcopy=True, **settings)
@@ -198,8 +197,7 @@ class LearnedReward(Guard, gym.Wrapper[Any, Any, Any, Any], RecordConstructorArg
         """
         self._begin_reset()
         observation, info = self.env.reset(seed=seed, options=options)
-        check_borders(info)
-        self._episode = OpenEpisode(element(self.env.observation_space, observation), info, ())
+        self._episode = opened(self.env.observation_space, observation, info)
         self._needs_reset = None
         return observation, {**info, DELAYED: 0.0}
 

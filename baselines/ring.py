@@ -72,8 +72,8 @@ class EpisodeRing:
         """Return the rows with what is observed after some steps."""
         return self.wrap(steps + 1)
 
-    def add(self, columns: dict[str, Array], bag_columns: dict[str, Array], bag_ids: Ints) -> None:
-        """Put an episode in the place of as many of the oldest as it needs the room of.
+    def add(self, columns: dict[str, Array], bag_columns: dict[str, Array], bag_ids: Ints) -> Ints:
+        """Put an episode in the place of as many of the oldest as it needs the room of; return its steps' rows.
 
         Args:
             columns: Values of `rows` by name, `[T + 1, ...]` or `[T, ...]`; what is left out is 0.
@@ -97,6 +97,7 @@ class EpisodeRing:
         self._used, self._used_bags = self._used + steps + 1, self._used_bags + bags
         self._enqueue(numbers)
         self.changes += 1
+        return places[:steps]
 
     def _evict(self) -> None:
         steps, bags = self._episodes.popleft()

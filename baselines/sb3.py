@@ -26,9 +26,9 @@ class BagReplayBuffer(ReplayBuffer):
     It reads the bags of each environment from `info["bag_end"]` and `info["reward_observed"]`. Sampled are steps of
     closed bags that are in the buffer whole (of labeled ones, where the redistributor says so), each as likely as any
     other; steps of an open bag wait until it closes. Rewards are made when steps are sampled, by the redistributor as
-    it is then, which sees the steps alone or the whole bags around them. One that stores its rewards, as RBT and
-    RUDDER do, gives a bag's when it closes, and those of all bags after each burst of updates. Until the first update
-    learners get what was paid; a ready redistributor is taken as fitted.
+    it is then, which sees the steps alone, with their bags' labels, or the whole bags around them. One that stores its
+    rewards, as RBT and RUDDER do, gives a bag's when it closes, and those of all bags after each burst of updates.
+    Until the first update learners get what was paid; a ready redistributor is taken as fitted.
 
     The redistributor is updated in `add`, by its `schedule` in steps of all environments together, from labeled bags
     drawn as its `sampling` says. Many begin late (`RRDConfig.warm_up` is 10,000 steps): pass the algorithm a
@@ -211,7 +211,7 @@ class BagReplayBuffer(ReplayBuffer):
             return np.where(self.bags.labeled[self.bags.bag[steps]], self._take("rewards", steps), np.float32(0))
         if self.redistributor.stored:
             return self._take("relabeled", steps)
-        if self.redistributor.context == "step":
+        if self.redistributor.context != "bag":
             rewards = self.redistributor.relabel(self._batch(self.bags.bag[steps], steps[:, None]))
             return rewards[:, 0, 0].cpu().numpy()
         self._relabel(np.unique(self.bags.bag[steps]))

@@ -101,6 +101,11 @@ class EpisodeStore:
         seen, acted = Features(observation_space, agents), Features(action_space, agents)
         return cls(capacity, seen.size, acted.size, agents, observation_features=seen, action_features=acted)
 
+    def empty_like(self, capacity: int) -> EpisodeStore:
+        """Return an empty store of the same features and another capacity."""
+        features = {"observation_features": self.observation_features, "action_features": self.action_features}
+        return EpisodeStore(capacity, self.observation_size, self.action_size, self.agents, **features)
+
     def __len__(self) -> int:
         """How many transitions there are, those of open bags included."""
         return self._ring.num_steps
@@ -120,16 +125,20 @@ class EpisodeStore:
         """How many labeled bags there are."""
         return len(self._ring.queues["labeled_bags"])
 
-    def add(self, trajectory: Trajectory) -> None:
+    def add(self, trajectory: Trajectory) -> Ints:
         """Store an episode; of one that goes on, add the whole later, or its steps are there twice.
+
+        Returns:
+            The numbers of its steps, int64 `[T]`.
 
         Raises:
             ValueError: The episode is longer than the capacity, something has another size than the store, or a step
                 before a bag's last was paid. Nothing was changed.
         """
         columns = self._row_columns(trajectory)
-        self._ring.add(columns, layout.bag_columns(trajectory), trajectory.bag_ids)
+        places = self._ring.add(columns, layout.bag_columns(trajectory), trajectory.bag_ids)
         self._has_dense = "dense" in columns
+        return places
 
     def sample_bags(self, sampling: Sampling, generator: Generator, only_labeled: bool = False) -> BagBatch:
         """Return random closed bags, drawn with replacement; with `sampling.steps` random steps of each, in order.
@@ -149,10 +158,10 @@ class EpisodeStore:
         columns = some_steps(self._ring.bags["length"][bags], count, generator)
         return self._gather(bags, self._ring.wrap(self._ring.bags["start"][bags, None] + columns))
 
-    def sample_transitions(
+    def sample_steps(
         self, n: int, generator: Generator, only_labeled: bool = False, include_open: bool = False
-    ) -> tuple[Ints, Transitions]:
-        """Return the numbers of random steps, int64 `[n]`, drawn with replacement, and the steps with paid rewards.
+    ) -> Ints:
+        """Return the numbers of random steps, int64 `[n]`, drawn with replacement.
 
         Args:
             n: How many.
@@ -165,7 +174,17 @@ class EpisodeStore:
         """
         if only_labeled and include_open:
             raise ValueError("include_open=True needs only_labeled=False: an open bag has no label yet.")
-        indices = self._draw("labeled_steps" if only_labeled else "steps", n, generator, include_open)
+        return self._draw("labeled_steps" if only_labeled else "steps", n, generator, include_open)
+
+    def sample_transitions(
+        self, n: int, generator: Generator, only_labeled: bool = False, include_open: bool = False
+    ) -> tuple[Ints, Transitions]:
+        """Return what `sample_steps` does, and the steps with the rewards that were paid.
+
+        Raises:
+            ValueError: As `sample_steps`.
+        """
+        indices = self.sample_steps(n, generator, only_labeled, include_open)
         return indices, self.transitions(indices)
 
     def transitions(self, indices: Ints, rewards: Tensor | None = None) -> Transitions:
@@ -216,7 +235,10 @@ class EpisodeStore:
         Raises:
             RuntimeError: The store was added to before the last chunk.
         """
-        changes, bags = self._ring.changes, self._ring.queues["bags"].all()
+        return self._whole_bags(self._ring.queues["bags"].all(), max_steps, history)
+
+    def _whole_bags(self, bags: Ints, max_steps: int, history: int) -> Iterator[tuple[Ints, BagBatch]]:
+        changes = self._ring.changes
         for chunk in chunks(self._ring.bags["length"][bags] + history, max_steps):
             if self._ring.changes != changes:
                 raise RuntimeError("all_bags() needs the store unchanged until its last chunk: add afterwards.")
@@ -228,11 +250,13 @@ class EpisodeStore:
         Each bag is shown once, however many of its steps are asked for, in chunks as `all_bags` has them.
 
         Raises:
-            ValueError: A number is no step's, or the redistributor needs whole bags and one of them is open.
+            ValueError: A number is no step's, or the redistributor needs labels or whole bags and one of them is open.
         """
         if redistributor.stored:
             return self.stored_rewards(indices)
-        if redistributor.context == "step":
+        if redistributor.context == "label":
+            self._closed_bags(indices)
+        if redistributor.context != "bag":
             return redistributor.relabel(self.steps(indices))[:, 0]
         history = 0 if redistributor.sampling is None else redistributor.sampling.history
         bags, which = np.unique(self._closed_bags(indices), return_inverse=True)
@@ -249,9 +273,14 @@ class EpisodeStore:
     def relabel_all(self, redistributor: Redistributor, max_steps: int = CHUNK) -> None:
         """Store a redistributor's rewards for every closed bag, as the next version."""
         self.version += 1
+        self.relabel_new(redistributor, max_steps)
+
+    def relabel_new(self, redistributor: Redistributor, max_steps: int = CHUNK) -> None:
+        """Store a redistributor's rewards for every closed bag that has none of the current version."""
+        bags = self._ring.queues["bags"].all()
         history = 0 if redistributor.sampling is None else redistributor.sampling.history
-        for bags, batch in self.all_bags(max_steps, history):
-            self.write_rewards(bags, redistributor.relabel(batch))
+        for chunk, batch in self._whole_bags(bags[self._ring.bags["version"][bags] < self.version], max_steps, history):
+            self.write_rewards(chunk, redistributor.relabel(batch))
 
     def write_rewards(self, bags: Ints, rewards: Tensor) -> None:
         """Store rewards of whole bags with the current `version`.

@@ -20,9 +20,18 @@ def wrapped(**arguments):
     return Shifted(ScriptedEnv(**arguments))
 
 
+class Chores(ScriptedEnv):
+    """A task of the user's with arguments that other libraries' suites give another meaning."""
+
+    def __init__(self, task="sweep", domain="home", scenario="calm", **arguments):
+        super().__init__(**arguments)
+        self.chosen = (task, domain, scenario)
+
+
 SCRIPT = {"script": [episode(REWARDS), episode(REWARDS[::-1], terminated=False, truncated=True)]}
 if "tests/Scripted-v0" not in gym.registry:
     gym.register("tests/Scripted-v0", ScriptedEnv, kwargs=SCRIPT, max_episode_steps=17)
+    gym.register("tests/Chores-v0", Chores, kwargs=SCRIPT, max_episode_steps=17)
     gym.register("tests/Wrapped-v0", "tests.scripted_ids:wrapped", kwargs=SCRIPT, max_episode_steps=17)
     gym.register(
         "tests/WithWrappers-v0",

@@ -65,6 +65,11 @@ class TestMapping:
         extras = PYPROJECT["project"]["optional-dependencies"]
         assert not {"envpool", "test", "docs", "dev"} & set(re.findall(r"\w+", extras["all"][0]))
 
+    def test_the_readme_names_every_extra_for_users_once(self):
+        said = re.search(r"extras are (.*?) for everything", (ROOT / "README.md").read_text(), re.DOTALL)
+        extras = {*PYPROJECT["project"]["optional-dependencies"]} - {"test", "docs", "dev"}
+        assert sorted(re.findall(r"`(\w+)`", said[1])) == sorted(extras)
+
     def test_every_required_version_is_the_tested_one_or_below(self):
         """A requirement without a pin would be installed untested; pip itself checks that the pin fits."""
         pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}

@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from fractions import Fraction
 
 import gymnasium as gym
 import numpy as np
@@ -218,14 +219,84 @@ def test_a_description_without_criterion_or_limit():
     )
 
 
-def test_numpys_numbers_stand_in_the_spec_as_plain_ones():
-    spec = gym.make("BaggedKeyDoor-v0", size=np.int64(4), bag_len=np.int64(3)).spec
-    assert json.loads(spec.to_json())["kwargs"]["size"] == 4
+@pytest.mark.parametrize(
+    ("id", "numpys", "plain"),
+    [
+        ("KeyDoor", {"size": np.int64(4), "delay": np.int32(7)}, {"size": 4, "delay": 7}),
+        ("Hopper", {"ctrl_cost_weight": np.float32(0.5)}, {"ctrl_cost_weight": 0.5}),
+        ("Hopper", {"healthy_z_range": (np.float32(0.5), 2.0)}, {"healthy_z_range": [0.5, 2.0]}),
+        ("CheetahRun", {"flatten": np.bool_(False)}, {"flatten": False}),
+        ("CheetahRun", {"dtype": np.str_("float64")}, {"dtype": "float64"}),
+        ("TriangleArea", {"dynamics": np.str_("legacy")}, {"dynamics": "legacy"}),
+    ],
+)
+class TestNumPysNumbers:
+    """They stand in the specification as plain ones, which JSON can carry, and change nothing else."""
+
+    @staticmethod
+    def kwargs(spec):
+        return json.loads(spec.to_json())["kwargs"]
+
+    def test_of_a_delayed_id(self, id, numpys, plain):
+        spec = gym.make(f"Bagged{id}-v0", bag_len=(np.int64(3), np.int64(5)), **numpys).spec
+        assert plain.items() <= self.kwargs(spec).items()
+        assert self.kwargs(spec)["bag_len"] == [3, 5]
+
+    def test_of_a_dense_twin(self, id, numpys, plain):
+        twin = bagged_envs.dense(f"Bagged{id}-v0", **numpys)
+        again = gym.make(twin.spec, **numpys)
+        for env in (twin, again, bagged_envs.dense(gym.make(f"Bagged{id}-v0", **numpys))):
+            assert plain.items() <= self.kwargs(env.spec).items()
+            assert plain.items() <= self.kwargs(env.unwrapped.spec).items()
+        restored = gym.make(EnvSpec.from_json(twin.spec.to_json()))
+        assert self.kwargs(restored.spec) == self.kwargs(twin.spec)
+        assert same(restored.reset(seed=1)[0], twin.reset(seed=1)[0])
+
+    def test_of_a_vector_environment(self, id, numpys, plain):
+        delayed = bagged_envs.make_vec(f"Bagged{id}-v0", 1, bag_len=np.int64(3), **numpys)
+        assert {**plain, "bag_len": 3}.items() <= self.kwargs(delayed.spec).items()
+        if TASKS[id].ours:
+            assert plain.items() <= self.kwargs(bagged_envs.make_vec(f"{id}-v0", 1, **numpys).spec).items()
+
+
+@pytest.mark.parametrize(
+    ("id", "arguments", "outside"),
+    [("KeyDoor-v0", {"size": 4}, []), ("BaggedKeyDoor-v0", {"size": np.int64(4)}, ["Delay"])],
+)
+def test_nothing_more_stands_in_the_stack_where_nothing_needs_changing_or_the_delay_does_it(id, arguments, outside):
+    names = [type(layer).__name__ for layer in registration.layers(gym.make(id, **arguments))]
+    assert names == [*outside, "TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "KeyDoor"]
+
+
+def test_only_what_has_numpys_numbers_is_made_anew():
+    given = {"pair": (np.int64(3), 2.5), "deep": [[np.float32(0.5)], "a"], "kept": [1, (2, "b")]}
+    plain = registration.plain(given)
+    assert repr(plain) == "{'pair': (3, 2.5), 'deep': [[0.5], 'a'], 'kept': [1, (2, 'b')]}"
+    assert plain["kept"] is given["kept"]
+    assert type(given["pair"][0]) is np.int64
+
+
+def test_other_numbers_of_a_schedule_stand_in_the_spec_as_plain_ones_too():
+    arguments = {"label_fraction": Fraction(1, 2), "bag_len": [3, 5]}
+    for env in (gym.make(ID, **arguments), bagged_envs.make_vec(ID, 2, **arguments)):
+        assert env.spec.kwargs["label_fraction"] == json.loads(env.spec.to_json())["kwargs"]["label_fraction"] == 0.5
+        assert env.spec.kwargs["bag_len"] == (3, 5)
 
 
 def test_another_task_than_the_names_is_refused():
     with pytest.raises(ValueError, match="task='walk' contradicts the name WalkerRun, which is 'run'"):
         gym.make("BaggedWalkerRun-v0", task="walk")
+    with pytest.raises(ValueError, match="domain='dog' contradicts the name WalkerRun, which is 'walker'"):
+        gym.make("BaggedWalkerRun-v0", domain="dog")
+
+
+@pytest.mark.parametrize("name", ["Hopper", "CheetahRun", "SimpleSpread", "KeyDoor", "TriangleArea", "Scripted"])
+def test_a_dense_twin_that_refuses_the_delay_calls_itself_what_it_is(name):
+    spec = bagged_envs.dense(f"Bagged{name}-v0").spec
+    with pytest.raises(TypeError, match=f"^bag_len=5 has no use in {spec.id}, which is dense: take Bagged{name}-v0 or"):
+        gym.make(spec, bag_len=5)
+    if name in ("Hopper", "KeyDoor", "TriangleArea", "Scripted"):
+        assert spec.id in gym.registry
 
 
 def test_the_dense_twin_of_a_dense_id_is_itself():
@@ -236,7 +307,29 @@ def test_the_dense_twin_of_a_dense_id_is_itself():
     assert delay_of(env) is None
 
 
+@pytest.mark.parametrize("id", ["KeyDoor-v0", "TriangleArea-v0"])
+def test_a_dense_id_has_no_bags_to_observe(id):
+    for wanted in (id, gym.make(id).spec):
+        with pytest.raises(TypeError, match=f"observe_bag=True has no use in {id}, which is dense: take Bagged"):
+            bagged_envs.dense(wanted, observe_bag=True)
+    assert bagged_envs.dense(id, observe_bag=False).observation_space == gym.make(id).observation_space
+    with pytest.raises(TypeError, match="observe_bag must be True or False, got 1"):
+        bagged_envs.dense(id, observe_bag=1)
+
+
 class TestRegisterTask:
+    def test_its_arguments_may_have_any_names(self):
+        own = {"task": "sweep", "domain": "home", "scenario": "calm"}
+        bagged_envs.register_task("tests/Chores-v0", name="Chores", **own)
+        other = {"task": "mop", "domain": "school", "scenario": "storm"}
+        for env in (
+            gym.make("BaggedChores-v0", **other),
+            bagged_envs.dense("BaggedChores-v0", **other),
+            bagged_envs.make_vec("BaggedChores-v0", **other).env.envs[0],
+        ):
+            assert env.unwrapped.chosen == ("mop", "school", "storm")
+        assert gym.make("BaggedChores-v0").unwrapped.chosen == ("sweep", "home", "calm")
+
     def test_an_entry_point_that_returns_a_wrapper(self):
         env = gym.make("BaggedWrapped-v0", bag_len=5)
         assert payments(env) == [
@@ -416,6 +509,23 @@ class TestDense:
         env = bagged_envs.wrappers.BaggedReward(gym.make("CartPole-v1"), 7)
         assert delay_of(bagged_envs.dense(env, bag_len=5)) is None
         assert delay_of(bagged_envs.dense(ID, bag_len=5)) is None
+
+    def test_a_wrapped_environments_twin_observes_bags_or_not_on_request(self):
+        plain = bagged_envs.wrappers.BaggedReward(gym.make("Pendulum-v1"), 3)
+        observing = bagged_envs.wrappers.BaggedReward(gym.make("Pendulum-v1"), 3, observe_bag=True)
+        twin = bagged_envs.dense(plain, observe_bag=True)
+        assert twin.observation_space == observing.observation_space
+        assert same(twin.reset(seed=1)[0], observing.reset(seed=1)[0])
+        for _ in range(4):
+            action = observing.action_space.sample()
+            observation, reward, *_ = twin.step(action)
+            assert same(observation, observing.step(action)[0])
+            assert reward < 0.0
+        assert bagged_envs.dense(observing, observe_bag=False).observation_space == plain.observation_space
+        with pytest.raises(TypeError, match="observe_bag must be True or False, got None"):
+            bagged_envs.dense(plain, observe_bag=None)
+        with pytest.raises(ValueError, match="observe_bag=True has the bags observed inside <TimeLimit"):
+            bagged_envs.dense(gym.wrappers.TimeLimit(plain, 9), observe_bag=True)
 
     def test_the_twin_that_counts_bags_can_be_made_again_from_its_spec(self):
         twin = bagged_envs.dense(ID, observe_bag=True)

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Space, Tuple
 
+from bagged_envs.multi_agent.actions import in_space
 from bagged_envs.multi_agent.opponents import Callback, Opponents
 from bagged_envs.wrappers.arguments import known
 from bagged_envs.wrappers.ledger import team_total
@@ -25,7 +26,8 @@ class JointEnv(gym.Env[Any, Any]):
         episode has ended is observed as zeros.
 
     Action:
-        MultiDiscrete `(A,)` where all are Discrete, Box `(A, ...)` where all are the same Box, else a Dict by agent.
+        MultiDiscrete `(A,)` where all are Discrete, Box `(A, ...)` where all are the same Box, else a Dict by agent. In
+        a Box, float64 numbers and lists are cast to its dtype.
         Actions of agents whose episode has ended have no effect.
 
     Reward:
@@ -119,8 +121,7 @@ class JointEnv(gym.Env[Any, Any]):
         return self._observed(), self._pay(rewards, present), done, cut, self._told(rewards, infos)
 
     def _split(self, action: Any) -> Any:
-        if not self.action_space.contains(action):
-            raise ValueError(f"action must be in {self.action_space}, got {action!r}.")
+        action = in_space("action", action, self.action_space)
         if isinstance(self.action_space, Dict):
             return [action[str(agent)] for agent in self.agents]
         return np.asarray(action).tolist() if isinstance(self.action_space, MultiDiscrete) else action
@@ -178,9 +179,7 @@ class TupleEnv(JointEnv):
         return Tuple(tuple(self._agent_spaces)), Tuple(tuple(self._action_spaces))
 
     def _split(self, action: Any) -> Any:
-        if not self.action_space.contains(tuple(action)):
-            raise ValueError(f"action must be in {self.action_space}, got {action!r}.")
-        return action
+        return in_space("action", tuple(action), self.action_space)
 
     def _pay(self, rewards: dict[Any, Any], present: list[Any]) -> list[float]:
         if self.team_reward == "per_agent":

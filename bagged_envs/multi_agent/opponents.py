@@ -13,6 +13,7 @@ from gymnasium.spaces import Box, Discrete, Space
 from gymnasium.spaces.utils import flatdim
 
 from bagged_envs.batch import Floats, Ints
+from bagged_envs.multi_agent.actions import in_space
 from bagged_envs.streams import Keys, uniform
 from bagged_envs.wrappers.arguments import known
 
@@ -61,7 +62,8 @@ class Opponents:
 
         Args:
             policy: "random", "still" (the first action, or a Box's middle), a name in `policies`, or a callable
-                `(observations, generator) -> actions` from and to dicts by agent.
+                `(observations, generator) -> actions` from and to dicts by agent; in a Box, its numbers are cast to the
+                Box's dtype.
             agents: Whose actions to choose.
             action_spaces: Their spaces: Discrete or bounded Box.
             policies: The task's own, as in `AgentBatch.policies`.
@@ -109,10 +111,8 @@ class Opponents:
     def _checked(self, actions: Any, agents: list[Any]) -> dict[Any, Any]:
         if not isinstance(actions, Mapping) or set(actions) != set(agents):
             raise ValueError(f"opponents returned {actions!r}: return a dict with an action for each of {agents}.")
-        for agent, space in zip(self.agents, self._spaces, strict=True):
-            if agent in actions and not space.contains(actions[agent]):
-                raise ValueError(f"opponents returned {actions[agent]!r} for {agent}: it must be in {space}.")
-        return dict(actions)
+        spaces = dict(zip(self.agents, self._spaces, strict=True))
+        return {agent: in_space(f"opponents' action for {agent}", actions[agent], spaces[agent]) for agent in agents}
 
     def _choose(self, space: Space[Any], numbers: Floats) -> Any:
         still = self._policy == "still"

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
@@ -226,7 +226,7 @@ class Diaster:
     """
 
     name = "diaster"
-    context: Literal["step", "bag"] = "step"
+    context: Context = "step"
     exact = False
     stored = False
     only_labeled = False

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.redistributors.fitting import LabelScale, Sizes, adam, descend, load, mlp, save
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
 from bagged_envs.wrappers.arguments import known, positive_int
@@ -246,7 +246,7 @@ class GRD:
     """
 
     name = "grd"
-    context: Literal["step", "bag"] = "step"
+    context: Context = "step"
     exact = False
     stored = False
     only_labeled = False

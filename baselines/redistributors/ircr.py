@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.redistributors.fitting import Sizes, share_among_agents
 from bagged_envs.wrappers.arguments import positive_int
 
@@ -100,7 +100,7 @@ class IRCR:
     """
 
     name = "ircr"
-    context: Literal["step", "bag"] = "bag"
+    context: Context = "label"
     exact = False
     stored = False
     only_labeled = False

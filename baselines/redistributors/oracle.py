@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.redistributors.fitting import NO_SETTINGS, NoSettings, Sizes
 
 
@@ -26,7 +26,7 @@ class Oracle:
     """
 
     name = "oracle"
-    context: Literal["step", "bag"] = "step"
+    context: Context = "step"
     exact = False
     stored = False
     only_labeled = False

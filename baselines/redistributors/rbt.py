@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
@@ -286,7 +286,7 @@ class RBT:
     """
 
     name = "rbt"
-    context: Literal["step", "bag"] = "bag"
+    context: Context = "bag"
     exact = False
     stored = True
     only_labeled = False

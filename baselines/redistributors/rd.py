@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.redistributors.fitting import (
     LabelScale,
     Sizes,
@@ -147,7 +147,7 @@ class RD:
     """
 
     name = "rd"
-    context: Literal["step", "bag"] = "step"
+    context: Context = "step"
     exact = False
     stored = False
     only_labeled = False

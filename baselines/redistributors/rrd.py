@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.redistributors.fitting import (
     LabelScale,
     Sizes,
@@ -125,7 +125,7 @@ class RRD:
     """
 
     name = "rrd"
-    context: Literal["step", "bag"] = "step"
+    context: Context = "step"
     exact = False
     stored = False
     only_labeled = False

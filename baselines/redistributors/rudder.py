@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule, project
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule, project
 from bagged_envs.wrappers.arguments import positive_int
 
 
@@ -203,7 +203,7 @@ class RUDDER:
     """
 
     name = "rudder"
-    context: Literal["step", "bag"] = "bag"
+    context: Context = "bag"
     stored = True
     only_labeled = False
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Sampling, Schedule
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.redistributors.fitting import NO_SETTINGS, NoSettings, Sizes, share_among_agents
 
 
@@ -49,7 +49,7 @@ class Uniform:
     """
 
     name = "uniform"
-    context: Literal["step", "bag"] = "bag"
+    context: Context = "label"
     exact = True
     stored = False
     only_labeled = False

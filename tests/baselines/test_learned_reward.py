@@ -393,7 +393,10 @@ class TestRefusals:
             if made.context == "step" and not made.only_labeled:
                 assert wrapper(env, name).redistributor.name == name
                 continue
-            with pytest.raises(ValueError, match=f"got '{name}', which (leaves|must see).*BagReplayBuffer"):
+            with pytest.raises(
+                ValueError,
+                match=f"got '{name}', which (leaves steps out|must see a step's (label|bag) first): .*BagReplayBuffer",
+            ):
                 wrapper(env, name)
 
     @pytest.mark.parametrize(("wrapper", "env"), [(LearnedReward, single()), (VecLearnedReward, several())])

@@ -271,6 +271,38 @@ def test_stored_rewards_have_versions_and_begin_at_zero():
     assert store.stored_versions(indices).tolist() == [0 if one else 2 for one in new.tolist()]
 
 
+def test_a_method_that_needs_labels_sees_single_steps():
+    store = stored(trajectory([10], 1), trajectory([3], 2))
+    indices, _ = store.sample_transitions(50, rng())
+    redistributor = Telling("label")
+    assert torch.equal(store.relabel(redistributor, indices)[:, 0], told(store, indices))
+    assert redistributor.shown == [(50, 1, 1)]
+
+
+def test_only_what_is_new_is_relabeled():
+    store = stored(trajectory([2, 3], 1))
+    redistributor = Telling("bag", stored=True)
+    store.relabel_all(redistributor)
+    store.add(trajectory([4], 2))
+    redistributor.shown.clear()
+    store.relabel_new(redistributor)
+    assert redistributor.shown == [(1, 4, 1)]
+    indices, _ = store.sample_transitions(60, rng())
+    assert torch.equal(store.relabel(redistributor, indices)[:, 0], told(store, indices))
+    assert set(store.stored_versions(indices)) == {1}
+    store.relabel_new(redistributor)
+    assert redistributor.shown == [(1, 4, 1)]
+
+
+@given(st.lists(trajectories(open_too=True), min_size=1, max_size=8))
+def test_adding_tells_the_numbers_of_the_steps(makers):
+    store = stored(capacity=40)
+    for number, make in enumerate(makers, start=1):
+        steps = store.transitions(store.add(make(number)))
+        assert steps.observations[:, 0].unique().tolist() == [number]
+        assert steps.observations[:, 1].tolist() == list(range(len(make(number))))
+
+
 def test_an_episode_in_the_place_of_another_has_rewards_of_its_own():
     store = stored(trajectory([9], 1), capacity=9)
     store.relabel_all(Telling("bag", stored=True))
@@ -300,6 +332,8 @@ def test_open_bags_cannot_be_seen_whole():
         store.bags_around(indices)
     with pytest.raises(ValueError, match="indices must be steps of closed bags"):
         store.relabel(Telling("bag"), indices)
+    with pytest.raises(ValueError, match="indices must be steps of closed bags"):
+        store.relabel(Telling("label"), indices)
     assert store.relabel(Telling("step"), indices).shape == (50, 1)
 
 

@@ -9,6 +9,7 @@ import bagged_envs
 from bagged_envs.multi_agent.joint import JointEnv, TupleEnv, stacked
 from bagged_envs.multi_agent.opponents import Streams
 from bagged_envs.testing import assert_sum_invariance, check_bagged, episode
+from bagged_envs.testing.rollout import same
 from bagged_envs.testing.scripted_parallel import ScriptedParallelEnv
 from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.ledger import ListLedger
@@ -97,6 +98,18 @@ class TestJoint:
         env.reset(seed=0)
         env.step(env.action_space.sample())
 
+    @pytest.mark.parametrize("face", ["joint", "tuple"])
+    @pytest.mark.parametrize("name", ["SimpleSpread", "SimpleSpeakerListener"])
+    def test_continuous_actions_of_any_float_are_acted_alike(self, name, face):
+        """Stacked, by agent (the listener has other actions than the speaker), and as a tuple."""
+        ways = []
+        for dtype in (np.float32, np.float64):
+            env = gym.make(f"Bagged{name}-v0", continuous_actions=True, face=face, disable_env_checker=True)
+            env.reset(seed=0)
+            env.action_space.seed(0)
+            ways.append([env.step(cast(env.action_space.sample(), dtype))[0] for _ in range(5)])
+        assert same(*ways)
+
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
@@ -120,6 +133,12 @@ class TestJoint:
         env.reset()
         with pytest.raises(ValueError, match=r"action must be in MultiDiscrete\(\[2 2 2\]\), got array\(\[0, 0, 2\]\)"):
             env.step(np.array([0, 0, 2]))
+
+
+def cast(action, dtype):
+    if isinstance(action, dict):
+        return {agent: one.astype(dtype) for agent, one in action.items()}
+    return tuple(one.astype(dtype) for one in action) if isinstance(action, tuple) else action.astype(dtype)
 
 
 class Recording(ScriptedParallelEnv):
@@ -194,7 +213,7 @@ class TestOpponents:
             (lambda seen: [0, 0], r"opponents returned \[0, 0\]: return a dict"),
             (lambda seen: {"a": 0}, "opponents returned {'a': 0}: return a dict"),
             (lambda seen: {"a": 0, "c": 0, "b": 1}, "return a dict with an action for each"),
-            (lambda seen: {"a": 0, "c": 7}, r"opponents returned 7 for c: it must be in Discrete\(2\)"),
+            (lambda seen: {"a": 0, "c": 7}, r"opponents' action for c must be in Discrete\(2\), got 7"),
         ],
     )
     def test_a_callable_acts_for_its_own_agents_alone(self, returned, said):
@@ -231,6 +250,33 @@ class TestOpponents:
         env.step(env.action_space.sample())
         assert taken[0]["agent_0"].tolist() == [0.5] * 5
         assert env.unwrapped.env.action_space("agent_0").contains(taken[0]["agent_0"])
+
+    @pytest.mark.parametrize("as_they_give_it", [np.asarray, np.ndarray.tolist, np.float32])
+    def test_what_a_callable_gives_for_a_box_is_cast_to_its_dtype(self, as_they_give_it):
+        given = np.array([0.1, 0.0, 1.0, 0.3, 0.25])
+        env = gym.make(
+            "BaggedSimpleTag-v0",
+            continuous_actions=True,
+            opponents=lambda seen, generator: dict.fromkeys(seen, as_they_give_it(given)),
+        )
+        env.reset(seed=0)
+        taken = []
+        parallel = env.unwrapped.env
+        step, parallel.step = parallel.step, lambda actions: taken.append(actions) or step(actions)
+        env.step(env.action_space.sample())
+        assert taken[0]["agent_0"].dtype == np.float32
+        assert taken[0]["agent_0"].tolist() == given.astype(np.float32).tolist()
+
+    def test_and_refused_outside_the_box(self):
+        env = gym.make(
+            "BaggedSimpleTag-v0",
+            continuous_actions=True,
+            opponents=lambda seen, generator: dict.fromkeys(seen, np.full(5, 1.5)),
+        )
+        env.reset(seed=0)
+        said = r"opponents' action for agent_0 must be in Box\(.*, float32\), got .* with values from 1.5 to 1.5, out"
+        with pytest.raises(ValueError, match=said):
+            env.step(env.action_space.sample())
 
 
 class Gymma:
@@ -341,7 +387,7 @@ class TestTuple:
     def test_a_wrong_action(self, action):
         env = TupleEnv(ScriptedParallelEnv(SCRIPTS), team_reward="per_agent")
         env.reset()
-        with pytest.raises(ValueError, match="action must be in Tuple"):
+        with pytest.raises(ValueError, match=r"action must be in Tuple|action\[2\] must be in Discrete\(2\), got"):
             env.step(action)
 
     def test_the_laws_are_for_single_rewards(self):

@@ -121,6 +121,31 @@ class TestMakeParallel:
         expected = in_order([in_order(list(step[1].values())) / 2 for step in dense])
         assert mean == dict.fromkeys(mean, expected)
 
+    def test_a_dense_id_pays_each_agent_its_own_and_refuses_the_teams(self):
+        own = rollout(make_parallel("TriangleArea-v0", team_reward="per_agent"), 1)[1:]
+        assert same([step[1] for step in own], [step[1] for step in rollout(make_parallel("TriangleArea-v0"), 1)[1:]])
+        assert any(len(set(step[1].values())) > 1 for step in own)
+        specs = {
+            "TriangleArea": gym.make("TriangleArea-v0", team_reward="mean").spec,
+            "SimpleSpread": bagged_envs.dense("BaggedSimpleSpread-v0", team_reward="mean").spec,
+        }
+        for name, spec in specs.items():
+            said = f"^team_reward='mean' has no use in {spec.id}, .* its own .* take Bagged{name}-v0 with bag_len=1"
+            with pytest.raises(ValueError, match=said):
+                make_parallel(spec)
+            make_parallel(spec, team_reward=None)
+        with pytest.raises(ValueError, match="^team_reward='sum' has no use in TriangleArea-v0"):
+            make_parallel("TriangleArea-v0", team_reward="sum")
+
+    def test_and_what_it_advises_instead_pays_the_teams_at_every_step(self):
+        advised = make_parallel("BaggedTriangleArea-v0", bag_len=1, team_reward="mean")
+        joint = gym.make("TriangleArea-v0", team_reward="mean")
+        advised.reset(seed=3)
+        joint.reset(seed=3)
+        for action in ([1, 2, 3], [4, 4, 1], [2, 2, 2]):
+            paid = advised.step(dict(zip(advised.agents, action, strict=True)))[1]
+            assert paid == dict.fromkeys(paid, joint.step(np.array(action))[1])
+
     def test_individual_rewards_are_exposed_on_request_only(self):
         record = rollout(make_parallel("EpisodicTriangleArea-v0", expose_reward=True), 2)
         dense = rollout(dense_parallel("TriangleArea"), 2)

@@ -1,0 +1,104 @@
+"""Methods: a redistributor with a learner and their settings, named `<redistributor>-<learner>`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple
+
+import torch
+from gymnasium.spaces import Space
+
+from bagged_envs.baselines.api import Learner
+from bagged_envs.baselines.learners.ppo import PPO, PPOConfig
+from bagged_envs.baselines.learners.sac import SAC, SACConfig
+from bagged_envs.baselines.learners.td3 import DDPG, TD3, TD3Config
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS
+from bagged_envs.wrappers.arguments import known
+
+
+class LearnerRow(NamedTuple):
+    """A learner that can be named.
+
+    Attributes:
+        make: Its class, which takes (observation_size, action_space, config, seed, device).
+        config: Its settings where nothing else is asked for.
+    """
+
+    make: Callable[..., Learner]
+    config: Any
+
+
+LEARNERS: dict[str, LearnerRow] = {
+    "td3": LearnerRow(TD3, TD3Config()),
+    "ddpg": LearnerRow(TD3, DDPG),
+    "sac": LearnerRow(SAC, SACConfig()),
+    "ppo": LearnerRow(PPO, PPOConfig()),
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A redistributor, a learner, and what of their settings is not the default.
+
+    Attributes:
+        redistributor: One of `REDISTRIBUTORS`.
+        learner: One of `LEARNERS`.
+        redistributor_settings: Fields of the redistributor's configuration.
+        learner_settings: Fields of the learner's configuration.
+
+    Example:
+        >>> Method.named("rrd-td3", redistributor={"bags": 8}).name
+        'rrd-td3'
+    """
+
+    redistributor: str
+    learner: str
+    redistributor_settings: Mapping[str, Any] = field(default_factory=dict)
+    learner_settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the names.
+
+        Raises:
+            ValueError: A redistributor or learner of this name does not exist.
+        """
+        known("redistributor", self.redistributor, list(REDISTRIBUTORS))
+        known("learner", self.learner, list(LEARNERS))
+
+    @classmethod
+    def named(
+        cls, name: str, redistributor: Mapping[str, Any] | None = None, learner: Mapping[str, Any] | None = None
+    ) -> Method:
+        """Return the method of a name such as "rrd_unbiased-td3", with some settings of its two parts.
+
+        Raises:
+            ValueError: There is no such method.
+        """
+        first, dash, second = name.partition("-")
+        if not dash:
+            raise ValueError(
+                f"method must be <redistributor>-<learner>, such as rrd-td3, got {name!r}: redistributors are "
+                f"{', '.join(REDISTRIBUTORS)}; learners are {', '.join(LEARNERS)}."
+            )
+        return cls(first, second, dict(redistributor or {}), dict(learner or {}))
+
+    @property
+    def name(self) -> str:
+        """`<redistributor>-<learner>`."""
+        return f"{self.redistributor}-{self.learner}"
+
+    def make_learner(
+        self, observation_size: int, action_space: Space[Any], seed: int, device: torch.device | str = "cpu"
+    ) -> Learner:
+        """Return the learner.
+
+        Raises:
+            TypeError: It cannot act in the space.
+            ValueError: It has no such setting, or a value is out of range.
+        """
+        row = LEARNERS[self.learner]
+        for setting in self.learner_settings:
+            known(f"A setting of {self.learner!r}", setting, [one.name for one in fields(row.config)])
+        config = replace(row.config, **self.learner_settings)
+        return row.make(observation_size, action_space, config, seed=seed, device=device)

@@ -1,0 +1,258 @@
+"""Runs kept in folders: what was run, how it went, and a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import io
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bagged_envs.baselines import checkpoint
+from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.training import Progress, Training, TrainingConfig
+from bagged_envs.wrappers.arguments import positive_int
+
+PACKAGES = ("bagged_envs", "gymnasium", "mujoco", "dm-control", "numpy", "torch")
+COLUMNS = [
+    "step",
+    "episodes",
+    "return",
+    "return_std",
+    "length",
+    "success_rate",
+    "paid",
+    "redistribution_loss",
+    "learner_updates",
+    "seconds",
+]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is run: everything that the result depends on, but how long.
+
+    Attributes:
+        method: Who learns.
+        id: A registered ID with a delay.
+        arguments: Of the environment.
+        config: Settings that belong to no method.
+        seed: Of everything random.
+        device: Where networks live.
+        threads: Of torch: sums of another number of threads differ in the last bits.
+    """
+
+    method: Method
+    id: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    config: TrainingConfig = field(default_factory=TrainingConfig)
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+
+    def described(self) -> dict[str, Any]:
+        """Return all of it, and the versions of the packages it depends on, as JSON carries them."""
+        described: dict[str, Any] = json.loads(json.dumps({**asdict(self), "versions": versions()}))
+        return described
+
+    def folder(self) -> str:
+        """Return a name for the folder that tells what is run, but not with which settings."""
+        arguments = "".join(f"-{name}={value}" for name, value in self.arguments.items())
+        kept = "".join(sign if sign.isalnum() or sign in "-_=.," else "_" for sign in arguments)
+        return f"{self.method.name}-{self.id}{kept}-{self.seed}"
+
+
+def versions() -> dict[str, str | None]:
+    """Return the installed versions of the packages that results depend on, None of those that are not there."""
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def train(
+    run: Run,
+    folder: Path,
+    steps: int,
+    checkpoint_every: int = 25_000,
+    report: Callable[[int, Row | None], None] = lambda step, row: None,
+) -> list[Row]:
+    """Train, or go on where the folder's checkpoint is, until so many steps were made in all.
+
+    In the folder stand `run.json` (what is run), `evaluations.csv` (a row per evaluation), `metrics.jsonl` (what
+    updates reported, a line per evaluation) and `checkpoint.pt`. Interrupted by SIGINT or SIGTERM, it writes a
+    checkpoint first. A run that goes on equals one that was never stopped, to the bit.
+
+    Args:
+        run: What is run.
+        folder: Where it is kept.
+        steps: Environment steps in all.
+        checkpoint_every: Environment steps between two checkpoints.
+        report: Called after each step with the number of steps so far, and the row of an evaluation.
+
+    Returns:
+        The rows of `evaluations.csv`.
+
+    Raises:
+        CheckpointError: The folder's checkpoint is damaged.
+        FloatingPointError: A loss is not finite.
+        KeyboardInterrupt: It was interrupted.
+        RuntimeError: Nothing could be learned in all these steps; everything is kept.
+        ValueError: Another run is in the folder, or an argument is wrong.
+    """
+    positive_int("steps", steps)
+    positive_int("checkpoint_every", checkpoint_every)
+    torch.set_num_threads(run.threads)
+    training = Training(run.method, run.id, run.arguments, run.config, seed=run.seed, device=run.device)
+    try:
+        diary = _Diary(folder, run, training)
+        with _interrupts() as interrupted:
+            while training.total_steps < steps:
+                _step(diary)
+                report(training.total_steps, diary.record() if training.due else None)
+                if interrupted() or training.total_steps % checkpoint_every == 0:
+                    diary.save()
+                if interrupted():
+                    raise KeyboardInterrupt(f"stopped at step {training.total_steps}; {folder} has a checkpoint")
+        diary.save()
+        _check_learned(training, folder)
+        return diary.rows
+    finally:
+        training.close()
+
+
+def _step(diary: _Diary) -> None:
+    try:
+        diary.training.step()
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"{error} This was at step {diary.training.total_steps} of {diary.folder}, whose checkpoint of step "
+            f"{diary.saved} and rows stay as they are."
+        ) from error
+
+
+def _check_learned(training: Training, folder: Path) -> None:
+    if training.updates:
+        return
+    store, steps = training.store, training.total_steps
+    if not store.num_episodes:
+        why = "no episode has ended: train for more steps, or make episodes shorter with max_episode_steps"
+    elif not store.num_labeled_bags:
+        why = f"none of {store.num_bags} bags was labeled: train for more steps, or raise label_fraction"
+    else:
+        why = "training.random_steps, training.rollout or the redistributor's warm_up are not over: train for more"
+    raise RuntimeError(f"nothing was learned in {steps} steps, for {why}. {folder} has all of it.")
+
+
+class _Diary:
+    """The folder of a run that is going on."""
+
+    def __init__(self, folder: Path, run: Run, training: Training) -> None:
+        self.folder, self.training = folder, training
+        self.rows: list[Row] = []
+        self._metrics: list[str] = []
+        self._seconds, self._begun = 0.0, time.perf_counter()
+        self.saved = 0
+        self._claim(run)
+        self._checkpoint = folder / "checkpoint.pt"
+        if self._checkpoint.exists():
+            self._resume()
+        self._write("evaluations.csv", _csv_lines(COLUMNS, *(row.values() for row in self.rows)))
+        self._write("metrics.jsonl", "".join(self._metrics))
+
+    def _claim(self, run: Run) -> None:
+        file, described = self.folder / "run.json", run.described()
+        if not file.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write("run.json", json.dumps(described, indent=2) + "\n")
+            return
+        found = json.loads(file.read_text())
+        different = [name for name in {**described, **found} if described.get(name) != found.get(name)]
+        if different:
+            name = different[0]
+            raise ValueError(
+                f"{self.folder} has a run with {name}={found.get(name)}, this one has {described.get(name)}: choose "
+                f"another folder with out, or remove that one."
+            )
+
+    def _resume(self) -> None:
+        state = checkpoint.load(self._checkpoint)
+        self.training.load_state_dict(state["training"])
+        self.rows, self._metrics, self._seconds = state["rows"], state["metrics"], state["seconds"]
+        self.saved = self.training.total_steps
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        state = {"training": self.training.state_dict(), "rows": self.rows, "metrics": self._metrics}
+        checkpoint.save(self._checkpoint, {**state, "seconds": self._spent()})
+        self.saved = self.training.total_steps
+
+    def record(self) -> Row:
+        """Evaluate, and write a row of it."""
+        progress = self.training.progress()
+        row = _row(progress, self.training.updates, self._spent())
+        self.rows.append(row)
+        self._metrics.append(json.dumps({"step": progress.step, **progress.means}) + "\n")
+        for name, text in (("evaluations.csv", _csv_lines(row.values())), ("metrics.jsonl", self._metrics[-1])):
+            with (self.folder / name).open("a", newline="") as file:
+                file.write(text)
+        return row
+
+    def _spent(self) -> float:
+        return round(self._seconds + time.perf_counter() - self._begun, 1)
+
+    def _write(self, name: str, text: str) -> None:
+        beside = self.folder / f".{name}.{os.getpid()}"
+        beside.write_text(text, newline="")
+        os.replace(beside, self.folder / name)
+
+
+def _row(progress: Progress, updates: int, seconds: float) -> Row:
+    evaluation, means = progress.evaluation, progress.means
+    return {
+        "step": progress.step,
+        "episodes": progress.episodes,
+        "return": evaluation.mean,
+        "return_std": evaluation.std,
+        "length": sum(evaluation.lengths) / len(evaluation.lengths),
+        "success_rate": evaluation.success_rate,
+        "paid": means.get("training/paid"),
+        "redistribution_loss": means.get("redistributor/loss"),
+        "learner_updates": updates,
+        "seconds": seconds,
+    }
+
+
+def _csv_lines(*rows: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Yield whether SIGINT or SIGTERM came; elsewhere than in the main thread they do what they always do."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,301 @@
+"""Online training: the loop that closes from policy to environment to rewards to policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+
+import bagged_envs  # noqa: F401  (registers the IDs)
+from bagged_envs.baselines.api import Metrics
+from bagged_envs.baselines.collect import element
+from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
+from bagged_envs.baselines.features import Features
+from bagged_envs.baselines.learners.ppo import PPO
+from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.player import SEEDS, Player
+from bagged_envs.baselines.redistributors import make_redistributor
+from bagged_envs.baselines.replay import Replay
+from bagged_envs.baselines.rollouts import Rollouts
+from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.trajectory import Trajectory
+from bagged_envs.wrappers.arguments import positive_int
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of a run that belong to no method.
+
+    Attributes:
+        random_steps: How many random actions are taken first, before an off-policy learner acts and learns.
+        batch_size: Transitions of one update of an off-policy learner.
+        updates: Updates of an off-policy learner per environment step.
+        capacity: Transitions that are kept; the oldest episodes make room.
+        rollout: Environment steps between two updates of an on-policy learner.
+        evaluate_every: Environment steps between two evaluations.
+        evaluation_episodes: Episodes of one evaluation.
+    """
+
+    random_steps: int = 10_000
+    batch_size: int = 256
+    updates: int = 1
+    capacity: int = 1_000_000
+    rollout: int = 2048
+    evaluate_every: int = 5000
+    evaluation_episodes: int = 10
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: One of them is too small.
+        """
+        for name in ("batch_size", "updates", "capacity", "rollout", "evaluate_every", "evaluation_episodes"):
+            positive_int(name, getattr(self, name))
+        if self.random_steps < 0:
+            raise ValueError(f"random_steps must be at least 0, got {self.random_steps}.")
+
+
+class Means:
+    """Means of metrics by name, each over the updates that gave it."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, list[float]] = {}
+
+    def add(self, prefix: str, metrics: Metrics) -> None:
+        """Count some metrics in."""
+        for name, value in metrics.items():
+            total, count = self.sums.get(f"{prefix}/{name}", (0.0, 0))
+            self.sums[f"{prefix}/{name}"] = [total + value, count + 1]
+
+    def take(self) -> dict[str, float]:
+        """Return the means, and begin anew."""
+        means = {name: total / count for name, (total, count) in sorted(self.sums.items())}
+        self.sums = {}
+        return means
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a run stands, at an evaluation.
+
+    Attributes:
+        step: Environment steps so far.
+        episodes: Episodes that ended so far.
+        evaluation: How good the policy is.
+        means: Of what updates reported since the last evaluation, such as "redistributor/loss", and of "paid", the sum
+            of rewards that each training episode was paid.
+    """
+
+    step: int
+    episodes: int
+    evaluation: Evaluation
+    means: Mapping[str, float]
+
+
+class Training:
+    """One run: a method on an environment with a seed.
+
+    Everything random comes from `seed`, through a stream for each purpose. Rewards are redistributed when steps are
+    drawn, or stored after each burst of updates where the redistributor wants that (off-policy learners), or once per
+    rollout (on-policy ones). An episode is stored when it ends. Evaluation plays the same ID and arguments with seeds
+    that training never draws, acts without exploring, and sums the dense rewards.
+
+    Attributes:
+        method, id, arguments, config, seed: What the run is.
+        total_steps: Environment steps so far.
+        episodes: Episodes that ended so far.
+        bursts: How often the redistributor was updated, in bursts of its schedule.
+        updates: How often the learner was updated.
+        learner, redistributor, store: What is trained.
+
+    Example:
+        >>> training = Training("uniform-td3", "BaggedInvertedPendulum-v0", {"bag_len": 3}, seed=1,
+        ...     config=TrainingConfig(random_steps=20, evaluate_every=30, evaluation_episodes=2))
+        >>> [(progress.step, len(progress.evaluation.returns)) for progress in training.run(until=60)]
+        [(30, 2), (60, 2)]
+    """
+
+    def __init__(
+        self,
+        method: Method | str,
+        id: str,
+        arguments: Mapping[str, Any] | None = None,
+        config: TrainingConfig | None = None,
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Make everything; nothing is played yet.
+
+        Args:
+            method: A method or its name, such as "rrd-td3".
+            id: A registered ID with a delay, of one controller.
+            arguments: Of the environment, such as `bag_len`.
+            config: Settings of the run.
+            seed: Of everything random.
+            device: Where networks live, "cpu" or "cuda".
+
+        Raises:
+            TypeError: The learner cannot act in the environment.
+            ValueError: There is no such method, or one of its settings is wrong.
+        """
+        self.method = Method.named(method) if isinstance(method, str) else method
+        self.id, self.arguments, self.seed = id, dict(arguments or {}), seed
+        self.config = TrainingConfig() if config is None else config
+        *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed).spawn(7)
+        episodes, self._draws, self._bag_draws, replay = (np.random.default_rng(stream) for stream in streams)
+        shown = {"expose_reward": True} if self.method.redistributor == "oracle" else {}
+        env = gym.make(id, disable_env_checker=True, **{**self.arguments, **shown})
+        self._player = Player(env, episodes)
+        self._evaluation_seed = SEEDS + int(np.random.default_rng(evaluation).integers(SEEDS // 2))
+        self._evaluation_env = evaluation_env(id, self.arguments)
+        self._seen, self._acted = Features(env.observation_space), Features(env.action_space)
+        self.learner = self.method.make_learner(self._seen.size, env.action_space, _number(learner), device)
+        self.redistributor = make_redistributor(
+            self.method.redistributor,
+            self._seen.size,
+            self._acted.size,
+            seed=_number(redistributor),
+            device=device,
+            **self.method.redistributor_settings,
+        )
+        self.store = EpisodeStore.for_spaces(env.observation_space, env.action_space, capacity=self.config.capacity)
+        self._replay = Replay(self.learner, self.redistributor, self.store, replay, self.config.batch_size, device)
+        self._rollouts: Rollouts | None = None
+        if isinstance(self.learner, PPO):
+            self._rollouts = Rollouts(self.learner, self.redistributor, self.store, device)
+        self.total_steps = self.episodes = self.bursts = self.updates = 0
+        self._means = Means()
+
+    def run(self, until: int) -> Iterator[Progress]:
+        """Train until so many steps were made in all, and yield how the run stands after each evaluation."""
+        while self.total_steps < until:
+            self.step()
+            if self.due:
+                yield self.progress()
+
+    @property
+    def due(self) -> bool:
+        """Whether an evaluation is due now."""
+        return self.total_steps % self.config.evaluate_every == 0
+
+    def step(self) -> None:
+        """Make one environment step, and the updates that are due after it.
+
+        Raises:
+            FloatingPointError: A loss is not finite.
+        """
+        ended = self._player.step(self._action(self._player.ready()))
+        self.total_steps += 1
+        if ended is not None:
+            self._end(ended)
+        self._fit()
+        self._improve()
+
+    def _action(self, observation: Any) -> Any:
+        space = self._player.env.action_space
+        if self.total_steps < self.config.random_steps and not self._rollouts and isinstance(space, Box):
+            return self._draws.uniform(space.low, space.high).astype(space.dtype).clip(space.low, space.high)
+        return self._act(observation, explore=True)
+
+    def _act(self, observation: Any, explore: bool) -> Any:
+        features = torch.from_numpy(self._seen.encode(observation[None]))
+        return self._acted.decode(self.learner.act(features, explore).numpy())[0]
+
+    def _end(self, episode: Trajectory) -> None:
+        self.episodes += 1
+        self._means.add("training", {"paid": float(episode.rewards.sum())})
+        self.store.add(episode)
+        if self.redistributor.stored and self.store.version:
+            self.store.relabel_new(self.redistributor)
+        if self._rollouts is not None:
+            self._rollouts.add(episode)
+
+    def _fit(self) -> None:
+        """Update the redistributor, where that is due and there are labels."""
+        schedule, sampling = self.redistributor.schedule, self.redistributor.sampling
+        due = self.total_steps % schedule.every == 0 and self.total_steps >= schedule.warm_up
+        if sampling is None or not due or not self.store.num_labeled_bags:
+            return
+        first = schedule.first is not None and not self.bursts
+        for _ in range(schedule.first if first and schedule.first else schedule.updates):
+            batch = self.store.sample_bags(sampling, self._bag_draws, only_labeled=True)
+            self._means.add("redistributor", self.redistributor.update(batch))
+        self.bursts += 1
+        if self.redistributor.stored:
+            self.store.relabel_all(self.redistributor)
+
+    def _improve(self) -> None:
+        """Update the learner, where that is due."""
+        if self._rollouts is not None:
+            if self.total_steps % self.config.rollout == 0:
+                going_on = self._player.episode
+                self._improved(self._rollouts.learn(None if going_on is None else going_on.trajectory(False)))
+        elif self.total_steps >= self.config.random_steps and self._replay.ready():
+            for _ in range(self.config.updates):
+                self._improved(self._replay.learn())
+
+    def _improved(self, metrics: Metrics) -> None:
+        self.updates += bool(metrics)
+        self._means.add("learner", metrics)
+
+    def progress(self) -> Progress:
+        """Evaluate the policy, and say how the run stands."""
+        done = self.total_steps // self.config.evaluate_every * self.config.evaluation_episodes
+        evaluation = self.evaluate(self.config.evaluation_episodes, self._evaluation_seed + done)
+        return Progress(self.total_steps, self.episodes, evaluation, self._means.take())
+
+    def evaluate(self, episodes: int, seed: int) -> Evaluation:
+        """Play some episodes with the policy as it is, without exploring."""
+
+        def act(observation: Any) -> Any:
+            return self._act(element(self._evaluation_env.observation_space, observation), explore=False)
+
+        return evaluate(self._evaluation_env, act, episodes, seed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that `load_state_dict` needs to go on bit for bit."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        draws = {name: generator.bit_generator.state for name, generator in self._generators().items()}
+        counts = {name: getattr(self, name) for name in COUNTS}
+        return {"parts": parts, "draws": draws, "counts": counts, "means": self._means.sums}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the saved state of a run of the same method, environment, settings and seed.
+
+        Raises:
+            CheckpointError: The episode that was going on went otherwise when it was played again.
+        """
+        for name, part in self._parts().items():
+            part.load_state_dict(state["parts"][name])
+        for name, generator in self._generators().items():
+            generator.bit_generator.state = state["draws"][name]
+        for name in COUNTS:
+            setattr(self, name, state["counts"][name])
+        self._means.sums = {name: list(sums) for name, sums in state["means"].items()}
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"learner": self.learner, "redistributor": self.redistributor, "store": self.store}
+        practice = self._replay if self._rollouts is None else self._rollouts
+        return {**parts, "player": self._player, "practice": practice}
+
+    def _generators(self) -> dict[str, np.random.Generator]:
+        return {"actions": self._draws, "bags": self._bag_draws}
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._player.env.close()
+        self._evaluation_env.close()
+
+
+COUNTS = ("total_steps", "episodes", "bursts", "updates")
+
+
+def _number(stream: np.random.SeedSequence) -> int:
+    return int(stream.generate_state(1)[0])

@@ -1,0 +1,39 @@
+"""Small runs for the tests of training."""
+
+from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.training import Training, TrainingConfig
+
+ID = "BaggedHopper-v0"
+ARGUMENTS = {"max_episode_steps": 23, "bag_len": (2, 9)}
+SMALL = TrainingConfig(
+    random_steps=60, batch_size=16, rollout=50, capacity=150, evaluate_every=40, evaluation_episodes=1
+)
+# Sizes that make an update cheap, and due a few times within a hundred steps.
+SETTINGS = {
+    "ircr": {"every": 5},
+    "rd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
+    "rrd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
+    "rrd_unbiased": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
+    "grd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 20, "updates": 2},
+    "diaster": {"warm_up": 30, "bags": 4, "every": 20, "hidden": (8,)},
+    "rbt": {"warm_up": 30, "bags": 4, "every": 30, "updates": 2, "first": 3},
+    "rudder": {"warm_up": 30, "bags": 4, "every": 30, "updates": 2},
+}
+
+
+def method(name="rrd-td3", **learner):
+    """The method of a name, with small sizes."""
+    redistributor, _ = name.split("-")
+    return Method.named(name, SETTINGS.get(redistributor, {}), {"hidden": (8, 8), **learner})
+
+
+def training(name="rrd-td3", id=ID, config=SMALL, seed=3, arguments=None):
+    """A run that has not begun."""
+    return Training(method(name), id, {**ARGUMENTS, **(arguments or {})}, config, seed=seed)
+
+
+def after(one, steps):
+    """The run after so many steps."""
+    for _ in one.run(steps):
+        pass
+    return one
