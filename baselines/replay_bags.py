@@ -89,7 +89,7 @@ class ReplayBags:
         return np.array(closed, dtype=np.int64)
 
     def abandon(self, copies: Bools) -> None:
-        """Forget the open bags of some copies, which were reset in mid-episode: nobody will learn what they pay."""
+        """Begin an episode in some copies; open bags, of those reset in mid-episode, are forgotten: they never pay."""
         self._steps[copies] = self._open[copies] = 0
 
     def draw(self, name: str, count: int, generator: np.random.Generator) -> Ints:

@@ -117,7 +117,6 @@ class BagReplayBuffer(ReplayBuffer):
     def _forget(self) -> None:
         self.dense: Array | None = None
         self.relabeled: Array = np.zeros((self.buffer_size, self.n_envs), dtype=np.float32)
-        self._running: Bools = np.zeros(self.n_envs, dtype=np.bool_)
 
     @property
     def redistributor(self) -> Redistributor:
@@ -170,10 +169,9 @@ class BagReplayBuffer(ReplayBuffer):
             reward = np.asarray(reward, dtype=np.float32)
         closes, observed = borders(told, reward, ended)
         self._keep_dense(told)
-        self.bags.abandon(self._interrupted(obs))
+        self.bags.abandon(self._jumped(obs))
         closed = self.bags.add(closes, observed, ended)
         super().add(obs, next_obs, action, reward, done, told)
-        self._running = ~ended
         self.num_steps += self.n_envs
         updated = self._driver.drive(self.num_steps, self._drawn, self.bags.count("labeled_bags") > 0)
         if self.redistributor.stored and self._driver.fitted:
@@ -277,13 +275,13 @@ class BagReplayBuffer(ReplayBuffer):
             )
         self.dense[self.pos] = [info["dense_reward"] for info in told]
 
-    def _interrupted(self, obs: Array) -> Bools:
-        """Return which environments were reset in mid-episode: what they see now is not what they saw last."""
+    def _jumped(self, obs: Array) -> Bools:
+        """Return where an observation is not the one that followed the last step; an episode begins there."""
         last = self.next_observations[self.pos - 1]
         now = np.asarray(obs, dtype=last.dtype).reshape(last.shape)
         same = (now == last) | ((now != now) & (last != last))
-        interrupted: Bools = self._running & ~same.reshape(self.n_envs, -1).all(axis=1)
-        return interrupted
+        jumped: Bools = ~same.reshape(self.n_envs, -1).all(axis=1)
+        return jumped
 
 
 def _check_space(name: str, space: Space[Any]) -> None:

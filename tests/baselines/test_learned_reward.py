@@ -158,6 +158,12 @@ class TestOne:
         assert {tuple(row) for row in first.observations[:, 0, 0, 1:2].tolist()} <= {(0.0,), (2.0,)}
         assert set(first.label.tolist()) <= set(alone.rewards[alone.rewards != 0].tolist())
 
+    def test_it_learns_from_labeled_bags_alone(self):
+        spy = Spy(Sampling(bags=4), Schedule(every=5))
+        play(LearnedReward(delayed(label_fraction=0.4), spy), 60)
+        assert len(spy.updated) > 5
+        assert all(batch.labeled.all() for batch in spy.updated)
+
     def test_the_store_has_what_a_collector_gets(self):
         env = LearnedReward(delayed(), "oracle", capacity=50)
         play(env, 22)
@@ -269,6 +275,24 @@ class TestLife:
         with pytest.raises(ClosedEnvironmentError):
             env.reset()
 
+    def test_environments_that_do_not_watch_over_their_episodes(self):
+        class Telling(gym.Wrapper):
+            def reset(self, **arguments):
+                return self.env.reset(**arguments)[0], {"bag_end": False, "reward_observed": False}
+
+            def step(self, action):
+                observation, _, *ends, _ = self.env.step(action)
+                return observation, float(any(ends)), *ends, {"bag_end": any(ends), "reward_observed": any(ends)}
+
+        env = LearnedReward(Telling(single()), "identity")
+        with pytest.raises(ResetNeeded, match="no episode has begun"):
+            env.step(0)
+        env.reset(seed=0)
+        assert [env.step(0)[1] for _ in range(2)] == [0.0, 1.0]
+        with pytest.raises(ResetNeeded, match="the episode has ended"):
+            env.step(0)
+        assert len(env.store) == 2
+
     def test_a_failed_update_needs_a_reset(self):
         class Failing(Spy):
             def update(self, batch):
@@ -333,6 +357,15 @@ class TestVector:
         for _ in range(2):
             envs.step(np.zeros(3, int))
         assert len(envs.store) == 4  # the second copy's episode
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_a_reset_after_an_end_begins_episodes_of_all(self, mode):
+        envs = VecLearnedReward(vector_of(mode), "oracle")
+        for _ in range(2):
+            envs.reset(seed=0)
+            paid = [envs.step(np.zeros(3, int))[1].tolist() for _ in range(3)]
+            assert paid == [[1.0, -1.0, 0.5], [2.0, -1.0, 0.5], [3.0, -1.0, 0.5]]
+        assert len(envs.store) == 6
 
     def test_the_metadata_of_a_vector_must_tell_its_mode(self):
         envs = vector_of()

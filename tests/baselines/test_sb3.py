@@ -397,7 +397,7 @@ def test_learn_called_again_resets_and_loses_only_open_bags():
     assert torch.equal(bags.observations[:, 1:, 0][within], bags.next_observations[:, :-1, 0][within])
 
 
-def test_observations_that_are_not_a_number_interrupt_nothing():
+def test_observations_that_are_not_a_number_are_equal_too():
     buffer = buffer_of("identity")
     info = {"bag_end": False, "reward_observed": False}
     nan = np.array([[np.nan, 1.0]], np.float32)
