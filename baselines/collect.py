@@ -12,6 +12,7 @@ from gymnasium.spaces import Dict, Space, Tuple
 from gymnasium.spaces.utils import flatten
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from bagged_envs.baselines.borders import BORDERS, UNCLOSED, check_borders
 from bagged_envs.baselines.features import Features
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.arguments import positive_int, strings
@@ -21,7 +22,6 @@ Array = npt.NDArray[Any]
 Info = dict[str, Any]
 Act: TypeAlias = Callable[[Any], Any]
 Env: TypeAlias = "gym.Env[Any, Any] | VectorEnv[Any, Any, Any]"
-BORDERS = ("bag_end", "reward_observed")
 
 
 class Collector:
@@ -121,13 +121,18 @@ def collect(
 
 
 class OpenEpisode:
-    """An episode that is going on."""
+    """An episode that is going on.
+
+    Attributes:
+        in_bag: How many steps the bag of the last step has so far.
+    """
 
     def __init__(self, observation: Array, told: Info, kept: Sequence[str]) -> None:
         self.observations, self.actions = [observation], list[Array]()
         self.rewards = list[Any]()
         self.told = list[Info]()
         self.kept = {name: [np.array(told[name])] for name in kept}
+        self.in_bag = 0
 
     def append(self, action: Array, observation: Array, reward: Any, told: Info) -> None:
         """Add a step: what was done, what was seen and paid then, and the step's info.
@@ -138,6 +143,7 @@ class OpenEpisode:
         missing = [name for name in (*BORDERS, *self.kept) if name not in told]
         if missing:
             raise ValueError(f"info must have {missing} in every step, as it had on reset: leave them out of keep.")
+        self.in_bag = 1 if self.told and self.told[-1]["bag_end"] else self.in_bag + 1
         self.observations.append(observation)
         self.actions.append(action)
         self.rewards.append(reward)
@@ -171,9 +177,7 @@ class OpenEpisode:
             ValueError: Its last step did not close its bag.
         """
         if not self.told[-1]["bag_end"]:
-            raise ValueError(
-                "info['bag_end'] must be True in an episode's last step, got False: put the delay outside TimeLimit."
-            )
+            raise ValueError(UNCLOSED)
         return self.trajectory(terminated)
 
 
@@ -183,7 +187,7 @@ def opened(space: Space[Any], observation: Any, info: Info, keep: Sequence[str] 
     Raises:
         ValueError: Info has no borders of bags.
     """
-    _check_borders(info)
+    check_borders(info)
     return OpenEpisode(element(space, observation), info, [name for name in keep if name in info])
 
 
@@ -211,45 +215,67 @@ class _Single:
         return 1, [(0, self.open.pop(0).ended(bool(terminated)))]
 
 
-class _Vector:
-    """The copies of a vector environment."""
+class VectorRecorder:
+    """Keeps the running episodes of the copies of a vector environment that somebody else plays.
 
-    def __init__(self, env: Any, seed: int | None, keep: Sequence[str]) -> None:
-        self.env, self.keep = env, keep
+    Attributes:
+        mode: The environment's autoreset mode.
+        open: The running episodes by copy.
+        done: bool `[copies]`, whose last step ended an episode.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], keep: Sequence[str] = ()) -> None:
+        """Read from an environment's spaces and metadata what its steps look like.
+
+        Raises:
+            ValueError: Its metadata does not tell its autoreset mode.
+        """
+        self.keep = keep
+        self._seen = env.single_observation_space
         mode = getattr(env.unwrapped, "autoreset_mode", env.metadata.get("autoreset_mode"))
         if not isinstance(mode, AutoresetMode):
             raise ValueError(f"env.metadata['autoreset_mode'] must be a gymnasium.vector.AutoresetMode, got {mode!r}.")
         self.mode = mode
         self.open: dict[int, OpenEpisode] = {}
-        self._done = np.zeros(env.num_envs, dtype=np.bool_)
-        self._observations, infos = env.reset(seed=seed)
-        _check_borders(infos)
-        self._begin(range(env.num_envs), _elements(env.single_observation_space, self._observations), infos)
+        self.done: npt.NDArray[np.bool_] = np.zeros(env.num_envs, dtype=np.bool_)
 
-    def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
-        if self.mode is AutoresetMode.DISABLED and self._done.any():
-            self._reset_done()
-        actions = act(self._observations)
-        acted = _elements(self.env.single_action_space, actions)
-        self._observations, rewards, terminated, truncated, infos = self.env.step(actions)
-        seen = _elements(self.env.single_observation_space, self._observations)
-        resets = self._done if self.mode is AutoresetMode.NEXT_STEP else np.zeros_like(self._done)
-        self._done = ~resets & (np.asarray(terminated) | np.asarray(truncated))
+    def reset(self, observations: Any, infos: Info, mask: npt.NDArray[np.bool_] | None = None) -> None:
+        """Begin the episodes of all copies, or of some by a bool mask `[copies]`.
+
+        Raises:
+            ValueError: Info has no borders of bags.
+        """
+        check_borders(infos)
+        chosen = np.ones_like(self.done) if mask is None else mask
+        self.done = self.done & ~chosen
+        self._begin(np.flatnonzero(chosen).tolist(), elements(self._seen, observations), infos)
+
+    def step(
+        self, acted: Array, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: Info
+    ) -> list[tuple[int, OpenEpisode]]:
+        """Return the copies that made a step, and not only a reset, with their episodes, to which it was added.
+
+        Episodes that ended, as `done` says, are no longer `open`.
+
+        Args:
+            acted: What `elements` made of the actions before the step, which may change them.
+            observations: As the environment returned them, and so the rest.
+            rewards: `[copies]`.
+            terminated: `[copies]`.
+            truncated: `[copies]`.
+            infos: With the borders of bags.
+        """
+        seen = elements(self._seen, observations)
+        resets = self.done if self.mode is AutoresetMode.NEXT_STEP else np.zeros_like(self.done)
+        self.done = ~resets & (np.asarray(terminated) | np.asarray(truncated))
         finals = self._finals(infos)
-        finished = []
+        stepped = []
         for slot in np.flatnonzero(~resets).tolist():
             last, told = finals.get(slot) or (seen[slot], _told(infos, slot, self.keep))
             self.open[slot].append(acted[slot], last, rewards[slot], told)
-            if self._done[slot]:
-                finished.append((slot, self.open.pop(slot).ended(bool(terminated[slot]))))
+            stepped.append((slot, self.open.pop(slot) if self.done[slot] else self.open[slot]))
         self._begin([*np.flatnonzero(resets).tolist(), *finals], seen, infos)
-        return int((~resets).sum()), finished
-
-    def _reset_done(self) -> None:
-        slots = np.flatnonzero(self._done).tolist()
-        self._observations, infos = self.env.reset(options={"reset_mask": self._done.copy()})
-        self._done[:] = False
-        self._begin(slots, _elements(self.env.single_observation_space, self._observations), infos)
+        return stepped
 
     def _begin(self, slots: Sequence[int], seen: Array, infos: Info) -> None:
         for slot in slots:
@@ -258,29 +284,46 @@ class _Vector:
 
     def _finals(self, infos: Info) -> dict[int, tuple[Array, Info]]:
         """Return what SAME_STEP tells of the episodes that ended: the last observation and the last info."""
-        if self.mode is not AutoresetMode.SAME_STEP or not self._done.any():
+        if self.mode is not AutoresetMode.SAME_STEP or not self.done.any():
             return {}
-        space, finals = self.env.single_observation_space, {}
-        for slot in np.flatnonzero(self._done).tolist():
+        finals = {}
+        for slot in np.flatnonzero(self.done).tolist():
             last = infos["final_obs"]
             last = one_info(last, slot) if isinstance(last, dict) else last[slot]
-            finals[slot] = element(space, last), _told(infos["final_info"], slot, self.keep)
+            finals[slot] = element(self._seen, last), _told(infos["final_info"], slot, self.keep)
         return finals
+
+
+class _Vector:
+    """The copies of a vector environment."""
+
+    def __init__(self, env: Any, seed: int | None, keep: Sequence[str]) -> None:
+        self.env, self._recorder = env, VectorRecorder(env, keep)
+        self._observations, infos = env.reset(seed=seed)
+        self._recorder.reset(self._observations, infos)
+
+    @property
+    def open(self) -> dict[int, OpenEpisode]:
+        return self._recorder.open
+
+    def step(self, act: Act) -> tuple[int, list[tuple[int, Trajectory]]]:
+        recorder = self._recorder
+        if recorder.mode is AutoresetMode.DISABLED and recorder.done.any():
+            mask = recorder.done.copy()
+            self._observations, infos = self.env.reset(options={"reset_mask": mask.copy()})
+            recorder.reset(self._observations, infos, mask)
+        actions = act(self._observations)
+        acted = elements(self.env.single_action_space, actions)
+        self._observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        stepped = recorder.step(acted, self._observations, rewards, terminated, truncated, infos)
+        ended = [(slot, episode.ended(bool(terminated[slot]))) for slot, episode in stepped if recorder.done[slot]]
+        return len(stepped), ended
 
 
 def _told(infos: Info, slot: int, keep: Sequence[str]) -> Info:
     """Return what matters of one copy's info."""
     names = (*BORDERS, "dense_reward", *keep)
     return {name: infos[name][slot] for name in names if name in infos and infos[f"_{name}"][slot]}
-
-
-def _check_borders(info: Info) -> None:
-    missing = [name for name in BORDERS if name not in info]
-    if missing:
-        raise ValueError(
-            f"info must have {' and '.join(BORDERS)}, got no {' and no '.join(missing)}: make an ID with a delay, or "
-            f"wrap the environment in a delay of bagged_envs.wrappers, or in DeclaredBags if it already pays late."
-        )
 
 
 def element(space: Space[Any], value: Any) -> Array:
@@ -290,7 +333,8 @@ def element(space: Space[Any], value: Any) -> Array:
     return np.array(value, dtype=space.dtype)
 
 
-def _elements(space: Space[Any], batch: Any) -> Array:
+def elements(space: Space[Any], batch: Any) -> Array:
+    """Return a batch of observations or actions as trajectories keep them, as `element` does one."""
     if isinstance(space, (Dict, Tuple)):
         return Features(space).encode(batch)
     return np.array(batch, dtype=space.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
+CHUNK = 65_536
 
 
 class Queue:
@@ -100,3 +102,24 @@ def spread(starts: Ints, lengths: Ints) -> Ints:
     """
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+
+
+def chunks(widths: Ints, max_steps: int = CHUNK) -> Iterator[Ints]:
+    """Yield places in `widths`, each once, so that what is padded to the widest of a chunk stays small.
+
+    Args:
+        widths: int64 `[B]`, how many columns each row needs.
+        max_steps: How many columns times rows a chunk may have; a wider row comes alone. Rows of like widths come
+            together.
+
+    Example:
+        >>> [chunk.tolist() for chunk in chunks(np.array([3, 1, 9, 2]), max_steps=4)]
+        [[1, 3], [0], [2]]
+    """
+    order = np.argsort(widths, kind="stable")
+    first = 0
+    while first < len(order):
+        candidates = widths[order[first : first + max_steps]]
+        count = max(1, int((np.arange(1, len(candidates) + 1) * candidates <= max_steps).sum()))
+        yield order[first : first + count]
+        first += count

@@ -15,8 +15,7 @@ from bagged_envs.baselines.store import EpisodeStore
 class Replay:
     """Updates a learner with random steps of a store, whose rewards are redistributed when they are drawn.
 
-    Rewards that the redistributor wants stored are those of its last burst of updates; before the first one the
-    learner waits, as it does while no bag is closed, or none is labeled where it is to see labeled ones only.
+    Rewards that the redistributor wants stored are those of its last burst of updates.
     """
 
     def __init__(
@@ -33,10 +32,9 @@ class Replay:
         self._generator, self._batch_size, self._device = generator, batch_size, device
 
     def ready(self) -> bool:
-        """Return whether there is something to learn from."""
-        store, redistributor = self._store, self._redistributor
-        bags = store.num_labeled_bags if redistributor.only_labeled else store.num_bags
-        return bags > 0 and (store.version > 0 or not redistributor.stored)
+        """Return whether there is something to learn from: a closed bag, or a labeled one where only those count."""
+        store = self._store
+        return (store.num_labeled_bags if self._redistributor.only_labeled else store.num_bags) > 0
 
     def learn(self) -> Metrics:
         """Make one update.

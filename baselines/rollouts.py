@@ -51,11 +51,12 @@ class Rollouts:
         """Take an episode that ended."""
         self._ended.append(episode)
 
-    def learn(self, going_on: Trajectory | None) -> Metrics:
+    def learn(self, going_on: Trajectory | None, fitted: bool = True) -> Metrics:
         """Make one update, with all its epochs; with no step to learn from yet, none.
 
         Args:
             going_on: The episode that is going on, as far as it is.
+            fitted: Whether the redistributor has learned something; if not, steps get what was paid.
 
         Raises:
             FloatingPointError: A loss is not finite; nothing was changed.
@@ -65,7 +66,7 @@ class Rollouts:
             _Stretch(episode, self._begin if number == 0 else 0, self._until(episode))
             for number, episode in enumerate(episodes)
         ]
-        rollout, waiting = self._rollout(stretches)
+        rollout, waiting = self._rollout(stretches, fitted)
         metrics = self._learner.update(rollout.to(self._device)) if len(rollout.rewards) else {}
         self._ended = []
         self._begin = 0 if going_on is None else stretches[-1].end
@@ -78,7 +79,7 @@ class Rollouts:
             return len(episode)
         return int(np.flatnonzero(episode.bag_ids == episode.bag_ids[-1])[0])
 
-    def _rollout(self, stretches: list[_Stretch]) -> tuple[Rollout, Tensor]:
+    def _rollout(self, stretches: list[_Stretch], fitted: bool) -> tuple[Rollout, Tensor]:
         """Return what is learned from, and the log-probabilities of the last episode's steps that have to wait."""
         scratch = self._store.empty_like(sum(len(one.trajectory) + 1 for one in stretches))
         numbers, log_probs, waiting = list[Ints](), list[Tensor](), torch.zeros(0)
@@ -91,10 +92,10 @@ class Rollouts:
             numbers.append(steps[chosen])
             log_probs.append(probs[torch.from_numpy(chosen - stretch.begin)])
             waiting = probs[stretch.end - stretch.begin :]
-        if self._redistributor.stored:
+        if self._redistributor.stored and fitted:
             scratch.relabel_all(self._redistributor)
         indices = np.concatenate(numbers)
-        transitions = scratch.transitions(indices, scratch.relabel(self._redistributor, indices))
+        transitions = scratch.transitions(indices, scratch.relabel(self._redistributor, indices) if fitted else None)
         last = torch.from_numpy(np.append(np.diff(indices) != 1, True)[: len(indices)]).float()
         return Rollout(**vars(transitions), last=last, log_probs=torch.cat(log_probs)), waiting
 

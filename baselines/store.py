@@ -12,14 +12,13 @@ from torch import Tensor
 
 from bagged_envs.baselines import layout
 from bagged_envs.baselines.api import BagBatch, Redistributor, Sampling, Transitions
-from bagged_envs.baselines.draws import Array, Bools, Ints, some_steps
+from bagged_envs.baselines.draws import CHUNK, Array, Bools, Ints, chunks, some_steps
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.ring import EpisodeRing
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.arguments import known, positive_int
 
 Generator = np.random.Generator
-CHUNK = 65_536
 
 
 class EpisodeStore:
@@ -240,7 +239,7 @@ class EpisodeStore:
 
     def _whole_bags(self, bags: Ints, max_steps: int, history: int) -> Iterator[tuple[Ints, BagBatch]]:
         changes = self._ring.changes
-        for chunk in self._chunks(bags, max_steps, history):
+        for chunk in chunks(self._ring.bags["length"][bags] + history, max_steps):
             if self._ring.changes != changes:
                 raise RuntimeError("all_bags() needs the store unchanged until its last chunk: add afterwards.")
             yield bags[chunk], self._whole(bags[chunk], history)
@@ -263,7 +262,7 @@ class EpisodeStore:
         bags, which = np.unique(self._closed_bags(indices), return_inverse=True)
         columns = self._column(bags[which], indices) + history
         rewards = torch.zeros(len(indices), self.agents)
-        for chunk in self._chunks(bags, max_steps, history):
+        for chunk in chunks(self._ring.bags["length"][bags] + history, max_steps):
             rows = np.full(len(bags), -1)
             rows[chunk] = np.arange(len(chunk))
             chosen = np.flatnonzero(rows[which] >= 0)
@@ -404,17 +403,6 @@ class EpisodeStore:
         if not include_open:
             return queue.at(places)
         return np.where(places < len(queue), queue.at(places), others.at(places - len(queue)))
-
-    def _chunks(self, bags: Ints, max_steps: int, history: int) -> Iterator[Ints]:
-        """Yield places in `bags`, those of bags of like lengths together."""
-        order = np.argsort(self._ring.bags["length"][bags], kind="stable")
-        widths = self._ring.bags["length"][bags[order]] + history
-        first = 0
-        while first < len(order):
-            candidates = widths[first : first + max_steps]
-            count = max(1, int((np.arange(1, len(candidates) + 1) * candidates <= max_steps).sum()))
-            yield order[first : first + count]
-            first += count
 
     def _whole(self, bags: Ints, history: int) -> BagBatch:
         return self._gather(bags, *self._cells(bags, history))

@@ -12,14 +12,14 @@ import torch
 from gymnasium.spaces import Box
 
 import bagged_envs  # noqa: F401  (registers the IDs)
-from bagged_envs.baselines.api import Metrics
+from bagged_envs.baselines.api import BagBatch, Metrics, Sampling
 from bagged_envs.baselines.collect import element
+from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.learners.ppo import PPO
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.player import SEEDS, Player
-from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.replay import Replay
 from bagged_envs.baselines.rollouts import Rollouts
 from bagged_envs.baselines.store import EpisodeStore
@@ -103,14 +103,14 @@ class Training:
 
     Everything random comes from `seed`, through a stream for each purpose. Rewards are redistributed when steps are
     drawn, or stored after each burst of updates where the redistributor wants that (off-policy learners), or once per
-    rollout (on-policy ones). An episode is stored when it ends. Evaluation plays the same ID and arguments with seeds
-    that training never draws, acts without exploring, and sums the dense rewards.
+    rollout (on-policy ones). Until the redistributor was updated for the first time, an off-policy learner waits, and
+    an on-policy one gets what was paid. An episode is stored when it ends. Evaluation plays the same ID and arguments
+    with seeds that training never draws, acts without exploring, and sums the dense rewards.
 
     Attributes:
         method, id, arguments, config, seed: What the run is.
         total_steps: Environment steps so far.
         episodes: Episodes that ended so far.
-        bursts: How often the redistributor was updated, in bursts of its schedule.
         updates: How often the learner was updated.
         learner, redistributor, store: What is trained.
 
@@ -157,20 +157,21 @@ class Training:
         self._evaluation_env = evaluation_env(id, self.arguments)
         self._seen, self._acted = Features(env.observation_space), Features(env.action_space)
         self.learner = self.method.make_learner(self._seen.size, env.action_space, _number(learner), device)
-        self.redistributor = make_redistributor(
+        self._driver = Driver(
             self.method.redistributor,
+            self.method.redistributor_settings,
             self._seen.size,
             self._acted.size,
-            seed=_number(redistributor),
-            device=device,
-            **self.method.redistributor_settings,
+            _number(redistributor),
+            device,
         )
+        self.redistributor = self._driver.redistributor
         self.store = EpisodeStore.for_spaces(env.observation_space, env.action_space, capacity=self.config.capacity)
         self._replay = Replay(self.learner, self.redistributor, self.store, replay, self.config.batch_size, device)
         self._rollouts: Rollouts | None = None
         if isinstance(self.learner, PPO):
             self._rollouts = Rollouts(self.learner, self.redistributor, self.store, device)
-        self.total_steps = self.episodes = self.bursts = self.updates = 0
+        self.total_steps = self.episodes = self.updates = 0
         self._means = Means()
 
     def run(self, until: int) -> Iterator[Progress]:
@@ -219,25 +220,23 @@ class Training:
 
     def _fit(self) -> None:
         """Update the redistributor, where that is due and there are labels."""
-        schedule, sampling = self.redistributor.schedule, self.redistributor.sampling
-        due = self.total_steps % schedule.every == 0 and self.total_steps >= schedule.warm_up
-        if sampling is None or not due or not self.store.num_labeled_bags:
-            return
-        first = schedule.first is not None and not self.bursts
-        for _ in range(schedule.first if first and schedule.first else schedule.updates):
-            batch = self.store.sample_bags(sampling, self._bag_draws, only_labeled=True)
-            self._means.add("redistributor", self.redistributor.update(batch))
-        self.bursts += 1
-        if self.redistributor.stored:
-            self.store.relabel_all(self.redistributor)
+        labels = self.store.num_labeled_bags > 0
+        if self._driver.drive(self.total_steps, self._bags, labels):
+            self._means.add("redistributor", self._driver.metrics)
+            if self.redistributor.stored:
+                self.store.relabel_all(self.redistributor)
+
+    def _bags(self, sampling: Sampling) -> BagBatch:
+        return self.store.sample_bags(sampling, self._bag_draws, only_labeled=True)
 
     def _improve(self) -> None:
         """Update the learner, where that is due."""
         if self._rollouts is not None:
             if self.total_steps % self.config.rollout == 0:
                 going_on = self._player.episode
-                self._improved(self._rollouts.learn(None if going_on is None else going_on.trajectory(False)))
-        elif self.total_steps >= self.config.random_steps and self._replay.ready():
+                so_far = None if going_on is None else going_on.trajectory(False)
+                self._improved(self._rollouts.learn(so_far, self._driver.fitted))
+        elif self.total_steps >= self.config.random_steps and self._driver.fitted and self._replay.ready():
             for _ in range(self.config.updates):
                 self._improved(self._replay.learn())
 
@@ -283,7 +282,7 @@ class Training:
     def _parts(self) -> dict[str, Any]:
         parts = {"learner": self.learner, "redistributor": self.redistributor, "store": self.store}
         practice = self._replay if self._rollouts is None else self._rollouts
-        return {**parts, "player": self._player, "practice": practice}
+        return {**parts, "driver": self._driver, "player": self._player, "practice": practice}
 
     def _generators(self) -> dict[str, np.random.Generator]:
         return {"actions": self._draws, "bags": self._bag_draws}
@@ -294,7 +293,7 @@ class Training:
         self._evaluation_env.close()
 
 
-COUNTS = ("total_steps", "episodes", "bursts", "updates")
+COUNTS = ("total_steps", "episodes", "updates")
 
 
 def _number(stream: np.random.SeedSequence) -> int:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import methods
+import numpy as np
 import pages
 from gymnasium.vector import AutoresetMode
 from tables import HIDDEN, cell, item, random_policy, spread, successes, table

@@ -63,6 +63,10 @@ def schedule(made: Any) -> str:
     return f"{count}, after {when.warm_up:,} steps" if when.warm_up else count
 
 
+def described(made: type, option: str) -> str:
+    return f"```{{eval-rst}}\n.. autoclass:: {made.__module__}.{made.__name__}\n   {option}\n```"
+
+
 def page(name: str) -> str:
     """The page of one redistributor."""
     made, config = REDISTRIBUTORS[name], config_class(name)
@@ -71,7 +75,7 @@ def page(name: str) -> str:
         f"# {TITLES[name]}",
         f"`make_redistributor({name!r}, ...)`, and `{name}-<learner>` on the command line.",
         table(["by default", ""], facts(name).items()),
-        f"```{{eval-rst}}\n.. autoclass:: {made.__module__}.{made.__name__}\n   :members: __init__, update, relabel\n```",
+        described(made, ":members: update, relabel"),
     ]
     owner = next(other for other in REDISTRIBUTORS if config_class(other) is config)
     if fields(config) and owner != name:
@@ -81,7 +85,7 @@ def page(name: str) -> str:
         lines += [
             "## Settings",
             f"`redistributor.{named[0]}=...` on the command line.",
-            f"```{{eval-rst}}\n.. autoclass:: {config.__module__}.{config.__name__}\n   :no-members:\n```",
+            described(config, ":no-members:"),
         ]
     return "\n\n".join(lines) + "\n"
 

@@ -59,8 +59,8 @@ def reset_mask(options: dict[str, Any] | None, num_envs: int) -> Bools | None:
     return mask.copy()
 
 
-class _VectorGuard(Guard, _VectorWrapper):
-    """What both vector wrappers share: whose episode runs, and whose step is only a reset."""
+class VectorGuard(Guard, _VectorWrapper):
+    """What all vector wrappers share: whose episode runs, and whose step is only a reset."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         VectorWrapper.__init__(self, an_environment(env, VectorEnv, "Gymnasium vector environment"))
@@ -114,7 +114,7 @@ class _VectorGuard(Guard, _VectorWrapper):
             infos[key], infos[f"_{key}"] = value, everyone.copy()
 
 
-class DelayedReward(_VectorGuard):
+class DelayedReward(VectorGuard):
     """Pays the rewards of a vector environment late, each environment by its own bags.
 
     As `bagged_envs.wrappers.DelayedReward`, one slot per environment; slot i's random streams are seeded with
@@ -310,7 +310,7 @@ class SparseReward(DelayedReward):
         super().__init__(env, schedule, **options)
 
 
-class DeclaredBags(_VectorGuard):
+class DeclaredBags(VectorGuard):
     """Adds `bag_end` and `reward_observed` to a vector environment that already pays late; rewards are left alone.
 
     As `bagged_envs.wrappers.DeclaredBags`; a callable `closes` gets batched observations and infos and returns bools

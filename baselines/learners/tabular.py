@@ -287,7 +287,9 @@ def _advised(values: ActionValues, traces: _Traces, now: tuple[int, int], then: 
 
 
 class QLambda:
-    """Q(lambda), Watkins's unless `cut` is False::
+    """Q(lambda), Watkins's unless `cut` is False.
+
+    ::
 
         delta = r + gamma Q(s', a*) - Q(s, a)   with a* greedy
         e(s, a) = 1;   Q += alpha delta e;   e *= gamma lambda, or 0 where the next action is not greedy

@@ -115,6 +115,14 @@ def test_stored_rewards_are_made_for_the_rollout():
     assert made._learner.rollouts[0].rewards.all()
 
 
+@pytest.mark.parametrize("name", ["rrd", "rudder", "uniform"])
+def test_before_the_redistributor_learned_something_steps_get_what_was_paid(name):
+    made = rollouts(name)
+    made.add(trajectory([2, 2], 1))
+    made.learn(None, fitted=False)
+    assert made._learner.rollouts[0].rewards.tolist() == pytest.approx([0, 100.1, 0, 101.1])
+
+
 def test_a_saved_state_goes_on():
     one, other = rollouts(), rollouts()
     one.add(trajectory([2], 1))

@@ -10,6 +10,7 @@ import bagged_envs
 from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.api import Schedule
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
+from bagged_envs.baselines.driving import Cadence
 from bagged_envs.baselines.player import SEEDS
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from bagged_envs.baselines.training import Training, TrainingConfig
@@ -31,6 +32,19 @@ def test_a_run_that_was_stopped_in_mid_episode_goes_on_to_the_bit(name, tmp_path
     assert fingerprint(second.state_dict()) == fingerprint(whole.state_dict())
     assert whole.updates > first.updates > 0
     assert len(first._player.episode.actions) > 0
+
+
+def test_random_actions_go_on_where_they_were():
+    config = replace(SMALL, random_steps=100)
+    one, other = after(training(config=config), 50), training(config=config)
+    other.load_state_dict(one.state_dict())
+    assert fingerprint(after(one, 90).state_dict()) == fingerprint(after(other, 90).state_dict())
+
+
+def test_only_the_oracle_is_shown_dense_rewards():
+    for name in ("oracle-td3", "uniform-td3"):
+        one = after(training(name), 60)
+        assert one.store._ring.rows["dense"].any() == (name == "oracle-td3")
 
 
 def test_an_observation_that_differs_when_an_episode_is_played_again_is_found():
@@ -116,6 +130,10 @@ def calls(one):
     return seen
 
 
+def follow(one, schedule):
+    one._driver._cadence = Cadence(schedule)
+
+
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
@@ -127,7 +145,7 @@ def calls(one):
 )
 def test_the_redistributor_is_updated_when_its_schedule_says(schedule, expected):
     one = training("rd-td3")
-    one.redistributor.schedule = schedule
+    follow(one, schedule)
     seen = calls(one)
     after(one, 60)
     assert [step for step, _ in seen] == expected
@@ -147,9 +165,10 @@ def test_stored_rewards_follow_bursts_and_new_episodes_at_once():
     assert versions[-1] == 5
 
 
-def test_a_learner_waits_for_stored_rewards():
-    one = training("rudder-td3", config=replace(SMALL, random_steps=0))
-    one.redistributor.schedule = Schedule(every=50)
+@pytest.mark.parametrize("name", ["rudder-td3", "rrd-td3"])
+def test_a_learner_waits_for_the_first_updates(name):
+    one = training(name, config=replace(SMALL, random_steps=0))
+    follow(one, Schedule(every=50))
     after(one, 49)
     assert (one.updates, one.store.num_bags > 0) == (0, True)
     assert after(one, 50).updates == 1
@@ -207,7 +226,7 @@ def test_evaluation_plays_the_dense_task_with_seeds_of_its_own():
 def test_progress_has_the_means_since_the_last_evaluation():
     one = training("rd-td3")
     one.redistributor.update = lambda batch: {"loss": float(one.total_steps)}
-    one.redistributor.schedule = Schedule(every=20)
+    follow(one, Schedule(every=20))
     told = list(one.run(80))
     assert told[1].means["redistributor/loss"] == 70.0
     assert set(told[1].means) == {"redistributor/loss", "training/paid", "learner/critic_loss", "learner/policy_loss"}
@@ -221,7 +240,7 @@ def test_progress_has_the_means_since_the_last_evaluation():
     ("name", "id"),
     [("uniform-ppo", "EpisodicKeyDoor-v0"), ("rrd-ppo", "BaggedTraceBack-v0"), ("uniform-ppo", "BaggedHiddenDoor-v0")],
 )
-def test_discrete_tasks(name, id):
+def test_discrete_tasks_of_ppo(name, id):
     arguments = {"max_episode_steps": 23, "bag_len": None}
     if id.startswith("Bagged"):
         arguments["bag_len"] = 4
