@@ -14,7 +14,7 @@ from bagged_envs.baselines.driving import Cadence
 from bagged_envs.baselines.player import SEEDS
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from bagged_envs.baselines.training import Training, TrainingConfig
-from tests.baselines.runs import SMALL, after, training
+from tests.baselines.runs import ARGUMENTS, ID, SMALL, after, method, training
 
 METHODS = [*(f"{name}-td3" for name in REDISTRIBUTORS), "rrd-sac", "identity-ddpg"]
 METHODS += [f"{name}-ppo" for name in ("identity", "uniform", "rrd", "rudder")]
@@ -266,3 +266,19 @@ def test_an_environment_without_bags_is_refused():
 def test_settings_that_cannot_be_meant_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**settings)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", METHODS)
+def test_networks_on_a_gpu(name):
+    made = Training(method(name), ID, ARGUMENTS, SMALL, seed=3, device="cuda")
+    one = after(made, 100)
+    assert one.updates > 0
+    assert {tensor.device.type for tensor in weights(one.learner.state_dict())} == {"cuda"}
+
+
+def weights(state):
+    """The tensors of a state that are trained."""
+    values = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else []
+    found = [state] if isinstance(state, torch.Tensor) and state.is_floating_point() and state.ndim > 0 else []
+    return found + [tensor for value in values for tensor in weights(value)]
