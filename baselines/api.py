@@ -145,12 +145,15 @@ class Schedule:
         updates: ... so many updates.
         warm_up: Not before so many steps.
         first: How many updates the first time; None for `updates`.
+        refresh: How many stored steps are relabeled after a burst, where rewards are stored; None for all. See
+            `EpisodeStore.relabel_oldest`.
     """
 
     every: int = 1
     updates: int = 1
     warm_up: int = 0
     first: int | None = None
+    refresh: int | None = None
 
 
 class Redistributor(Protocol):

@@ -229,7 +229,7 @@ class Training:
             self._means.add("redistributor", self.redistributor.update(batch))
         self.bursts += 1
         if self.redistributor.stored:
-            self.store.relabel_all(self.redistributor)
+            self.store.relabel_oldest(self.redistributor, schedule.refresh)
 
     def _improve(self) -> None:
         """Update the learner, where that is due."""

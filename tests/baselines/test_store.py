@@ -294,6 +294,31 @@ def test_only_what_is_new_is_relabeled():
     assert redistributor.shown == [(1, 4, 1)]
 
 
+def test_the_rewards_that_are_oldest_are_stored_anew():
+    store = stored(*(trajectory([2, 3], number) for number in (1, 2, 3)))
+    redistributor = Telling("bag", stored=True)
+    bags = store._ring.queues["bags"].all()
+
+    def versions():
+        return store._ring.bags["version"][bags].tolist()
+
+    store.relabel_oldest(redistributor, 1)  # all are new
+    assert versions() == [1] * 6
+    store.relabel_oldest(redistributor, 8)
+    assert versions() == [2, 2, 2, 2, 1, 1]  # 2, 3, 2 steps, and a bag more makes it 8
+    store.relabel_oldest(redistributor, 8)
+    assert versions() == [3, 3, 2, 2, 3, 3]
+    store.relabel_oldest(redistributor, 0)
+    assert versions() == [3, 3, 2, 2, 3, 3]
+    store.add(trajectory([4], 4))
+    store.relabel_new(redistributor)
+    assert versions() == [3, 3, 2, 2, 3, 3]
+    indices, _ = store.sample_transitions(60, rng())
+    assert torch.equal(store.relabel(redistributor, indices)[:, 0], told(store, indices))
+    store.relabel_oldest(redistributor, None)
+    assert versions() == [5] * 6
+
+
 @given(st.lists(trajectories(open_too=True), min_size=1, max_size=8))
 def test_adding_tells_the_numbers_of_the_steps(makers):
     store = stored(capacity=40)
