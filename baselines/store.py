@@ -151,6 +151,10 @@ class EpisodeStore:
             ValueError: There is no such bag, history is asked for with samples of steps, or a number is too small.
         """
         bags = self._draw_bags(sampling, generator, "labeled_" if only_labeled else "")
+        if sampling.enough is not None:
+            # The bag that makes it enough is kept: otherwise long ones would be taken more rarely than others.
+            lengths = self._ring.bags["length"][bags]
+            bags = bags[np.cumsum(lengths) - lengths < positive_int("enough", sampling.enough)]
         if sampling.steps is None:
             return self._whole(bags, sampling.history)
         if sampling.history:

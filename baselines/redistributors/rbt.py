@@ -40,15 +40,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_finite, check_whole, labeled_bags
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
     as_sequences,
-    check_finite,
-    check_sizes,
-    check_whole,
     end_to_end,
-    labeled_bags,
     random_pieces,
     seeded,
     streams,
@@ -317,8 +314,7 @@ class RBT:
         agents: int = 1,
     ) -> None:
         self.config = config = config or RBTConfig()
-        self.observation_size = positive_int("observation_size", observation_size)
-        self.action_size, self.agents = positive_int("action_size", action_size), positive_int("agents", agents)
+        self._sizes = Sizes.of(observation_size, action_size, agents)
         self.device = torch.device(device)
         self.sampling: Sampling | None = Sampling(bags=config.bags, history=config.window - 1 if self._windows else 0)
         self.schedule = Schedule(config.every, config.updates, config.warm_up, config.first, config.refresh)
@@ -342,7 +338,7 @@ class RBT:
             ValueError: Other sizes, or a bag that is not whole.
             FloatingPointError: The loss is not finite; nothing was changed.
         """
-        batch = labeled_bags(self._checked(batch))
+        batch = labeled_bags(self._checked(batch), self.device)
         if not batch.num_bags:
             return {"labeled": 0.0}
         drawn = self.generator.get_state()
@@ -366,11 +362,11 @@ class RBT:
         Raises:
             ValueError: Other sizes, or a bag that is not whole.
         """
-        batch = self._checked(batch)
+        there, batch = batch.mask.device, self._checked(batch)
         self.network.eval()
         sequences = as_sequences(batch, history=self._windows)
         rewards = self._reward_windows(sequences) if self._windows else self._reward_bags(sequences)
-        return as_batch(rewards, sequences, batch)
+        return as_batch(rewards, sequences, batch).to(there)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that `load_state_dict` needs to go on bit for bit."""
@@ -393,8 +389,8 @@ class RBT:
         return self.config.attention == "causal_window"
 
     def _checked(self, batch: BagBatch) -> BagBatch:
-        check_sizes(batch, self.observation_size, self.action_size, self.agents)
-        check_whole(batch)
+        self._sizes.check(self.name, batch)
+        check_whole(self.name, batch)
         return batch.to(self.device)
 
     def _drawn(self, batch: BagBatch) -> BagBatch:
@@ -402,7 +398,7 @@ class RBT:
         longest = self.config.sequence // 2
         if self.config.batch_steps is not None:
             order = torch.randperm(batch.num_bags, generator=self.generator).to(self.device)
-            steps = batch.length[order].clamp(max=longest).cumsum(dim=0) * self.agents
+            steps = batch.length[order].clamp(max=longest).cumsum(dim=0) * self._sizes.agents
             batch = batch.select(order[: max(1, int((steps <= self.config.batch_steps).sum()))])
         return random_pieces(batch, longest, self.generator)
 
@@ -412,7 +408,7 @@ class RBT:
         step, fitted = end_to_end(rows, self.config.sequence, self.generator)  # [S, L] each
         valid = step >= 0
         read = [part.flatten(0, 1)[step] for part in (rows.observations, rows.actions, rows.next_observations)]
-        bag = step[fitted] // (rows.valid.shape[1] * self.agents)
+        bag = step[fitted] // (rows.valid.shape[1] * self._sizes.agents)
         self.network.train()
         with seeded(int(torch.randint(2**62, (), generator=self.generator)), self.device):
             rewards, predicted = self.network(read[0], read[1], valid)
@@ -427,16 +423,12 @@ class RBT:
 
     def _reward_bags(self, sequences: Sequences) -> Tensor:
         """Return rewards `[S, L]`, each from its whole sequence, or from a piece of one that is too long."""
-        pieces = sequences.pieces(self.config.sequence)
-        rewards = [
-            self.network(*part)[0]
-            for part in zip(
-                *(values.split(self.config.chunk) for values in (pieces.observations, pieces.actions, pieces.valid)),
-                strict=True,
-            )
-        ]
-        rows, longest = sequences.valid.shape
-        return torch.cat(rewards).view(rows, -1)[:, :longest]
+        pieces, rewards = sequences.pieces(self.config.sequence), []
+        for rows in torch.split(torch.arange(len(pieces.valid), device=self.device), self.config.chunk):
+            found, _ = self.network(pieces.observations[rows], pieces.actions[rows], pieces.valid[rows])
+            rewards.append(found)
+        bags, longest = sequences.valid.shape
+        return torch.cat(rewards).view(bags, -1)[:, :longest]
 
     def _reward_windows(self, sequences: Sequences) -> Tensor:
         """Return the reward of each step of the bags `[S, L]`, from a window of the episode that ends with it."""
@@ -444,7 +436,7 @@ class RBT:
         row, last = sequences.inside.nonzero(as_tuple=True)  # [N] each
         first = (last - self.config.window + 1).clamp(min=0)
         offset = torch.arange(min(self.config.window, rewards.shape[1]), device=self.device)
-        for part in torch.arange(len(row), device=self.device).split(self.config.chunk):
+        for part in torch.split(torch.arange(len(row), device=self.device), self.config.chunk):
             column = first[part, None] + offset  # [n, window]
             valid = column <= last[part, None]
             at, column = row[part, None], torch.where(valid, column, last[part, None])

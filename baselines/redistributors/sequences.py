@@ -45,7 +45,7 @@ class Sequences:
 
         def cut(values: Tensor) -> Tensor:
             padding = [0, 0] * (values.ndim - 2) + [0, count * width - steps]
-            return functional.pad(values, padding).unflatten(1, (count, width)).flatten(0, 1)
+            return functional.pad(values, padding).reshape(-1, width, *values.shape[2:])
 
         return Sequences(**{name: cut(value) for name, value in vars(self).items()})
 
@@ -159,52 +159,6 @@ def _in_rows(laid: list[list[range]], own: list[list[int]], device: torch.device
             counted[row, at + first : at + len(part)] = True
             at += len(part)
     return step.to(device), counted.to(device)
-
-
-def check_sizes(batch: BagBatch, observation_size: int, action_size: int, agents: int) -> None:
-    """Check that a batch has the sizes that a redistributor was made for.
-
-    Raises:
-        ValueError: It has not.
-    """
-    for name, expected, got in (
-        ("observations of size", observation_size, batch.observations.shape[3]),
-        ("next observations of size", observation_size, batch.next_observations.shape[3]),
-        ("actions of size", action_size, batch.actions.shape[3]),
-        ("a number of agents of", agents, batch.mask.shape[2]),
-    ):
-        if expected != got:
-            raise ValueError(f"The redistributor was made for {name} {expected}, the batch has {got}.")
-
-
-def check_whole(batch: BagBatch) -> None:
-    """Check that the bags of a batch are whole.
-
-    Raises:
-        ValueError: A bag is only a sample of its steps.
-    """
-    present = batch.mask.any(dim=2).sum(dim=1)
-    if not torch.equal(present, batch.length):
-        bag = int((present != batch.length).nonzero()[0])
-        raise ValueError(
-            f"The bags must be whole, but of the {int(batch.length[bag])} steps of bag {bag} the batch has "
-            f"{int(present[bag])}: sample with Sampling.steps=None."
-        )
-
-
-def labeled_bags(batch: BagBatch) -> BagBatch:
-    """Return the labeled bags of a batch; there may be none."""
-    return batch.select(batch.labeled)
-
-
-def check_finite(name: str, value: float) -> None:
-    """Check that a loss is finite.
-
-    Raises:
-        FloatingPointError: It is not.
-    """
-    if not math.isfinite(value):
-        raise FloatingPointError(f"{name} must be finite, got {value}: look for it in the batch; nothing was changed.")
 
 
 def streams(seed: int) -> tuple[int, torch.Generator]:

@@ -362,6 +362,15 @@ def test_open_bags_cannot_be_seen_whole():
     assert store.relabel(Telling("step"), indices).shape == (50, 1)
 
 
+def test_no_more_bags_than_are_enough():
+    store, random = stored(trajectory([9, 1, 1, 1, 1], 1)), rng()
+    drawn = [store.sample_bags(Sampling(8, enough=10), random).length.tolist() for _ in range(2000)]
+    assert all(sum(lengths[:-1]) < 10 for lengths in drawn)
+    assert all(sum(lengths) >= 10 or len(lengths) == 8 for lengths in drawn)
+    # Long bags come as often as short ones: one in five is the long one.
+    assert np.mean([length == 9 for lengths in drawn for length in lengths]) == pytest.approx(0.2, abs=0.03)
+
+
 def test_weights():
     store = stored(trajectory([1, 9], 1), trajectory([10], 2))
     for weight, expected in (("bag", 1 / 3), ("length", 1 / 20)):
@@ -483,6 +492,8 @@ def test_what_cannot_be_meant_is_refused():
             store.sample_bags(sampling, rng())
     with pytest.raises(ValueError, match="weight must be one of 'bag', 'length', got 'bags'"):
         store.sample_bags(Sampling(1, weight="bags"), rng())
+    with pytest.raises(ValueError, match="enough must be an int of at least 1, got 0"):
+        store.sample_bags(Sampling(1, enough=0), rng())
     with pytest.raises(ValueError, match="include_open=True needs only_labeled=False"):
         store.sample_transitions(1, rng(), only_labeled=True, include_open=True)
     with pytest.raises(ValueError, match=r"rewards must have shape \(1, 2, 1\), or more columns, got \(1, 1, 1\)"):

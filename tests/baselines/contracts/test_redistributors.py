@@ -22,8 +22,8 @@ FINDS_LINEAR_REWARDS = {
     "rd": ({"learning_rate": 1e-3}, 64, 120),
     "rrd_unbiased": ({"learning_rate": 1e-3, "steps": 5}, 64, 250),
     "rbt": (
-        {"width": 32, "dropout": 0.0, "sequence": 40, "first_rate": 1e-3, "peak_rate": 8e-3, "rate_warm_up": 100,
-         "rate_decay": 700}, 96, 700
+        {"width": 32, "dropout": 0.0, "sequence": 40, "score_scale": "root", "first_rate": 1e-3, "peak_rate": 8e-3,
+         "rate_warm_up": 100, "rate_decay": 700}, 96, 700
     ),
     # Observations that are drawn independently say nothing by their differences.
     "rudder": ({"learning_rate": 1e-2, "inputs": "raw", "final_observation": False}, 64, 400),

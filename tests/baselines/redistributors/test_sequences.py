@@ -224,9 +224,9 @@ def test_a_loss_that_is_not_finite_changes_nothing(make: Make, field: str):
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"observation_size": 4}, "observations of size 3, the batch has 4"),
-        ({"action_size": 2}, "actions of size 1, the batch has 2"),
-        ({"agents": 2}, "agents of 1, the batch has 2"),
+        ({"observation_size": 4}, "observations of 3 elements, actions of 1 and 1 agents, got 4, 1 and 1"),
+        ({"action_size": 2}, "got 3, 2 and 1"),
+        ({"agents": 2}, "got 3, 1 and 2"),
     ],
 )
 def test_other_sizes_are_refused(make: Make, sizes: dict[str, int], message: str):
@@ -239,12 +239,12 @@ def test_other_sizes_are_refused(make: Make, sizes: dict[str, int], message: str
 def test_samples_of_steps_are_refused_where_order_matters(make: Make):
     batch = bags([5, 3])
     batch.mask[0, 2] = False
-    with pytest.raises(ValueError, match="of the 5 steps of bag 0 the batch has 4"):
+    with pytest.raises(ValueError, match="needs whole bags, got 4 columns of bag 0, which has 5 steps"):
         make().update(batch)
     if make is diaster:
         assert torch.equal(make().relabel(batch) != 0.0, batch.mask)
     else:
-        with pytest.raises(ValueError, match="of the 5 steps of bag 0"):
+        with pytest.raises(ValueError, match="got 4 columns of bag 0"):
             make().relabel(batch)
 
 
