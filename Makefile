@@ -68,10 +68,11 @@ wheel: install  ## build the wheel and try it in a clean environment
 docs: install  ## build the documentation; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-bench: install  ## speed of the wrappers, the particle world and the symbolic tasks against their peers
+bench: install  ## speed of the wrappers, the particle world and the symbolic tasks against their peers, cost of redistributors
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.wrappers
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.particle
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.symbolic
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.cadence
 
 check: install  ## check every registered ID
 	$(BIN)/bagged-envs check all

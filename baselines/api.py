@@ -85,7 +85,9 @@ class BagBatch:
         return int(self.mask.shape[0])
 
     def to(self, device: torch.device | str) -> BagBatch:
-        """Return the batch on a device."""
+        """Return the batch on a device: itself, if it is there."""
+        if self.mask.device == torch.device(device):
+            return self
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return BagBatch(**moved)
 
@@ -128,12 +130,14 @@ class Sampling:
             not; None for whole bags.
         weight: Every bag alike ("bag"), or in proportion to its length ("length").
         history: How many earlier steps of the episode to put before each bag, for `BagBatch.context`.
+        enough: No more bags are taken once they have so many steps; None for always as many as `bags`.
     """
 
     bags: int
     steps: int | None = None
     weight: Literal["bag", "length"] = "bag"
     history: int = 0
+    enough: int | None = None
 
 
 @dataclass(frozen=True)
@@ -145,12 +149,15 @@ class Schedule:
         updates: ... so many updates.
         warm_up: Not before so many steps.
         first: How many updates the first time; None for `updates`.
+        refresh: How many stored steps are relabeled after a burst, where rewards are stored; None for all. See
+            `EpisodeStore.relabel_oldest`.
     """
 
     every: int = 1
     updates: int = 1
     warm_up: int = 0
     first: int | None = None
+    refresh: int | None = None
 
 
 class Redistributor(Protocol):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bagged_envs.wrappers.arguments import positive_int
+
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
@@ -102,6 +104,21 @@ def spread(starts: Ints, lengths: Ints) -> Ints:
     """
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+
+
+def until(lengths: Ints, steps: int | None) -> Bools:
+    """Return which bags to take, the first ones, until these have so many steps; None for all: bool `[B]`.
+
+    The bag that makes it enough is taken: otherwise long ones would be taken more rarely than others.
+
+    Example:
+        >>> until(np.array([3, 4, 5]), 7).tolist(), until(np.array([3, 4, 5]), 8).tolist()
+        ([True, True, False], [True, True, True])
+    """
+    if steps is None:
+        return np.ones(len(lengths), dtype=np.bool_)
+    enough: Bools = np.cumsum(lengths) - lengths < positive_int("a number of steps that is enough", steps)
+    return enough
 
 
 def chunks(widths: Ints, max_steps: int = CHUNK) -> Iterator[Ints]:

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling
 from bagged_envs.baselines.borders import borders, infos_of_step
-from bagged_envs.baselines.draws import Array, Bools, Ints, chunks
+from bagged_envs.baselines.draws import Array, Bools, Ints, chunks, until
 from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.replay_bags import ReplayBags, batch_of
@@ -117,6 +117,7 @@ class BagReplayBuffer(ReplayBuffer):
     def _forget(self) -> None:
         self.dense: Array | None = None
         self.relabeled: Array = np.zeros((self.buffer_size, self.n_envs), dtype=np.float32)
+        self._relabeled_after = np.zeros(self.buffer_size * self.n_envs, dtype=np.int64)  # of a bag: how many updates
 
     @property
     def redistributor(self) -> Redistributor:
@@ -175,7 +176,8 @@ class BagReplayBuffer(ReplayBuffer):
         self.num_steps += self.n_envs
         updated = self._driver.drive(self.num_steps, self._drawn, self.bags.count("labeled_bags") > 0)
         if self.redistributor.stored and self._driver.fitted:
-            self._relabel(self.bags.all("bags") if updated else closed)
+            self._relabeled_after[closed] = 0  # another bag may have had its number
+            self._relabel(self._outdated() if updated else closed)
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """Return random steps of closed bags with redistributed rewards.
@@ -228,12 +230,21 @@ class BagReplayBuffer(ReplayBuffer):
 
     def _drawn(self, sampling: Sampling) -> BagBatch:
         bags = self.bags.draw_bags(sampling.bags, sampling.weight, self._generator)
+        bags = bags[until(self.bags.length[bags], sampling.enough)]
         if sampling.steps is None:
             return self._batch(bags, *self.bags.cells(bags, sampling.history))
         return self._batch(bags, self.bags.some_steps(bags, sampling.steps, self._generator))
 
+    def _outdated(self) -> Ints:
+        """Return the bags to relabel after a burst of updates, those that never were before those of long ago."""
+        bags = self.bags.all("bags")
+        bags = bags[np.argsort(self._relabeled_after[bags], kind="stable")]
+        never = self._relabeled_after[bags] == 0
+        return bags[never | until(self.bags.length[bags], self.redistributor.schedule.refresh)]
+
     def _relabel(self, bags: Ints) -> None:
         """Store what the redistributor says of whole bags."""
+        self._relabeled_after[bags] = self.updates
         history = 0 if self.redistributor.sampling is None else self.redistributor.sampling.history
         for chunk in chunks(self.bags.length[bags] + history):
             steps, inside, context = self.bags.cells(bags[chunk], history)

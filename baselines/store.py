@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bagged_envs.baselines import layout
 from bagged_envs.baselines.api import BagBatch, Redistributor, Sampling, Transitions
-from bagged_envs.baselines.draws import CHUNK, Array, Bools, Ints, chunks, some_steps
+from bagged_envs.baselines.draws import CHUNK, Array, Bools, Ints, chunks, some_steps, until
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.ring import EpisodeRing
 from bagged_envs.trajectory import Trajectory
@@ -150,6 +150,7 @@ class EpisodeStore:
             ValueError: There is no such bag, history is asked for with samples of steps, or a number is too small.
         """
         bags = self._draw_bags(sampling, generator, "labeled_" if only_labeled else "")
+        bags = bags[until(self._ring.bags["length"][bags], sampling.enough)]
         if sampling.steps is None:
             return self._whole(bags, sampling.history)
         if sampling.history:
@@ -272,14 +273,29 @@ class EpisodeStore:
 
     def relabel_all(self, redistributor: Redistributor, max_steps: int = CHUNK) -> None:
         """Store a redistributor's rewards for every closed bag, as the next version."""
+        self.relabel_oldest(redistributor, None, max_steps)
+
+    def relabel_oldest(self, redistributor: Redistributor, steps: int | None, max_steps: int = CHUNK) -> None:
+        """Store a redistributor's rewards, as the next version, for the bags that were relabeled longest ago.
+
+        Those that never were come first, however many they are; then others, until all have so many steps. None is for
+        all bags, as in `Schedule.refresh`.
+        """
+        versions, bags = self._ring.bags["version"], self._ring.queues["bags"].all()
+        if steps is not None:
+            bags = bags[np.argsort(versions[bags], kind="stable")]
+            bags = bags[(versions[bags] == 0) | until(self._ring.bags["length"][bags], steps)]
         self.version += 1
-        self.relabel_new(redistributor, max_steps)
+        self._relabel_bags(redistributor, bags, max_steps)
 
     def relabel_new(self, redistributor: Redistributor, max_steps: int = CHUNK) -> None:
-        """Store a redistributor's rewards for every closed bag that has none of the current version."""
+        """Store a redistributor's rewards for every closed bag that has none, with the current version."""
         bags = self._ring.queues["bags"].all()
+        self._relabel_bags(redistributor, bags[self._ring.bags["version"][bags] == 0], max_steps)
+
+    def _relabel_bags(self, redistributor: Redistributor, bags: Ints, max_steps: int) -> None:
         history = 0 if redistributor.sampling is None else redistributor.sampling.history
-        for chunk, batch in self._whole_bags(bags[self._ring.bags["version"][bags] < self.version], max_steps, history):
+        for chunk, batch in self._whole_bags(bags, max_steps, history):
             self.write_rewards(chunk, redistributor.relabel(batch))
 
     def write_rewards(self, bags: Ints, rewards: Tensor) -> None:

@@ -224,7 +224,7 @@ class Training:
         if self._driver.drive(self.total_steps, self._bags, labels):
             self._means.add("redistributor", self._driver.metrics)
             if self.redistributor.stored:
-                self.store.relabel_all(self.redistributor)
+                self.store.relabel_oldest(self.redistributor, self.redistributor.schedule.refresh)
 
     def _bags(self, sampling: Sampling) -> BagBatch:
         return self.store.sample_bags(sampling, self._bag_draws, only_labeled=True)

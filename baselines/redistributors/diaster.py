@@ -27,18 +27,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
+from bagged_envs.baselines.redistributors.fitting import Sizes, adam, check_finite, check_whole, labeled_bags, mlp
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
     as_sequences,
-    check_finite,
-    check_sizes,
-    check_whole,
-    labeled_bags,
     seeded,
     streams,
 )
-from bagged_envs.wrappers.arguments import positive_int
+from bagged_envs.wrappers.arguments import known, positive_int
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class DiasterConfig:
     bags: int = 64
     hidden: int = 256
     learning_rate: float = 3e-4
-    cuts: int | None = 20
+    cuts: int | None = 16
     cut_steps: int | None = 4096
     step_updates: int | None = 100
     step_batch: int = 256
@@ -81,17 +78,16 @@ class DiasterConfig:
         """Check every setting.
 
         Raises:
+            TypeError: A number of something is no int.
             ValueError: A setting is out of its range.
         """
         for name in ("bags", "hidden", "cuts", "cut_steps", "step_updates", "step_batch", "every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value!r}.")
+            if getattr(self, name) is not None or name not in ("cuts", "cut_steps", "step_updates"):
+                positive_int(name, getattr(self, name))
         for name in ("learning_rate", "return_scale"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}.")
-        if self.noise not in ("training", "always", "never"):
-            raise ValueError(f"noise must be 'training', 'always' or 'never', got {self.noise!r}.")
+        known("noise", self.noise, ("training", "always", "never"))
         if self.warm_up < 0:
             raise ValueError(f"warm_up must not be negative, got {self.warm_up!r}.")
 
@@ -119,25 +115,6 @@ class SubTrajectoryNetwork(nn.Module):
             return mean
         drawn = torch.randn(mean.shape, generator=noise).to(mean.device)
         return mean + torch.exp(0.5 * soft_clamp(log_variance, self.low, self.high)) * drawn
-
-
-class StepNetwork(nn.Module):
-    """f: the reward of one step."""
-
-    def __init__(self, observation_size: int, action_size: int, hidden: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(observation_size + action_size, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, 1),
-        )
-
-    def forward(self, steps: Tensor) -> Tensor:
-        """Return rewards `[N]` of steps `[N, D + U]`."""
-        rewards: Tensor = self.layers(steps)
-        return rewards.squeeze(-1)
 
 
 def soft_clamp(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -241,18 +218,18 @@ class Diaster:
         agents: int = 1,
     ) -> None:
         self.config = config = config or DiasterConfig()
-        self.observation_size = positive_int("observation_size", observation_size)
-        self.action_size, self.agents = positive_int("action_size", action_size), positive_int("agents", agents)
+        self._sizes = Sizes.of(observation_size, action_size, agents)
         self.device = torch.device(device)
         self.sampling: Sampling | None = Sampling(bags=config.bags, weight="length")
         self.schedule = Schedule(every=config.every, updates=1, warm_up=config.warm_up)
         weights, self.generator = streams(seed)
         with seeded(weights):
             sub_trajectory = SubTrajectoryNetwork(observation_size, action_size, config.hidden)
-            step = StepNetwork(observation_size, action_size, config.hidden)
+            sizes = (observation_size + action_size, config.hidden, config.hidden, 1)
+            step = mlp(sizes, torch.default_generator)  # f
         self.sub_trajectory, self.step = sub_trajectory.to(self.device), step.to(self.device)
-        self.sub_trajectory_optimizer = _adam(self.sub_trajectory, config.learning_rate)
-        self.step_optimizer = _adam(self.step, config.learning_rate)
+        self.sub_trajectory_optimizer = adam(self.sub_trajectory, config.learning_rate)
+        self.step_optimizer = adam(self.step, config.learning_rate)
 
     def update(self, batch: BagBatch) -> Metrics:
         """Make one burst: fit G to labeled bags, cut at random, and then f to the differences of G.
@@ -268,7 +245,7 @@ class Diaster:
             ValueError: Other sizes, or a bag that is not whole.
             FloatingPointError: A loss is not finite; nothing was changed.
         """
-        batch = labeled_bags(self._checked(batch))
+        batch = labeled_bags(self._checked(batch), self.device)
         if not batch.num_bags:
             return {"labeled": 0.0}
         before = self.state_dict()
@@ -284,12 +261,12 @@ class Diaster:
     @torch.no_grad()
     def relabel(self, batch: BagBatch) -> Tensor:
         """Return f(s, a), float32 `[B, L, A]`, of any steps in any order, 0.0 where the mask is False."""
-        check_sizes(batch, self.observation_size, self.action_size, self.agents)
-        batch = batch.to(self.device)
+        self._sizes.check(self.name, batch)
+        there, batch = batch.mask.device, batch.to(self.device)
         rewards = torch.zeros(batch.mask.shape, device=self.device)
         steps = torch.cat([batch.observations[batch.mask], batch.actions[batch.mask]], dim=1)  # [N, D + U]
-        rewards[batch.mask] = self.step(steps) * self._scale
-        return rewards
+        rewards[batch.mask] = self.step(steps).squeeze(1) * self._scale
+        return rewards.to(there)
 
     @torch.no_grad()
     def targets(self, batch: BagBatch) -> Tensor:
@@ -326,15 +303,15 @@ class Diaster:
         return 1.0 if self.config.scaled_rewards else self.config.return_scale
 
     def _checked(self, batch: BagBatch) -> BagBatch:
-        check_sizes(batch, self.observation_size, self.action_size, self.agents)
-        check_whole(batch)
+        self._sizes.check(self.name, batch)
+        check_whole(self.name, batch)
         return batch.to(self.device)
 
     def _fit_sub_trajectories(self, sequences: Sequences, labels: Tensor) -> float:
         """Make the gradient steps of G; returns the mean loss."""
         inputs = _inputs(sequences)  # [S, L, D + U]
-        inputs = inputs.view(-1, self.agents, *inputs.shape[1:])  # [B, A, L, D + U]
-        steps = sequences.valid.sum(dim=1).view(-1, self.agents)  # [B, A]
+        inputs = inputs.view(-1, self._sizes.agents, *inputs.shape[1:])  # [B, A, L, D + U]
+        steps = sequences.valid.sum(dim=1).view(-1, self._sizes.agents)  # [B, A]
         longest = inputs.shape[2]
         updates = self.config.cuts or longest
         total = 0.0
@@ -342,13 +319,15 @@ class Diaster:
             bags = self._bags_of_a_cut(len(inputs), longest)
             cut = 1 + int(torch.randint(longest, (), generator=self.generator))
             predictions = self._predict(inputs[bags].flatten(0, 1), steps[bags].flatten(), cut)
-            loss = sub_trajectory_loss(predictions.view(-1, self.agents), labels[bags])
+            loss = sub_trajectory_loss(predictions.view(-1, self._sizes.agents), labels[bags])
             total += _descend(self.sub_trajectory_optimizer, "sub-trajectory loss", loss)
         return total / updates
 
     def _bags_of_a_cut(self, bags: int, longest: int) -> Tensor:
         """Return the indices of the bags of one gradient step."""
-        limit = bags if self.config.cut_steps is None else max(1, self.config.cut_steps // (longest * self.agents))
+        limit = (
+            bags if self.config.cut_steps is None else max(1, self.config.cut_steps // (longest * self._sizes.agents))
+        )
         if limit >= bags:
             return torch.arange(bags, device=self.device)
         return torch.randperm(bags, generator=self.generator)[:limit].to(self.device)
@@ -367,7 +346,7 @@ class Diaster:
         updates = self.config.step_updates or sequences.valid.shape[1]
         for _ in range(updates):
             rows = torch.randperm(len(targets), generator=self.generator)[: self.config.step_batch].to(self.device)
-            loss = step_loss(self.step(inputs[rows]), targets[rows])
+            loss = step_loss(self.step(inputs[rows]).squeeze(1), targets[rows])
             total += _descend(self.step_optimizer, "step loss", loss)
         return total / updates
 
@@ -377,8 +356,8 @@ class Diaster:
         noise = self.generator if self.config.noise == "always" else None
         beginnings = self.sub_trajectory(_inputs(sequences), noise)  # [S, L]
         return step_targets(
-            beginnings.view(-1, self.agents, beginnings.shape[1]),
-            sequences.valid.sum(dim=1).view(-1, self.agents),
+            beginnings.view(-1, self._sizes.agents, beginnings.shape[1]),
+            sequences.valid.sum(dim=1).view(-1, self._sizes.agents),
             batch.label / self.config.return_scale,
             batch.labeled,
         ).flatten(0, 1)
@@ -386,10 +365,6 @@ class Diaster:
 
 def _inputs(sequences: Sequences) -> Tensor:
     return torch.cat([sequences.observations, sequences.actions], dim=2)
-
-
-def _adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
 
 
 def _descend(optimizer: torch.optim.Optimizer, name: str, loss: Tensor) -> float:

@@ -71,8 +71,18 @@ def check_whole(name: str, batch: BagBatch) -> None:
         ValueError: A bag is only a sample of its steps, or its context alone.
     """
     columns = batch.mask.any(dim=2).sum(dim=1)
-    for came, length in torch.stack((columns, batch.length), dim=1)[columns != batch.length].tolist():
-        raise ValueError(f"{name} needs whole bags, got {came} columns of a bag of {length} steps.")
+    if torch.equal(columns, batch.length):
+        return
+    bag = int((columns != batch.length).nonzero()[0])
+    raise ValueError(
+        f"{name} needs whole bags, got {int(columns[bag])} columns of bag {bag}, which has {int(batch.length[bag])} "
+        "steps: sample with Sampling.steps=None."
+    )
+
+
+def labeled_bags(batch: BagBatch, device: torch.device) -> BagBatch:
+    """Return the labeled bags of a batch, on a device; there may be none."""
+    return (batch if bool(batch.labeled.all()) else batch.select(batch.labeled)).to(device)
 
 
 def step_features(batch: BagBatch) -> Tensor:
@@ -120,7 +130,7 @@ def mlp(sizes: Sequence[int], generator: torch.Generator, initialization: Initia
             bound = 1 / math.sqrt(inputs)
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
             nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-        layers += [layer, nn.ReLU()]
+        layers += [layer, nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])
 
 
@@ -138,7 +148,9 @@ def descend(name: str, loss: Tensor, optimizer: torch.optim.Optimizer) -> Metric
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    # As nn.utils.get_total_norm, which groups by device and type first, and takes twice the time.
+    norms = torch._foreach_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    norm = torch.linalg.vector_norm(torch.stack(norms))
     value, gradient = torch.stack((loss.detach(), norm)).tolist()
     if not (math.isfinite(value) and math.isfinite(gradient)):
         optimizer.zero_grad()
@@ -188,6 +200,16 @@ class LabelScale:
         """Return rewards `[B, L, A]` in the task's units; the present agents of a step share the mean equally."""
         shift = rewards.new_full(rewards.shape[:2], self.mean)
         return rewards * self.deviation + share_among_agents(shift, mask)
+
+
+def check_finite(name: str, value: float) -> None:
+    """Check that a loss is finite.
+
+    Raises:
+        FloatingPointError: It is not.
+    """
+    if not math.isfinite(value):
+        raise FloatingPointError(f"{name} must be finite, got {value}: look for it in the batch; nothing was changed.")
 
 
 def save(network: nn.Module, optimizer: torch.optim.Optimizer, scale: LabelScale, updates: int) -> dict[str, Any]:

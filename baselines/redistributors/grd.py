@@ -12,7 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
-from bagged_envs.baselines.redistributors.fitting import LabelScale, Sizes, adam, descend, load, mlp, save
+from bagged_envs.baselines.redistributors.fitting import (
+    LabelScale,
+    Sizes,
+    adam,
+    descend,
+    labeled_bags,
+    load,
+    mlp,
+    save,
+)
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
 from bagged_envs.wrappers.arguments import known, positive_int
 
@@ -47,6 +56,9 @@ class GRDConfig:
         learning_rate: Of Adam, which serves both networks and the masks.
         bags: How many bags an update draws: 256 steps in all, 64 of each.
         steps: How many random steps of each bag.
+        dynamics_pairs: From so many random pairs of a step and an element of its next state an update learns the
+            dynamics; None for all of them (official), which takes several times as long as everything else where
+            states have many elements. Ours: so many that rewards and dynamics take about as long as a learner's update.
         temperature: Of the Gumbel-softmax that draws masks. The lower, the rarer and larger are the masks' gradients.
         start: Masks begin with all edges "on" (logits +1 and -1; a flag of the official code) or "random" (its
             default, Xavier-uniform logits). Ours: "on", because a random start can freeze with half the edges off.
@@ -69,6 +81,7 @@ class GRDConfig:
     learning_rate: float = 3e-4
     bags: int = 4
     steps: int = 64
+    dynamics_pairs: int | None = 128
     temperature: float = 0.01
     start: Start = "on"
     state_reward: float = 1e-5
@@ -92,6 +105,8 @@ class GRDConfig:
         known("start", self.start, ("on", "random"))
         for name in ("mixtures", "bags", "steps", "every", "updates"):
             positive_int(name, getattr(self, name))
+        if self.dynamics_pairs is not None:
+            positive_int("dynamics_pairs", self.dynamics_pairs)
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0.0, got {self.temperature}.")
 
@@ -169,15 +184,16 @@ def reward_inputs(states: Tensor, actions: Tensor, masks: Masks) -> Tensor:
     return torch.cat((states * masks.state_reward, actions * masks.action_reward), dim=-1)
 
 
-def dynamics_inputs(states: Tensor, actions: Tensor, masks: Masks) -> Tensor:
-    """Return what the dynamics network sees, for each element of the next state: `[N, D, D + U]`.
+def dynamics_inputs(states: Tensor, actions: Tensor, masks: Masks, element: Tensor) -> Tensor:
+    """Return what the dynamics network sees to predict one element of each next state: `[N, D + U]`.
 
     Args:
         states: `[N, D]`.
         actions: `[N, U]`.
         masks: Of which column j of the last two is for element j of the next state.
+        element: int64 `[N]`, j.
     """
-    return torch.cat((states[:, None] * masks.state_state.T, actions[:, None] * masks.action_state.T), dim=-1)
+    return torch.cat((states * masks.state_state.T[element], actions * masks.action_state.T[element]), dim=-1)
 
 
 def ancestors(state_reward: Tensor, state_state: Tensor) -> Tensor:
@@ -242,7 +258,7 @@ class GRD:
         (arXiv:2305.18427); the author's code ReedZyd/grd_neurips. Where we differ: deviations are a softplus (there a
         raw output, which may be negative); `compact_state_mask` is what the paper states (there one number for all
         elements comes out); masks start on; the dynamics learn from the steps of the bags drawn, as many as there in
-        a batch of their own; sparsity terms are means over edges.
+        a batch of their own, and of each of them from some elements only; sparsity terms are means over edges.
     """
 
     name = "grd"
@@ -292,7 +308,7 @@ class GRD:
             FloatingPointError: The loss or its gradient is not finite; nothing was changed.
         """
         self._sizes.check(self.name, batch)
-        batch = batch.select(batch.labeled).to(self._device)
+        batch = labeled_bags(batch, self._device)
         if not batch.num_bags:
             return {"labeled": 0.0}
         scale = self._scale.after(batch.label, batch.length) if self.config.standardize else self._scale
@@ -343,12 +359,26 @@ class GRD:
         logits, config = self._model.mask_logits, self.config
         masks = Masks(*(sampled_mask(one, self._gumbel(one), config.temperature) for one in logits))
         reward = return_decomposition_loss(self._rewards(batch, masks), batch.mask, label, batch.length)
-        inputs = dynamics_inputs(batch.observations[batch.mask], batch.actions[batch.mask], masks)  # [N, D, D + U]
-        dynamics = mixture_loss(self._model.dynamics(inputs), batch.next_observations[batch.mask])
+        step, element = self._pairs(int(batch.mask.sum()))
+        states, actions, after = (
+            part[batch.mask][step] for part in (batch.observations, batch.actions, batch.next_observations)
+        )
+        outputs = self._model.dynamics(dynamics_inputs(states, actions, masks, element))  # [N, 3 G]
+        dynamics = mixture_loss(outputs, after.gather(1, element[:, None])[:, 0])
         reward_edges, dynamics_edges = sparsity(logits, config)
         loss = reward + _while_below(reward, config.reward_threshold) * reward_edges
         loss = loss + dynamics + _while_below(dynamics, config.dynamics_threshold) * dynamics_edges
         return loss, {"reward_loss": reward.item(), "dynamics_loss": dynamics.item()}
+
+    def _pairs(self, steps: int) -> tuple[Tensor, Tensor]:
+        """Return steps and elements of the next state, as many as an update learns from: int64 `[N]` each."""
+        limit, elements = self.config.dynamics_pairs, self._sizes.observation
+        if limit is None or limit >= steps * elements:
+            pair = torch.arange(steps * elements)
+        else:
+            pair = torch.randint(steps * elements, (limit,), generator=self._generator)
+        pair = pair.to(self._device)
+        return pair // elements, pair % elements
 
     def _gumbel(self, logits: Tensor) -> Tensor:
         exponential = torch.empty(logits.shape).exponential_(generator=self._generator)

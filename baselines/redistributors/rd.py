@@ -16,6 +16,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     adam,
     check_whole,
     descend,
+    labeled_bags,
     load,
     mlp,
     save,
@@ -37,8 +38,9 @@ class RDConfig:
         weight_decay: Of Adam. 1e-5 in the source's particle tasks.
         loss: Compare means per step ("mean", the source's MuJoCo code) or sums ("sum", the paper's equation and the
             source's particle tasks), which weights a bag by its length squared. They differ where lengths do.
-        bags: How many bags an update draws. The source aims at 256 steps, which is one bag of 1,000 steps and gives
-            noisy gradients; ours: 16.
+        bags: How many bags an update draws at most. The source aims at 256 steps; ours: 16 bags, ...
+        batch_steps: ... but no more once they have so many steps: with episodes of 1,000 steps one, as in the source,
+            which costs as much as a learner's update. None for no limit, where time does not matter.
         warm_up: No update before so many environment steps.
         every: Update every so many environment steps, ...
         updates: ... so many times.
@@ -51,6 +53,7 @@ class RDConfig:
     weight_decay: float = 0.0
     loss: Loss = "mean"
     bags: int = 16
+    batch_steps: int | None = 1000
     warm_up: int = 10_000
     every: int = 1
     updates: int = 1
@@ -65,6 +68,8 @@ class RDConfig:
         known("loss", self.loss, ("mean", "sum"))
         for name in ("bags", "every", "updates"):
             positive_int(name, getattr(self, name))
+        if self.batch_steps is not None:
+            positive_int("batch_steps", self.batch_steps)
 
 
 def return_decomposition_loss(
@@ -163,7 +168,7 @@ class RD:
     ) -> None:
         """Draw the network from `seed`."""
         self.config = config
-        self.sampling: Sampling | None = Sampling(bags=config.bags)
+        self.sampling: Sampling | None = Sampling(bags=config.bags, enough=config.batch_steps)
         self.schedule = Schedule(every=config.every, updates=config.updates, warm_up=config.warm_up)
         self._sizes = Sizes.of(observation_size, action_size, agents)
         self._device = torch.device(device)
@@ -181,7 +186,7 @@ class RD:
             FloatingPointError: The loss or its gradient is not finite; nothing was changed.
         """
         self._sizes.check(self.name, batch)
-        batch = batch.select(batch.labeled).to(self._device)
+        batch = labeled_bags(batch, self._device)
         check_whole(self.name, batch)
         if not batch.num_bags:
             return {"labeled": 0.0}

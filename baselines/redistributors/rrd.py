@@ -15,6 +15,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     Sizes,
     adam,
     descend,
+    labeled_bags,
     load,
     mlp,
     save,
@@ -159,7 +160,7 @@ class RRD:
             FloatingPointError: The loss or its gradient is not finite; nothing was changed.
         """
         self._sizes.check(self.name, batch)
-        batch = batch.select(batch.labeled).to(self._device)
+        batch = labeled_bags(batch, self._device)
         if not batch.num_bags:
             return {"labeled": 0.0}
         scale = self._scale.after(batch.label, batch.length) if self.config.standardize else self._scale

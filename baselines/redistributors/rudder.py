@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule, project
-from bagged_envs.wrappers.arguments import positive_int
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, labeled_bags
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class RUDDER:
         config: RUDDERConfig | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
-        agents: int | None = None,
+        agents: int = 1,
     ) -> None:
         """Make the network.
 
@@ -224,14 +224,14 @@ class RUDDER:
             config: Settings; None for the defaults.
             seed: Of the first weights.
             device: Where to learn.
-            agents: A of the bags; None for any: the network is the same.
+            agents: A of the bags.
         """
         self.config = config or RUDDERConfig()
         self.exact = self.config.correction != "none"
         self.sampling: Sampling | None = Sampling(bags=self.config.bags)
         self.schedule = Schedule(self.config.every, self.config.updates, self.config.warm_up)
-        self._sizes = positive_int("observation_size", observation_size), positive_int("action_size", action_size)
-        self.agents = None if agents is None else positive_int("agents", agents)
+        self._sizes = Sizes.of(observation_size, action_size, agents)
+        self._device = torch.device(device)
         generator = torch.Generator().manual_seed(seed)
         self.network = PrefixLSTM(observation_size + action_size, self.config, generator).to(device)
         self._optimizer = torch.optim.Adam(
@@ -257,10 +257,11 @@ class RUDDER:
             ValueError: The batch has other sizes than the network, or samples of steps.
             FloatingPointError: Loss or gradient is not finite; nothing was changed.
         """
-        self._check(batch)
-        if not bool(batch.labeled.any()):
+        self._sizes.check(self.name, batch)
+        check_whole(self.name, batch)
+        batch = labeled_bags(batch, self._device)
+        if not batch.num_bags:
             return {"labeled": 0.0}
-        batch = batch if bool(batch.labeled.all()) else batch.select(batch.labeled)
         before = self._labels, self._square
         self._count(batch.label)
         predictions, present = self._predict(batch)  # [B, T, A]
@@ -286,7 +287,9 @@ class RUDDER:
         Raises:
             ValueError: The batch has other sizes than the network, or samples of steps.
         """
-        self._check(batch)
+        self._sizes.check(self.name, batch)
+        check_whole(self.name, batch)
+        there, batch = batch.mask.device, batch.to(self._device)
         predictions, present = self._predict(batch)
         changes = differences(predictions, present) * self.label_scale  # [B, T, A]
         rewards = changes[:, : batch.mask.shape[1]]
@@ -294,8 +297,10 @@ class RUDDER:
             rewards = rewards + torch.where(present[:, 1:] & ~_one_more(batch.mask)[:, 1:], changes[:, 1:], 0.0)
         rewards = torch.where(batch.mask, rewards, torch.zeros_like(rewards))
         if self.config.correction == "uniform":
-            return project(rewards, batch)
-        return _pay_last(rewards, batch) if self.config.correction == "last" else rewards
+            rewards = project(rewards, batch)
+        elif self.config.correction == "last":
+            rewards = _pay_last(rewards, batch)
+        return rewards.to(there)
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer and label scale."""
@@ -307,15 +312,6 @@ class RUDDER:
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self._labels, self._square = state["labels"], state["square"]
-
-    def _check(self, batch: BagBatch) -> None:
-        sizes = (batch.observations.shape[3], batch.actions.shape[3])
-        if sizes != self._sizes:
-            raise ValueError(f"RUDDER was made for (observation, action) sizes {self._sizes}, got bags of {sizes}.")
-        if self.agents not in (None, batch.mask.shape[2]):
-            raise ValueError(f"RUDDER was made for {self.agents} agents, got bags of {batch.mask.shape[2]}.")
-        if not torch.equal(batch.mask.any(dim=2).sum(dim=1), batch.length):
-            raise ValueError("RUDDER needs whole bags, got samples of their steps: leave Sampling.steps at None.")
 
     def _count(self, labels: Tensor) -> None:
         self._labels += len(labels)

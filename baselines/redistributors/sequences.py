@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch
 
@@ -36,10 +37,17 @@ class Sequences:
     inside: Tensor
     column: Tensor
 
-    def select(self, rows: slice | Tensor) -> Sequences:
-        """Return some of the rows, without the columns in which none of them has a step."""
-        longest = max(1, int(self.valid[rows].sum(dim=1).max()))
-        return Sequences(**{name: value[rows, :longest] for name, value in vars(self).items()})
+    def pieces(self, longest: int) -> Sequences:
+        """Return the rows cut into P pieces of equal length, at most `longest`: `[S * P, ...]`, padded at the end."""
+        steps = self.valid.shape[1]
+        count = math.ceil(steps / longest)
+        width = math.ceil(steps / count)
+
+        def cut(values: Tensor) -> Tensor:
+            padding = [0, 0] * (values.ndim - 2) + [0, count * width - steps]
+            return functional.pad(values, padding).reshape(-1, width, *values.shape[2:])
+
+        return Sequences(**{name: cut(value) for name, value in vars(self).items()})
 
 
 def as_sequences(batch: BagBatch, history: bool = False) -> Sequences:
@@ -77,50 +85,80 @@ def as_batch(values: Tensor, sequences: Sequences, batch: BagBatch) -> Tensor:
     return rows.view(bags, agents, steps).transpose(1, 2).contiguous()
 
 
-def check_sizes(batch: BagBatch, observation_size: int, action_size: int, agents: int) -> None:
-    """Check that a batch has the sizes that a redistributor was made for.
+def random_pieces(batch: BagBatch, longest: int, generator: torch.Generator) -> BagBatch:
+    """Return whole bags of which the longer ones are cut to a random piece of `longest` steps, labeled by its share.
 
-    Raises:
-        ValueError: It has not.
+    A piece may stick out of its bag at either end, and is then shorter: so every step is as likely as any other to be
+    in it. Its label is the bag's in proportion to its steps, as if the bag's reward were spread evenly.
     """
-    for name, expected, got in (
-        ("observations of size", observation_size, batch.observations.shape[3]),
-        ("next observations of size", observation_size, batch.next_observations.shape[3]),
-        ("actions of size", action_size, batch.actions.shape[3]),
-        ("a number of agents of", agents, batch.mask.shape[2]),
-    ):
-        if expected != got:
-            raise ValueError(f"The redistributor was made for {name} {expected}, the batch has {got}.")
+    column = torch.arange(batch.mask.shape[1], device=batch.mask.device)
+    inside = batch.mask.any(dim=2)  # [B, L]
+    chance = torch.rand(batch.num_bags, dtype=torch.float64, generator=generator).to(batch.mask.device)
+    start = inside.int().argmax(dim=1) - longest + 1 + (chance * (batch.length + longest - 1)).long()
+    whole = batch.length <= longest
+    before_end = (column < (start + longest)[:, None]) | whole[:, None]
+    kept = inside & before_end & ((column >= start[:, None]) | whole[:, None])
+    return replace(
+        batch,
+        mask=batch.mask & kept[..., None],
+        context=batch.context & before_end[..., None],
+        label=batch.label * (kept.sum(dim=1) / batch.length),
+    )
 
 
-def check_whole(batch: BagBatch) -> None:
-    """Check that the bags of a batch are whole.
+def end_to_end(sequences: Sequences, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Lay sequences end to end, in random order, into longer ones that do not tell where one of them begins.
 
-    Raises:
-        ValueError: A bag is only a sample of its steps.
+    Each of the longer ones begins with the last steps, randomly many, of some sequence, which are only to be looked at.
+    Of a sequence's history, too, randomly many of the last steps are taken, at most half of `steps`.
+
+    Args:
+        sequences: `[S, L]`, each with at most half of `steps` steps besides its history.
+        steps: The most that one of the longer ones may have.
+        generator: On the CPU.
+
+    Returns:
+        Which steps stand there, int64 `[Q, W]`, as row * L + column, -1 in the padding, which stands last; and which of
+        them are a sequence's own, once each: bool `[Q, W]`.
     """
-    present = batch.mask.any(dim=2).sum(dim=1)
-    if not torch.equal(present, batch.length):
-        bag = int((present != batch.length).nonzero()[0])
-        raise ValueError(
-            f"The bags must be whole, but of the {int(batch.length[bag])} steps of bag {bag} the batch has "
-            f"{int(present[bag])}: sample with Sampling.steps=None."
-        )
+    rows, columns = sequences.valid.shape
+    ends = sequences.valid.sum(dim=1).tolist()
+    earlier = (sequences.valid & ~sequences.inside).sum(dim=1).tolist()  # the history stands first
+    history, lead = torch.rand(2, rows, dtype=torch.float64, generator=generator).tolist()
+    leaders = torch.randint(rows, (rows,), generator=generator).tolist()
+    laid: list[list[range]] = []
+    own: list[list[int]] = []
+    room = 0
+    for row in torch.randperm(rows, generator=generator).tolist():
+        looked_at = int(history[row] * (min(earlier[row], steps // 2) + 1))
+        size = ends[row] - earlier[row] + looked_at
+        if ends[row] == earlier[row]:
+            continue
+        if size > room:
+            leader, room = leaders[row], steps - size
+            count = int(lead[row] * (min(ends[leader], room) + 1))
+            end = leader * columns + ends[leader]
+            laid.append([range(end - count, end)])
+            own.append([count])
+            room += size - count
+        end = row * columns + ends[row]
+        laid[-1].append(range(end - size, end))
+        own[-1].append(looked_at)
+        room -= size
+    return _in_rows(laid, own, sequences.valid.device)
 
 
-def labeled_bags(batch: BagBatch) -> BagBatch:
-    """Return the labeled bags of a batch; there may be none."""
-    return batch.select(batch.labeled)
-
-
-def check_finite(name: str, value: float) -> None:
-    """Check that a loss is finite.
-
-    Raises:
-        FloatingPointError: It is not.
-    """
-    if not math.isfinite(value):
-        raise FloatingPointError(f"{name} must be finite, got {value}: look for it in the batch; nothing was changed.")
+def _in_rows(laid: list[list[range]], own: list[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ranges as padded rows of numbers, and of each range all but the first so many numbers."""
+    width = max(sum(map(len, parts)) for parts in laid)
+    step, counted = torch.full((len(laid), width), -1), torch.zeros(len(laid), width, dtype=torch.bool)
+    for row, (parts, firsts) in enumerate(zip(laid, own, strict=True)):
+        at = 0
+        for part, first in zip(parts, firsts, strict=True):
+            step[row, at : at + len(part)] = torch.arange(part.start, part.stop)
+            counted[row, at + first : at + len(part)] = True
+            at += len(part)
+    return step.to(device), counted.to(device)
 
 
 def streams(seed: int) -> tuple[int, torch.Generator]:

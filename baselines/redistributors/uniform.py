@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
-from bagged_envs.baselines.redistributors.fitting import NO_SETTINGS, NoSettings, Sizes, share_among_agents
+from bagged_envs.baselines.api import BagBatch, Context
+from bagged_envs.baselines.redistributors.fitting import share_among_agents
+from bagged_envs.baselines.redistributors.identity import Identity
 
 
 def uniform_rewards(label: Tensor, length: Tensor, labeled: Tensor, mask: Tensor) -> Tensor:
@@ -33,11 +31,11 @@ def uniform_rewards(label: Tensor, length: Tensor, labeled: Tensor, mask: Tensor
     return share_among_agents(per_step[:, None], mask).float()
 
 
-class Uniform:
+class Uniform(Identity):
     """Shares a bag's label equally over its steps, and a step's part equally over the agents that are there.
 
-    Exact. There is nothing to learn: unlabeled bags get 0.0, as they were paid. A batch may hold samples of steps: the
-    label and the length of the whole bag are known.
+    Exact. As with `Identity` there is nothing to learn: unlabeled bags get 0.0, as they were paid. A batch may hold
+    samples of steps: the label and the length of the whole bag are known.
 
     It is what randomized return decomposition tends to when it smooths most (see `rrd`).
 
@@ -50,32 +48,6 @@ class Uniform:
 
     name = "uniform"
     context: Context = "label"
-    exact = True
-    stored = False
-    only_labeled = False
-
-    def __init__(
-        self,
-        observation_size: int,
-        action_size: int,
-        config: NoSettings = NO_SETTINGS,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        agents: int = 1,
-    ) -> None:
-        """Check the sizes; the other arguments change nothing."""
-        self.sampling: Sampling | None = None
-        self.schedule = Schedule()
-        self._sizes = Sizes.of(observation_size, action_size, agents)
-
-    def update(self, batch: BagBatch) -> Metrics:
-        """Learn nothing.
-
-        Raises:
-            ValueError: The batch has other sizes.
-        """
-        self._sizes.check(self.name, batch)
-        return {"labeled": float(batch.labeled.sum())}
 
     def relabel(self, batch: BagBatch) -> Tensor:
         """Return equal shares of the labels, `[B, L, A]`.
@@ -85,10 +57,3 @@ class Uniform:
         """
         self._sizes.check(self.name, batch)
         return uniform_rewards(batch.label, batch.length, batch.labeled, batch.mask).detach()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing: there is no state."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load nothing."""

@@ -1,5 +1,6 @@
 """Stable-Baselines3's replay buffer with bags: what it keeps, samples, pays, learns and refuses."""
 
+import itertools
 import pickle
 
 import gymnasium as gym
@@ -343,6 +344,31 @@ def test_what_is_stored_is_made_when_a_bag_closes_and_anew_after_each_burst():
     feed(buffer, streams, 1)
     steps = buffer.bags.all("steps")
     assert buffer.rewards_of(steps).tolist() == (buffer._take("observations", steps)[:, 1] + 3000).tolist()
+
+
+def test_stored_rewards_are_renewed_in_turn_where_the_schedule_wants_that():
+    schedule = Schedule(every=40, updates=1, refresh=15)
+    buffer, streams = spied(Sampling(1), 40, copies=1, context="bag", stored=True, schedule=schedule, label_fraction=1)
+    ages = []
+    for _ in range(60):
+        steps = buffer.bags.all("steps")
+        # The spy says when a step was, and 1000 for each update that it has had: nothing is left of other bags.
+        told, rest = np.divmod(buffer.rewards_of(steps) - buffer._take("observations", steps)[:, 1], 1000)
+        assert not rest.any()
+        ages.append(dict(zip(steps.tolist(), told.tolist(), strict=True)))
+        feed(buffer, streams, 40)
+    for number, (before, now) in enumerate(itertools.pairwise(ages), start=2):
+        renewed = [step for step, age in now.items() if age == number]
+        kept = [step for step, age in now.items() if age == before.get(step, -1) < number]
+        assert 15 <= len(renewed) < 15 + 8
+        oldest = [before[step] for step in renewed if step in before]
+        assert not kept or max(oldest) <= min(now[step] for step in kept)
+
+
+def test_bags_are_drawn_until_they_have_enough_steps():
+    buffer, _ = spied(Sampling(bags=30, enough=9))
+    lengths = buffer._drawn(buffer.redistributor.sampling).length
+    assert lengths.sum() >= 9 > lengths[:-1].sum()
 
 
 def test_until_the_first_update_learners_get_what_was_paid():

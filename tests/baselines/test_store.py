@@ -294,6 +294,31 @@ def test_only_what_is_new_is_relabeled():
     assert redistributor.shown == [(1, 4, 1)]
 
 
+def test_the_rewards_that_are_oldest_are_stored_anew():
+    store = stored(*(trajectory([2, 3], number) for number in (1, 2, 3)))
+    redistributor = Telling("bag", stored=True)
+    bags = store._ring.queues["bags"].all()
+
+    def versions():
+        return store._ring.bags["version"][bags].tolist()
+
+    store.relabel_oldest(redistributor, 1)  # all are new
+    assert versions() == [1] * 6
+    store.relabel_oldest(redistributor, 8)
+    assert versions() == [2, 2, 2, 2, 1, 1]  # 2, 3, 2 steps, and a bag more makes it 8
+    store.relabel_oldest(redistributor, 8)
+    assert versions() == [3, 3, 2, 2, 3, 3]
+    store.relabel_oldest(redistributor, 0)
+    assert versions() == [3, 3, 2, 2, 3, 3]
+    store.add(trajectory([4], 4))
+    store.relabel_new(redistributor)
+    assert versions() == [3, 3, 2, 2, 3, 3]
+    indices, _ = store.sample_transitions(60, rng())
+    assert torch.equal(store.relabel(redistributor, indices)[:, 0], told(store, indices))
+    store.relabel_oldest(redistributor, None)
+    assert versions() == [5] * 6
+
+
 @given(st.lists(trajectories(open_too=True), min_size=1, max_size=8))
 def test_adding_tells_the_numbers_of_the_steps(makers):
     store = stored(capacity=40)
@@ -335,6 +360,15 @@ def test_open_bags_cannot_be_seen_whole():
     with pytest.raises(ValueError, match="indices must be steps of closed bags"):
         store.relabel(Telling("label"), indices)
     assert store.relabel(Telling("step"), indices).shape == (50, 1)
+
+
+def test_no_more_bags_than_are_enough():
+    store, random = stored(trajectory([9, 1, 1, 1, 1], 1)), rng()
+    drawn = [store.sample_bags(Sampling(8, enough=10), random).length.tolist() for _ in range(2000)]
+    assert all(sum(lengths[:-1]) < 10 for lengths in drawn)
+    assert all(sum(lengths) >= 10 or len(lengths) == 8 for lengths in drawn)
+    # Long bags come as often as short ones: one in five is the long one.
+    assert np.mean([length == 9 for lengths in drawn for length in lengths]) == pytest.approx(0.2, abs=0.03)
 
 
 def test_weights():
@@ -458,6 +492,8 @@ def test_what_cannot_be_meant_is_refused():
             store.sample_bags(sampling, rng())
     with pytest.raises(ValueError, match="weight must be one of 'bag', 'length', got 'bags'"):
         store.sample_bags(Sampling(1, weight="bags"), rng())
+    with pytest.raises(ValueError, match="enough must be an int of at least 1, got 0"):
+        store.sample_bags(Sampling(1, enough=0), rng())
     with pytest.raises(ValueError, match="include_open=True needs only_labeled=False"):
         store.sample_transitions(1, rng(), only_labeled=True, include_open=True)
     with pytest.raises(ValueError, match=r"rewards must have shape \(1, 2, 1\), or more columns, got \(1, 1, 1\)"):

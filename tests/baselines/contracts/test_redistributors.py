@@ -17,12 +17,17 @@ from tests.baselines.batches import ACTION, OBSERVATION, bags_of, columns_of, dr
 NAMES = sorted(REDISTRIBUTORS)
 LENGTHS = [5, 1, 7, 3, 7, 2]
 
-# Which methods find linear rewards in bags of ten steps: name -> (settings, bags per update, updates). RBT and RUDDER
-# have tests of their own for that, on smaller tasks.
+# Which methods find linear rewards in bags of ten steps: name -> (settings, bags per update, updates).
 FINDS_LINEAR_REWARDS = {
     "rd": ({"learning_rate": 1e-3}, 64, 120),
     "rrd_unbiased": ({"learning_rate": 1e-3, "steps": 5}, 64, 250),
-}
+    "rbt": (
+        {"width": 32, "dropout": 0.0, "sequence": 40, "score_scale": "root", "first_rate": 1e-3, "peak_rate": 8e-3,
+         "rate_warm_up": 100, "rate_decay": 700}, 96, 700
+    ),
+    # Observations that are drawn independently say nothing by their differences.
+    "rudder": ({"learning_rate": 1e-2, "inputs": "raw", "final_observation": False}, 64, 400),
+}  # fmt: skip
 # An update draws something for each bag that came: a mixed batch then moves it otherwise than its labeled bags would.
 DRAWS_PER_BAG: set[str] = set()
 LOOKS_AT_NO_OBSERVATION = {"identity", "labels_only", "oracle", "uniform", "ircr"}
@@ -294,7 +299,7 @@ def test_every_schedule_can_be_learned_from(name, lengths, labeled):
 def test_linear_rewards_are_found(name):
     settings, bags, updates = FINDS_LINEAR_REWARDS[name]
     redistributor = made(name, **settings)
-    store = bags_of([10] * 512, seed=1)
+    store = bags_of([10] * 4096, seed=1)
     generator = torch.Generator().manual_seed(2)
     for number in range(updates):
         batch = store.select(torch.randint(store.num_bags, (bags,), generator=generator))

@@ -154,9 +154,9 @@ def test_official_settings():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"cuts": 0}, "cuts must be at least 1, got 0"),
+        ({"cuts": 0}, "cuts must be an int of at least 1, got 0"),
         ({"return_scale": 0.0}, "return_scale must be positive, got 0.0"),
-        ({"noise": "some"}, "noise must be 'training', 'always' or 'never', got 'some'"),
+        ({"noise": "some"}, "noise must be one of 'training', 'always', 'never', got 'some'"),
         ({"warm_up": -1}, "warm_up must not be negative, got -1"),
     ],
 )

@@ -77,7 +77,22 @@ class TestNetworksInputs:
         assert reward_inputs(self.STATES, self.ACTIONS, MASKS).tolist() == [[2.0, 0.0, 0.0]]
 
     def test_of_the_dynamics(self):
-        assert dynamics_inputs(self.STATES, self.ACTIONS, MASKS).tolist() == [[[2.0, 3.0, 0.0], [0.0, 3.0, 5.0]]]
+        both = self.STATES.expand(2, -1), self.ACTIONS.expand(2, -1)
+        assert dynamics_inputs(*both, MASKS, torch.tensor([0, 1])).tolist() == [[2.0, 3.0, 0.0], [0.0, 3.0, 5.0]]
+
+    @pytest.mark.parametrize(("pairs", "count"), [(None, 20), (20, 20), (7, 7)])
+    def test_the_dynamics_learn_from_as_many_pairs_as_set(self, pairs, count):
+        redistributor, seen = GRD(*SIZES, GRDConfig(dynamics_pairs=pairs)), []
+        redistributor._model.dynamics.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+        redistributor.update(bags_of([3, 2]))  # five steps of four elements
+        assert seen == [count]
+
+    def test_pairs_are_drawn_from_all_steps_and_elements(self):
+        redistributor = GRD(*SIZES, GRDConfig(dynamics_pairs=400))
+        step, element = redistributor._pairs(200)
+        assert (step.min(), step.max()) < (10, 190)
+        assert element.bincount().tolist() == pytest.approx([100] * 4, abs=35)
+        assert torch.corrcoef(torch.stack((step, element)).float())[0, 1].abs() < 0.2
 
     @pytest.mark.parametrize(("number", "name"), [(0, "observations"), (1, "actions")])
     def test_the_reward_does_not_see_what_is_off(self, number, name):
@@ -159,7 +174,9 @@ class TestUpdate:
     def test_an_element_without_influence_is_switched_off(self):
         # The rewards of these bags do not depend on the last element of the state.
         weights = {"state_reward": 0.05, "action_reward": 0.05}
-        redistributor = GRD(*SIZES, GRDConfig(**weights, **ALWAYS, hidden=(32,), learning_rate=1e-2))
+        redistributor = GRD(
+            *SIZES, GRDConfig(**weights, **ALWAYS, hidden=(32,), learning_rate=1e-2, dynamics_pairs=None)
+        )
         store, generator = bags_of([10] * 512, seed=1), torch.Generator().manual_seed(2)
         for _ in range(200):
             metrics = redistributor.update(store.select(torch.randint(512, (16,), generator=generator)))

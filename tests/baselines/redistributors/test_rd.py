@@ -77,7 +77,7 @@ class TestRidge:
 class TestUpdate:
     def test_samples_of_steps_are_refused(self):
         batch = columns_of(bags_of([6, 6]), torch.tensor([[0, 1, 2], [3, 4, 5]]))
-        with pytest.raises(ValueError, match="whole bags, got 3 columns of a bag of 6 steps"):
+        with pytest.raises(ValueError, match="whole bags, got 3 columns of bag 0, which has 6 steps"):
             RD(OBSERVATION, ACTION).update(batch)
 
     def test_of_unlabeled_bags_any_columns_may_be_there(self):

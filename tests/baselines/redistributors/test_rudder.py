@@ -118,7 +118,7 @@ class TestSums:
     @pytest.mark.parametrize("final_observation", [True, False])
     def test_corrected_rewards_add_up_to_labels(self, agents, correction, final_observation):
         bags = random_batch(0, agents=agents)
-        rudder = RUDDER(3, 2, RUDDERConfig(correction=correction, final_observation=final_observation))
+        rudder = RUDDER(3, 2, RUDDERConfig(correction=correction, final_observation=final_observation), agents=agents)
         assert rudder.exact
         for _ in range(3):
             rudder.update(bags)
@@ -127,7 +127,7 @@ class TestSums:
     def test_the_last_step_alone_takes_the_gap(self):
         bags = random_batch(0, agents=2)
         plain, last = (
-            RUDDER(3, 2, RUDDERConfig(correction=correction)).relabel(bags) for correction in ("none", "last")
+            RUDDER(3, 2, RUDDERConfig(correction=correction), agents=2).relabel(bags) for correction in ("none", "last")
         )
         moved = (plain != last).any(dim=2)
         assert moved.sum(dim=1).tolist() == [1] * 5
@@ -183,7 +183,7 @@ class TestPadding:
         mask = bags.mask.clone()
         mask[0, 3:, 1] = False  # an agent that dies
         bags = dataclasses.replace(bags, mask=mask, context=mask)
-        rewards = RUDDER(3, 2).relabel(bags)
+        rewards = RUDDER(3, 2, agents=2).relabel(bags)
         assert not rewards[~mask].any()
         assert (rewards[mask] != 0).all()
 
@@ -195,7 +195,7 @@ class TestPadding:
         mask[:, 3:, 1] = False
         bags = dataclasses.replace(bags, mask=mask, context=mask)
         config = RUDDERConfig(correction="none", label_scale=1.0, final_observation=final_observation)
-        rudder = RUDDER(3, 2, config)
+        rudder = RUDDER(3, 2, config, agents=2)
         missed = rudder.relabel(bags).sum(dim=(1, 2)) - bags.label
         assert rudder.update(bags)["main"] == pytest.approx(missed.square().mean().item(), rel=1e-5)
 
@@ -203,11 +203,12 @@ class TestPadding:
         one = random_batch(4, ragged=False)
         team = batch(*(value.expand(-1, -1, 2, -1) for value in (one.observations, one.actions)), one.label,
                      following=one.next_observations.expand(-1, -1, 2, -1))  # fmt: skip
-        rudder = RUDDER(3, 2, RUDDERConfig(correction="none"))
-        torch.testing.assert_close(rudder.relabel(team), rudder.relabel(one).expand(-1, -1, 2))
+        alone, both = (RUDDER(3, 2, RUDDERConfig(correction="none"), agents=agents) for agents in (1, 2))
+        torch.testing.assert_close(both.relabel(team), alone.relabel(one).expand(-1, -1, 2))
         # Its loss, too: twice the prediction for the label is as far off as the prediction for half the label.
         half = dataclasses.replace(one, label=one.label / 2)
-        losses = [RUDDER(3, 2, RUDDERConfig(label_scale=1.0)).update(bags)["loss"] for bags in (team, half)]
+        config = RUDDERConfig(label_scale=1.0)
+        losses = [RUDDER(3, 2, config, agents=bags.mask.shape[2]).update(bags)["loss"] for bags in (team, half)]
         assert losses[0] == pytest.approx(4 * losses[1], rel=1e-5)
 
 
@@ -250,8 +251,8 @@ class TestUpdate:
     @pytest.mark.parametrize(
         ("bags", "message"),
         [
-            (random_batch(0, size=4), r"\(3, 2\), got bags of \(4, 2\)"),
-            (random_batch(0, choices=1), "sizes"),
+            (random_batch(0, size=4), "3 elements, actions of 2 and 1 agents, got 4, 2 and 1"),
+            (random_batch(0, choices=1), "got 3, 1 and 1"),
             (dataclasses.replace(random_batch(0), length=torch.full((5,), 20)), "whole bags"),
         ],
     )

@@ -11,7 +11,13 @@ import torch
 
 from bagged_envs.baselines.redistributors.diaster import Diaster, DiasterConfig
 from bagged_envs.baselines.redistributors.rbt import RBT, RBTConfig
-from bagged_envs.baselines.redistributors.sequences import as_batch, as_sequences, seeded
+from bagged_envs.baselines.redistributors.sequences import (
+    as_batch,
+    as_sequences,
+    end_to_end,
+    random_pieces,
+    seeded,
+)
 from tests.baselines.redistributors.sequence_bags import bags
 
 Make = Callable[..., Any]
@@ -218,9 +224,9 @@ def test_a_loss_that_is_not_finite_changes_nothing(make: Make, field: str):
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"observation_size": 4}, "observations of size 3, the batch has 4"),
-        ({"action_size": 2}, "actions of size 1, the batch has 2"),
-        ({"agents": 2}, "agents of 1, the batch has 2"),
+        ({"observation_size": 4}, "observations of 3 elements, actions of 1 and 1 agents, got 4, 1 and 1"),
+        ({"action_size": 2}, "got 3, 2 and 1"),
+        ({"agents": 2}, "got 3, 1 and 2"),
     ],
 )
 def test_other_sizes_are_refused(make: Make, sizes: dict[str, int], message: str):
@@ -233,22 +239,66 @@ def test_other_sizes_are_refused(make: Make, sizes: dict[str, int], message: str
 def test_samples_of_steps_are_refused_where_order_matters(make: Make):
     batch = bags([5, 3])
     batch.mask[0, 2] = False
-    with pytest.raises(ValueError, match="of the 5 steps of bag 0 the batch has 4"):
+    with pytest.raises(ValueError, match="needs whole bags, got 4 columns of bag 0, which has 5 steps"):
         make().update(batch)
     if make is diaster:
         assert torch.equal(make().relabel(batch) != 0.0, batch.mask)
     else:
-        with pytest.raises(ValueError, match="of the 5 steps of bag 0"):
+        with pytest.raises(ValueError, match="got 4 columns of bag 0"):
             make().relabel(batch)
 
 
-@each
-def test_an_update_takes_as_many_bags_as_its_limit_of_steps_allows(make: Make):
-    limit = "cut_steps" if make is diaster else "batch_steps"
-    batch, method = bags([4] * 8, agents=2), make(agents=2, **{limit: 16})
-    seen = []
-    network = method.sub_trajectory if make is diaster else method.network
-    network.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+@pytest.mark.parametrize(("limit", "steps"), [(16, {16, 17, 18, 19, 20}), (1, {8, 9, 10, 11, 12})])
+def test_an_update_takes_as_many_steps_as_its_limit_allows(limit: int, steps: set[int]):
+    batch = bags([4] * 8, agents=2)
+    method, rows = diaster(agents=2, cut_steps=limit), []
+    method.sub_trajectory.register_forward_hook(lambda module, inputs, output: rows.append(len(inputs[0])))
     method.update(batch)
-    assert max(seen[:1]) == 4  # two bags, two agents
-    assert make(agents=2, **{limit: 1}).update(batch)
+    assert rows[0] == min(steps) // 4
+    other, read = rbt(agents=2, batch_steps=limit), []
+    other.network.register_forward_hook(lambda module, inputs, output: read.append(int(inputs[2].sum())))
+    other.update(batch)
+    assert read[0] in steps  # and up to four of another bag, in front
+
+
+def test_a_piece_is_labeled_by_its_share_and_every_step_is_as_likely_in_one():
+    batch = bags([7, 2], history=2, agents=2)
+    batch.mask[0, 3, 1] = False
+    counts, generator = torch.zeros(batch.mask.shape[1]), torch.Generator().manual_seed(0)
+    for _ in range(900):
+        found = random_pieces(batch, 3, generator)
+        columns = found.mask[0].any(dim=1).nonzero().flatten()
+        assert columns.diff().eq(1).all()
+        assert 1 <= len(columns) <= 3
+        assert torch.equal(found.mask[0, columns], batch.mask[0, columns])
+        assert found.context[0].any(dim=1).nonzero().flatten().tolist() == list(range(int(columns[-1]) + 1))
+        assert found.label[0].item() == pytest.approx(batch.label[0].item() * len(columns) / 7)
+        assert torch.equal(found.mask[1], batch.mask[1])
+        assert found.label[1] == batch.label[1]
+        counts += found.mask[0].any(dim=1)
+    # Three of the nine places where a piece may begin contain a step.
+    assert (counts[2:9] / 900).tolist() == pytest.approx([1 / 3] * 7, abs=0.06)
+
+
+@pytest.mark.parametrize("history", [0, 4])
+def test_rows_laid_end_to_end(history: int):
+    batch = bags([5, 2, 4, 1, 5, 3], history=history, agents=2)
+    batch.mask[1, :, 1] = False
+    batch = replace(batch, context=batch.context & batch.mask.any(dim=1, keepdim=True))
+    rows = as_sequences(batch, history=True)
+    generator, columns = torch.Generator().manual_seed(0), rows.valid.shape[1]
+    leads, history_seen = set(), set()
+    for _ in range(60):
+        step, own = end_to_end(rows, 10, generator)
+        assert step.shape[1] <= 10
+        assert torch.equal((step >= 0).int().cummin(dim=1).values.bool(), step >= 0)
+        assert not own[step < 0].any()
+        inside = rows.inside.flatten().nonzero().flatten()
+        assert torch.equal(step[own].sort().values, inside)  # each once
+        assert rows.valid.flatten()[step[step >= 0]].all()
+        for line, mine in zip(step.tolist(), own.tolist(), strict=True):
+            leads.add(mine.index(True))
+            looked_at = [place for place, counted in zip(line, mine, strict=True) if place >= 0 and not counted]
+            history_seen |= {place % columns for place in looked_at if not rows.inside.flatten()[place]}
+    assert len(leads) >= 5  # a sequence does not tell where its first bag begins
+    assert history_seen == set(range(history))
