@@ -56,7 +56,8 @@ def save_trajectories(path: Path | str, trajectories: Sequence[Trajectory]) -> s
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with beside.open("wb") as stream:
-            np.savez_compressed(stream, format=np.array(FORMAT), sha256=np.array(digest), **arrays)
+            told: dict[str, Any] = {"format": np.array(FORMAT), "sha256": np.array(digest)}
+            np.savez_compressed(stream, **{**told, **arrays})
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(beside, path)
@@ -161,6 +162,8 @@ def _check(path: Path | str, arrays: Mapping[str, Array]) -> None:
         wanted = rows.get(name, episodes if name == "steps" else total + episodes * states)
         if name not in FIELDS and not name.startswith((PER_STEP, PER_STATE)):
             raise TrajectoryFileError(f"{path}: {name} is no field of this format.")
+        if array.dtype.hasobject:
+            raise TrajectoryFileError(f"{path}: {name} must hold numbers, got Python objects.")
         if array.ndim == 0 or len(array) != wanted:
             raise TrajectoryFileError(f"{path}: {name} must have {wanted} rows, got {_shown(array)}.")
         # A reward that is not shown may be NaN, and what other extras mean is not ours to know.
@@ -180,8 +183,8 @@ def _as_trajectories(path: Path | str, arrays: Mapping[str, Array]) -> list[Traj
     for episode in range(len(steps)):
         own = {name: part[episode] for name, part in parts.items()}
         extras = {name.partition("/")[2]: array for name, array in own.items() if name not in FIELDS}
-        fields = {name: array for name, array in own.items() if name in FIELDS}
-        flags = {name: bool(arrays[name][episode]) for name in ("terminated", "closed")}
+        fields: dict[str, Any] = {name: array for name, array in own.items() if name in FIELDS}
+        flags: dict[str, Any] = {name: bool(arrays[name][episode]) for name in ("terminated", "closed")}
         try:
             trajectories.append(Trajectory(**fields, **flags, extras=extras))
         except (TypeError, ValueError) as error:

@@ -46,11 +46,14 @@ class Transitions:
     following: Floats
     terminated: Bools
 
-    def some(self, count: int, generator: np.random.Generator) -> Transitions:
-        """Return that many of them, drawn without replacement, or all if they are fewer."""
-        total = len(self.states)
-        rows = np.arange(total) if total <= count else generator.choice(total, count, replace=False)
+    def at(self, rows: npt.NDArray[np.int64]) -> Transitions:
+        """Return those in some rows."""
         return Transitions(self.states[rows], self.actions[rows], self.following[rows], self.terminated[rows])
+
+
+def some_rows(total: int, count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return that many of the numbers below `total`, without replacement, or all of them if they are fewer."""
+    return np.arange(total) if total <= count else generator.choice(total, count, replace=False)
 
 
 def pearson_distance(true: Floats, other: Floats) -> float:
@@ -92,7 +95,7 @@ def epic_distance(
     """
     generator = np.random.default_rng(seed)
     actions, states, weights = _pairs(recorded, samples, generator)
-    steps = recorded.some(transitions, generator)
+    steps = recorded.at(some_rows(len(recorded.states), transitions, generator))
     places, which = np.unique(np.concatenate((steps.states, steps.following)), axis=0, return_inverse=True)
     before, after = which.reshape(-1)[: len(steps.states)], which.reshape(-1)[len(steps.states) :]
 

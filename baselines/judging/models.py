@@ -37,7 +37,8 @@ class FiniteModel:
     def numbers(self, observations: npt.NDArray[Any]) -> Ints:
         """Return the numbers of the states of observations `[N, K]`."""
         states = np.asarray(observations, dtype=np.int64)[:, list(self.parts)]
-        return np.ravel_multi_index(tuple(states.T), self.table.sizes).astype(np.int64)
+        numbers: Ints = np.ravel_multi_index(tuple(states.T), self.table.sizes).astype(np.int64)
+        return numbers
 
 
 def finite_model(env: gym.Env[Any, Any]) -> FiniteModel | None:

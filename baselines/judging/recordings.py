@@ -22,6 +22,7 @@ from bagged_envs.baselines.collect import Act, Collector
 from bagged_envs.baselines.learners.sac import SAC, SACConfig
 from bagged_envs.baselines.learners.tabular import QLambda, StateNumbers, TabularConfig, play
 from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.registration import task_arguments
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.trajectory_file import load_trajectories, save_trajectories
 from bagged_envs.wrappers import DelayedReward, RewardSchedule
@@ -61,11 +62,14 @@ class RecordingConfig:
             positive_int(name, getattr(self, name))
 
 
+RECORDING = RecordingConfig()
+
+
 def recorded(
     id: str,
     arguments: Mapping[str, Any] | None = None,
     seed: int = 0,
-    config: RecordingConfig = RecordingConfig(),
+    config: RecordingConfig = RECORDING,
     folder: Path | None = None,
 ) -> list[Trajectory]:
     """Return episodes of a task: from the file of the same task, arguments, seed and versions, or played now.
@@ -119,8 +123,9 @@ def file_name(env: Env, seed: int, config: RecordingConfig) -> str:
 
 
 def dense_env(id: str, arguments: Mapping[str, Any] | None = None) -> Env:
-    """Make the task of an ID so that each step is a bag, and its dense reward in info."""
-    return DelayedReward(bagged_envs.dense(id, **(arguments or {})), RewardSchedule(bag_len=1), expose_reward=True)
+    """Make the task of an ID so that each step is a bag, its dense reward in info; nothing of the delay remains."""
+    twin = bagged_envs.dense(id, **task_arguments(arguments or {}))
+    return DelayedReward(twin, RewardSchedule(bag_len=1), expose_reward=True)
 
 
 def record(make: Callable[[], Env], seed: int, config: RecordingConfig) -> list[Trajectory]:
@@ -134,7 +139,8 @@ def record(make: Callable[[], Env], seed: int, config: RecordingConfig) -> list[
         config: How.
     """
     streams = np.random.SeedSequence(seed).generate_state(5).tolist()
-    env, watched, episodes = make(), make(), []
+    env, watched = make(), make()
+    episodes: list[Trajectory] = []
 
     def watch(policy: int, act: Act) -> None:
         played = Collector(watched, streams[policy]).collect(act, episodes=config.episodes)

@@ -45,13 +45,13 @@ def best_policy(model: FiniteModel, rewards: Floats, allowed: Bools | None = Non
         largest reward, are equally likely.
     """
     allowed = np.ones(rewards.shape, dtype=np.bool_) if allowed is None else allowed
-    some = allowed.any(axis=1)
+    some: Bools = np.asarray(allowed.any(axis=1))
     tie = TIE * float(np.abs(rewards[allowed]).max(initial=0.0))
     policy, value = np.zeros((model.horizon, *rewards.shape)), np.zeros(len(rewards))
     for step in reversed(range(model.horizon)):
         returns = np.where(allowed, rewards + _later(model, value), -np.inf)
         best = np.where(some, returns.max(axis=1), 0.0)
-        chosen = np.where(some[:, None], returns >= best[:, None] - tie, True)
+        chosen = (returns >= best[:, None] - tie) | ~some[:, None]
         policy[step], value = chosen / chosen.sum(axis=1, keepdims=True), best
     return policy
 
