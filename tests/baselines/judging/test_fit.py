@@ -108,7 +108,8 @@ class TestRewards:
     @pytest.mark.parametrize("name", ["uniform", "rudder"])
     def test_labels_are_seen_as_a_learner_sees_them(self, name):
         recorded = episodes(4)
-        for one, own in zip(recorded, rewards_of(small_fit(name, recorded).redistributor, recorded, spaces())):
+        rewards = rewards_of(small_fit(name, recorded).redistributor, recorded, spaces())
+        for one, own in zip(recorded, rewards, strict=True):
             labels = one.rewards[np.flatnonzero(np.diff(one.bag_ids, append=99))]
             np.testing.assert_allclose(np.bincount(one.bag_ids, weights=own), labels, atol=1e-5)
 

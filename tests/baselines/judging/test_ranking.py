@@ -24,7 +24,7 @@ def test_the_other_way_round():
 
 def test_by_hand():
     # Ranks of the error 1, 2, 3, 4 and of the regret 2, 1, 4, 3: 1 - 6 * 4 / (4 * 15).
-    rows = [row(name, error, regret=value) for name, error, value in zip("abcd", (1, 2, 3, 4), (5, 3, 9, 7))]
+    rows = [row("a", 1, regret=5), row("b", 2, regret=3), row("c", 3, regret=9), row("d", 4, regret=7)]
     assert agreement(rows)["regret"] == (pytest.approx(0.6), 4)
 
 
@@ -42,6 +42,6 @@ def test_who_does_not_count():
 
 
 def test_where_all_methods_score_alike_there_is_nothing_to_rank():
-    value, count = agreement([row(name, error, regret=0.0) for name, error in zip("abc", (1, 2, 3))])["regret"]
+    value, count = agreement([row(name, error, regret=0.0) for error, name in enumerate("abc")])["regret"]
     assert math.isnan(value)
     assert count == 3
