@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,31 +69,38 @@ def run_redistribute(
     """
     names = [known("methods", name, list(REDISTRIBUTORS)) for name in methods] or list(REDISTRIBUTORS)
     positive_int("updates", updates)
+    positive_int("seeds", len(seeds))
     rows = [] if out is None else _read(out)
     wanted: list[Row] = []
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(names) * len(seeds))
+        bar, done = progress.add_task("", total=len(names) * len(seeds)), progress.add_task("updates", total=None)
         for seed in seeds:
             progress.update(bar, description=f"seed {seed}: recording")
             case = make_case(id, arguments, seed, config)
             shifted = [case.under(RewardSchedule(bag_len=length)) for length in shift]
             for name in names:
                 progress.update(bar, description=f"seed {seed}: {name}")
-                wanted += _rows_of(name, case, shifted, updates, rows, out)
+                wanted += _rows_of(name, case, shifted, updates, rows, out, lambda: progress.advance(done))
                 progress.advance(bar)
     _print(wanted, case, console)
     return wanted
 
 
 def _rows_of(
-    name: str, case: Case, shifted: Sequence[Case], updates: int, there: Sequence[Row], out: Path | None
+    name: str,
+    case: Case,
+    shifted: Sequence[Case],
+    updates: int,
+    there: Sequence[Row],
+    out: Path | None,
+    after_update: Callable[[], None],
 ) -> list[Row]:
     """Return the rows of a method, from the file where it has them all."""
     keys = [keys_of(name, case, one, updates) for one in (case, *shifted)]
     found = [row for row in there if {key: row[key] for key in KEYS} in keys]
     if len(found) == len(keys) or any(row["refused"] for row in found):
         return found
-    rows = judge(name, case, updates, shifted)
+    rows = judge(name, case, updates, shifted, after_update)
     if out is not None:
         for row in rows:
             append_row(out, row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,11 +64,12 @@ def run_diagnose(
         raise ValueError(f"{data} must have two whole episodes with a labeled bag, got {len(episodes)} episodes.")
     spaces, (fitted, held_out) = Spaces.of(episodes), split(episodes, HELD_OUT, seed)
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(chosen))
+        bar, done = progress.add_task("", total=len(chosen)), progress.add_task("updates", total=None)
         found = []
         for name in chosen:
             progress.update(bar, description=name)
-            found.append(diagnose(name, fitted, held_out, spaces, updates, bootstraps, seed))
+            tick = functools.partial(progress.advance, done)
+            found.append(diagnose(name, fitted, held_out, spaces, updates, bootstraps, seed, tick))
             progress.advance(bar)
     _tell(found, fitted, held_out, console)
     if out is not None:

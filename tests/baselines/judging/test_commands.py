@@ -101,6 +101,7 @@ class TestRedistribute:
             (("BaggedNonesuch-v0", *QUICK), "BaggedNonesuch"),
             ((ID, *QUICK, "--methods", "rdd"), "Did you mean 'rd'"),
             ((ID, "--steps", "0"), "steps must be an int of at least 1"),
+            ((ID, *QUICK, "--seeds", "0"), "seeds must be an int of at least 1"),
             ((ID, *QUICK, "--updates", "0"), "updates must be an int of at least 1"),
         ],
     )

@@ -97,6 +97,24 @@ class TestEpicExactly:
             reward, another, recorded, samples=14, seed=1
         )
 
+    def test_pairs_count_as_often_as_they_were_recorded(self):
+        recorded = walks(120)
+        often = Transitions(
+            *(np.concatenate((part, part[:3].repeat(60, axis=0))) for part in (recorded.states, recorded.actions)),
+            np.concatenate((recorded.following, recorded.following[:3].repeat(60, axis=0))),
+            np.zeros(300, dtype=bool),
+        )
+
+        def canonical(function):
+            def mean(state):
+                return np.mean([function(*_pair(state, a, often.states)).mean() for a in often.actions])
+
+            after, before = ([mean(state) for state in states] for states in (often.following, often.states))
+            return function(often.states, often.actions, often.following) + DISCOUNT * np.array(after) - before
+
+        expected = pearson_distance(canonical(reward), canonical(another))
+        assert distance(reward, another, often) == pytest.approx(expected, abs=1e-9)
+
     def test_samples_come_near_it(self):
         recorded = walks(4000)
         exact = distance(reward, another, recorded, transitions=4000)
@@ -107,6 +125,11 @@ class TestEpicExactly:
         nothing = lambda states, actions, following: np.full(len(states), 2.5)  # noqa: E731
         assert distance(reward, nothing, walks()) == pytest.approx(np.sqrt(0.5))
         assert np.isnan(distance(nothing, reward, walks()))
+
+
+def _pair(state, action, states):
+    """The state with the action, followed by each of the states."""
+    return np.tile(state, (len(states), 1)), np.tile(action, (len(states), 1)), states
 
 
 def test_pearson_distance_by_hand():

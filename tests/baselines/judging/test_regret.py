@@ -116,6 +116,11 @@ class TestByHand:
         rewards[:, 0] -= 9.5
         assert regret(model, rewards) == pytest.approx(10.0 - 2.0)
 
+    def test_nothing_is_earned_after_the_end(self):
+        """Where every step seems worth 5 more, the door is opened, and nobody leaves."""
+        model = model_of("HiddenDoor", length=3)
+        assert regret(model, true_rewards(model) + 5.0) == pytest.approx(2.0)
+
     def test_the_policy_knows_the_time(self):
         model = model_of("HiddenDoor", length=3)
         rewards = np.zeros_like(true_rewards(model))
