@@ -135,6 +135,14 @@ class TestJudge:
         assert row["shaping_free"] == pytest.approx(0.0, abs=1e-4)
         assert row["regret"] == pytest.approx(0.0, abs=1e-9)
 
+    def test_what_nobody_recorded_is_not_believed_to_be_free(self, case, monkeypatch):
+        """Where each recorded step seems to cost 1, actions that were never tried would be the best."""
+        pretend(monkeypatch, lambda rewards, batch: torch.full_like(rewards, -1.0))
+        best = min((one for one in case.fitted if dense_rewards(one).sum() == 3.0), key=len)
+        assert len(best) == 5
+        (row,) = judge("oracle", dataclasses.replace(case, fitted=[best], held_out=[best]), 1)
+        assert row["regret"] == 0.0
+
     def test_a_fit_is_scored_on_what_it_has_not_seen(self, case, monkeypatch):
         seen = []
         monkeypatch.setattr(judging, "rewards_of", lambda fitted, held, spaces: seen.append(held) or _true(held))

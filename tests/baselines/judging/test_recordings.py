@@ -47,6 +47,13 @@ def test_boxes_are_learned_by_sac(tmp_path):
     assert all(one.extras["policy"].shape == (len(one),) for one in episodes)
 
 
+def test_sac_is_updated_in_every_step_once_random_ones_are_over(tmp_path, monkeypatch):
+    updates, update = [], recordings.SAC.update
+    monkeypatch.setattr(recordings.SAC, "update", lambda learner, batch: updates.append(1) or update(learner, batch))
+    recorded("BaggedInvertedPendulum-v0", seed=0, config=SMALL, folder=tmp_path)
+    assert len(updates) == 500
+
+
 def test_without_a_learner_that_fits_all_are_random(tmp_path):
     episodes = recorded("BaggedSimpleSpread-v0", seed=0, config=SMALL, folder=tmp_path)
     assert [int(one.extras["policy"][0]) for one in episodes] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
