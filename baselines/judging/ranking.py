@@ -38,8 +38,9 @@ def agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]
     Example:
         >>> rows = [dict(method=name, bag_error=error, pearson=score) for name, error, score in
         ...     [("a", 1.0, 0.9), ("b", 2.0, 0.5), ("c", 3.0, 0.7)]]
-        >>> agreement(rows)
-        {'pearson': (0.5, 3)}
+        >>> correlation, methods = agreement(rows)["pearson"]
+        >>> round(correlation, 12), methods
+        (0.5, 3)
     """
     means = _means(rows)
     found = {}

@@ -50,7 +50,7 @@ def spearman(true: Floats, redistributed: Floats) -> float:
     """Return Spearman's rank correlation over steps, `[N]` each, ties sharing their mean rank; constants likewise.
 
     Example:
-        >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([1.0, 10.0, 5.0]))
+        >>> round(spearman(np.array([1.0, 2.0, 3.0]), np.array([1.0, 10.0, 5.0])), 12)
         0.5
     """
     known = _degenerate(true, redistributed)
