@@ -176,9 +176,12 @@ def warnings(gain: float, margin: float, ratio: float, steady: float, episodes: 
         said.append("labels per step are all alike: nothing can be learned from them")
     elif math.isnan(margin):
         said.append(f"{episodes} held-out episode: too few to tell whether it is better than Uniform")
-    elif gain <= 0.0 or margin < SURE:
-        how = "worse than" if gain < 0.0 else "no better than"
-        said.append(f"{how} Uniform on unseen bags (gain {gain:.2f}): do not use")
+    elif gain <= 0.0:
+        said.append(f"no better than Uniform on unseen bags (gain {gain:.2f}): do not use")
+    elif margin < SURE:
+        said.append(
+            f"no better than Uniform, as far as {episodes} held-out episodes tell (gain {gain:.2f}): do not use"
+        )
     if not math.isnan(gain) and ratio > MEMORIZED:
         said.append(f"memorizes (squared errors {ratio:.0f} times larger on unseen bags): record more episodes")
     if steady < STEADY:

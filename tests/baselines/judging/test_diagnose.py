@@ -70,8 +70,12 @@ class TestWarnings:
     @pytest.mark.parametrize(
         ("case", "words"),
         [
-            ((0.1, 1.0, 1.0, 0.9, 20), "no better than Uniform on unseen bags (gain 0.10): do not use"),
-            ((-0.5, -3.0, 1.0, 0.9, 20), "worse than Uniform on unseen bags (gain -0.50): do not use"),
+            (
+                (0.1, 1.0, 1.0, 0.9, 20),
+                "no better than Uniform, as far as 20 held-out episodes tell (gain 0.10): do not use",
+            ),
+            ((0.0, math.inf, 1.0, 0.9, 20), "no better than Uniform on unseen bags (gain 0.00): do not use"),
+            ((-0.5, -3.0, 1.0, 0.9, 20), "no better than Uniform on unseen bags (gain -0.50): do not use"),
             ((0.8, math.nan, 1.0, 0.9, 1), "1 held-out episode: too few to tell"),
             ((math.nan, math.nan, 1.0, 0.9, 20), "labels per step are all alike"),
             ((0.8, 5.0, 9.0, 0.9, 20), "memorizes (squared errors 9 times larger on unseen bags)"),
@@ -100,7 +104,7 @@ class TestDiagnose:
     def test_rewards_that_are_chance(self):
         found = self.run("rd", noise=1.0, **FAST)
         assert found.gain < 0.0
-        assert "worse than Uniform on unseen bags" in found.warnings[0]
+        assert "no better than Uniform on unseen bags" in found.warnings[0]
         assert "do not use" in found.warnings[0]
         assert found.stability < 0.5
         assert found.fitted_gain > found.gain
