@@ -179,9 +179,7 @@ def warnings(gain: float, margin: float, ratio: float, steady: float, episodes: 
     elif gain <= 0.0:
         said.append(f"no better than Uniform on unseen bags (gain {gain:.2f}): do not use")
     elif margin < SURE:
-        said.append(
-            f"no better than Uniform, as far as {episodes} held-out episodes tell (gain {gain:.2f}): do not use"
-        )
+        said.append(f"no better than Uniform as far as {episodes} unseen episodes tell (gain {gain:.2f}): do not use")
     if not math.isnan(gain) and ratio > MEMORIZED:
         said.append(f"memorizes (squared errors {ratio:.0f} times larger on unseen bags): record more episodes")
     if steady < STEADY:

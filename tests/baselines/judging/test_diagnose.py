@@ -72,7 +72,7 @@ class TestWarnings:
         [
             (
                 (0.1, 1.0, 1.0, 0.9, 20),
-                "no better than Uniform, as far as 20 held-out episodes tell (gain 0.10): do not use",
+                "as far as 20 unseen episodes tell (gain 0.10): do not use",
             ),
             ((0.0, math.inf, 1.0, 0.9, 20), "no better than Uniform on unseen bags (gain 0.00): do not use"),
             ((-0.5, -3.0, 1.0, 0.9, 20), "no better than Uniform on unseen bags (gain -0.50): do not use"),
