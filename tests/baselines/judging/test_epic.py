@@ -98,11 +98,11 @@ class TestEpicExactly:
         )
 
     def test_pairs_count_as_often_as_they_were_recorded(self):
-        recorded = walks(120)
+        recorded = walks(40)
         often = Transitions(
-            *(np.concatenate((part, part[:3].repeat(60, axis=0))) for part in (recorded.states, recorded.actions)),
-            np.concatenate((recorded.following, recorded.following[:3].repeat(60, axis=0))),
-            np.zeros(300, dtype=bool),
+            *(np.concatenate((part, part[:3].repeat(20, axis=0))) for part in (recorded.states, recorded.actions)),
+            np.concatenate((recorded.following, recorded.following[:3].repeat(20, axis=0))),
+            np.zeros(100, dtype=bool),
         )
 
         def canonical(function):
