@@ -1,7 +1,8 @@
-"""The command `bagged-envs`: list, describe, check, demo, train."""
+"""The command `bagged-envs`: list, describe, check, demo, train, redistribute, diagnose."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from typing import Any
 import gymnasium as gym
 
 MISSING_EXTRA = 'bagged-envs needs the cli extra: pip install "bagged_envs[cli]"'
-MISSING_TORCH = 'this command needs the baselines extra: pip install "bagged_envs[cli,baselines]"'
 DESCRIPTION = "Gymnasium environments whose rewards arrive late."
 
 
@@ -109,13 +109,84 @@ def train_command(
         threads: Of torch.
         checkpoint_every: Environment steps between two checkpoints.
     """
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise ImportError(MISSING_TORCH) from error
-    from bagged_envs.baselines.command import train_from_command
+    command = _baselines("command")
+    return int(command.train_from_command(method, id, settings, steps, seed, out, device, threads, checkpoint_every))
 
-    return train_from_command(method, id, settings, steps, seed, out, device, threads, checkpoint_every)
+
+def redistribute_command(
+    id: str,
+    /,
+    bag_len: int | None = None,
+    methods: tuple[str, ...] = (),
+    seeds: int = 3,
+    seed: int = 0,
+    updates: int = 5_000,
+    steps: int = 20_000,
+    episodes: int = 20,
+    shift: tuple[int, ...] = (),
+    out: Path | None = None,
+) -> int:
+    """Fit redistributors to recorded episodes, and score their rewards against the true dense ones.
+
+    Args:
+        id: An ID whose rewards come late, such as BaggedReacher-v0.
+        bag_len: Another bag length than the default.
+        methods: Names of redistributors; without any, all.
+        seeds: How many seeds; each has recordings, a split and weights of its own.
+        seed: The first of them.
+        updates: Environment steps whose worth of updates each method makes, by its own schedule.
+        steps: How long the policy that is recorded half way and at the end is trained.
+        episodes: How many episodes each of three policies plays: random, half way, trained.
+        shift: Bag lengths to score on as well, without fitting anew.
+        out: A CSV file for the rows; methods that it has are not run again.
+    """
+    judging = _baselines("judging.redistribute")
+    config = _baselines("judging.recordings").RecordingConfig(steps=steps, episodes=episodes)
+    arguments = {} if bag_len is None else {"bag_len": bag_len}
+    chosen = range(seed, seed + seeds)
+    rows = judging.run_redistribute(id, arguments, methods, chosen, updates, config, shift, out, _wide_console())
+    return int(not rows)
+
+
+def diagnose_command(
+    data: Path,
+    /,
+    methods: tuple[str, ...] = (),
+    updates: int = 5_000,
+    bootstraps: int = 3,
+    seed: int = 0,
+    out: Path | None = None,
+) -> int:
+    """Say which redistributors can be trusted on recorded bags whose true rewards nobody knows.
+
+    Args:
+        data: A file that `bagged_envs.trajectory_file.save_trajectories` wrote.
+        methods: Names of redistributors; without any, all that can be judged without the truth.
+        updates: Environment steps whose worth of updates is made in each fit, by the method's own schedule.
+        bootstraps: Of how many fits to resampled episodes the stability is taken.
+        seed: Of the split of the episodes, of weights and of draws.
+        out: A folder for a CSV file and a picture of each method's rewards over an episode.
+    """
+    _baselines("judging.report").run_diagnose(data, methods, updates, bootstraps, seed, out, _wide_console())
+    return 0
+
+
+def _wide_console() -> Any:
+    """Return a console for wide tables: as wide as the terminal, and wide enough for a file."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
+def _baselines(module: str) -> Any:
+    """Import a module of `bagged_envs.baselines`, or say which extra is missing."""
+    try:
+        return importlib.import_module(f"bagged_envs.baselines.{module}")
+    except ImportError as error:
+        raise gym.error.DependencyNotInstalled(
+            f'this command needs the baselines extra: pip install "bagged_envs[baselines]" ({error})'
+        ) from error
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -124,6 +195,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check_command,
     "demo": demo_command,
     "train": train_command,
+    "redistribute": redistribute_command,
+    "diagnose": diagnose_command,
 }
 
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bagged_envs.wrappers.arguments import positive_int
-
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
@@ -117,7 +115,7 @@ def until(lengths: Ints, steps: int | None) -> Bools:
     """
     if steps is None:
         return np.ones(len(lengths), dtype=np.bool_)
-    enough: Bools = np.cumsum(lengths) - lengths < positive_int("a number of steps that is enough", steps)
+    enough: Bools = np.cumsum(lengths) - lengths < steps
     return enough
 
 

@@ -239,8 +239,9 @@ class BagReplayBuffer(ReplayBuffer):
         """Return the bags to relabel after a burst of updates, those that never were before those of long ago."""
         bags = self.bags.all("bags")
         bags = bags[np.argsort(self._relabeled_after[bags], kind="stable")]
-        never = self._relabeled_after[bags] == 0
-        return bags[never | until(self.bags.length[bags], self.redistributor.schedule.refresh)]
+        never: Bools = self._relabeled_after[bags] == 0
+        chosen: Ints = bags[never | until(self.bags.length[bags], self.redistributor.schedule.refresh)]
+        return chosen
 
     def _relabel(self, bags: Ints) -> None:
         """Store what the redistributor says of whole bags."""

@@ -150,7 +150,8 @@ class EpisodeStore:
             ValueError: There is no such bag, history is asked for with samples of steps, or a number is too small.
         """
         bags = self._draw_bags(sampling, generator, "labeled_" if only_labeled else "")
-        bags = bags[until(self._ring.bags["length"][bags], sampling.enough)]
+        enough = None if sampling.enough is None else positive_int("enough", sampling.enough)
+        bags = bags[until(self._ring.bags["length"][bags], enough)]
         if sampling.steps is None:
             return self._whole(bags, sampling.history)
         if sampling.history:

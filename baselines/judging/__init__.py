@@ -1,0 +1,1 @@
+"""How good a redistribution is, without reinforcement learning: with the true rewards known, and without."""

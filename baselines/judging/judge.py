@@ -1,0 +1,147 @@
+"""One redistributor on one case: fitted, scored on episodes that it has not seen, as a row of a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bagged_envs.baselines import layout
+from bagged_envs.baselines.api import Redistributor
+from bagged_envs.baselines.judging import regret, scores
+from bagged_envs.baselines.judging.case import (
+    Case,
+    actions_taken,
+    all_rewards,
+    no_function,
+    step_function,
+    transitions_of,
+)
+from bagged_envs.baselines.judging.epic import Floats, epic_distance, shaping_free_distance, some_rows
+from bagged_envs.baselines.judging.fit import NO_PREDICTION, Fit, fit, predictions, rewards_of
+from bagged_envs.baselines.judging.rebag import dense_rewards
+from bagged_envs.trajectory import Trajectory
+
+Row = dict[str, Any]
+SCORES = (
+    "absolute_error", "pearson", "spearman", "return_to_go", "epic", "shaping_free", "bag_residual", "bag_error",
+    "regret",
+)  # fmt: skip
+KEYS = ("id", "recording", "fitted_on", "scored_on", "method", "budget", "seed")
+COLUMNS = (*KEYS, *SCORES, "updates", "seconds_per_update", "refused")
+MOST_STEPS = 20_000  # of those, drawn at random, the distance without shaping is taken
+
+
+def judge(
+    method: str,
+    case: Case,
+    steps: int,
+    shifted: Sequence[Case] = (),
+    after_update: Callable[[], None] = lambda: None,
+    settings: Mapping[str, Any] | None = None,
+) -> list[Row]:
+    """Fit a redistributor to a case and score it there, and on its held-out episodes in other bags.
+
+    Args:
+        method: A name of `REDISTRIBUTORS`.
+        case: What to fit it to.
+        steps: Environment steps whose worth of updates is made.
+        shifted: The case under other schedules, to score on as well.
+        after_update: As for `fit`.
+        settings: Of the redistributor.
+
+    Returns:
+        A row for the case and for each shifted one, with `COLUMNS`. Scores that are not defined are nan. Where the
+        method refuses the case, there is one row, and `refused` is the reason.
+    """
+    try:
+        store = case.spaces.store(case.fitted)
+        fitted = fit(method, store, steps, case.seed, after_update, **(settings or {}))
+        rows = [{**_row(method, case, case, steps), **_fixed(fitted, case), **_scores(fitted, case)}]
+    except (ValueError, TypeError, FloatingPointError) as error:
+        return [{**_row(method, case, case, steps), "refused": str(error)}]
+    for other in shifted:
+        row = _row(method, case, other, steps)
+        try:
+            rows.append({**row, **_scores(fitted, other)})
+        except (ValueError, TypeError) as error:
+            rows.append({**row, "refused": str(error)})
+    return rows
+
+
+def keys_of(method: str, case: Case, scored: Case, steps: int) -> Row:
+    """Return what tells one row from others, `KEYS`."""
+    schedules = {"fitted_on": str(case.schedule), "scored_on": str(scored.schedule)}
+    own = {"id": case.id, "recording": case.recording, "method": method, "budget": steps, "seed": case.seed}
+    return {key: {**schedules, **own}[key] for key in KEYS}
+
+
+def label_sums(trajectories: Sequence[Trajectory], rewards: Sequence[Floats]) -> tuple[Floats, Floats, Any]:
+    """Return what rewards add up to in each bag, the labels, and which are shown, `[bags]` each."""
+    sums = [np.bincount(one.bag_ids, weights=own) for one, own in zip(trajectories, rewards, strict=True)]
+    labels = [layout.labels(one) for one in trajectories]
+    return np.concatenate(sums), np.concatenate(labels), np.concatenate([one.labeled for one in trajectories])
+
+
+def _row(method: str, case: Case, scored: Case, steps: int) -> Row:
+    return {**dict.fromkeys(COLUMNS, math.nan), **keys_of(method, case, scored, steps), "refused": ""}
+
+
+def _fixed(fitted: Fit, case: Case) -> Row:
+    """Return what does not depend on the bags that are scored."""
+    return {
+        "epic": _epic(fitted.redistributor, case),
+        "regret": _regret(fitted.redistributor, case),
+        "updates": fitted.updates,
+        "seconds_per_update": fitted.seconds_per_update,
+    }
+
+
+def _scores(fitted: Fit, case: Case) -> Row:
+    redistributor, held_out = fitted.redistributor, case.held_out
+    true = [dense_rewards(one) for one in held_out]
+    rewards = rewards_of(redistributor, held_out, case.spaces)
+    together, redistributed = np.concatenate(true), np.concatenate(rewards)
+    return {
+        "absolute_error": scores.absolute_error(together, redistributed),
+        "pearson": scores.pearson(together, redistributed),
+        "spearman": scores.spearman(together, redistributed),
+        "return_to_go": scores.return_to_go_correlation(true, rewards),
+        "shaping_free": _shaping_free(together, redistributed, case),
+        "bag_residual": scores.bag_residual(*label_sums(held_out, rewards)),
+        "bag_error": _bag_error(redistributor, case),
+    }
+
+
+def _bag_error(redistributor: Redistributor, case: Case) -> float:
+    """Return the mean absolute error of the labels of held-out bags, predicted from their steps; nan if it cannot."""
+    if redistributor.name in NO_PREDICTION:
+        return math.nan
+    said, labels, _ = predictions(redistributor, case.spaces.store(case.held_out))
+    return float(np.abs(said - labels).mean())
+
+
+def _epic(redistributor: Redistributor, case: Case) -> float:
+    if no_function(redistributor) is not None:
+        return math.nan
+    recorded = transitions_of([*case.fitted, *case.held_out], case.spaces)
+    return epic_distance(case.truth, step_function(redistributor), recorded, seed=case.seed)
+
+
+def _shaping_free(true: Floats, rewards: Floats, case: Case) -> float:
+    rows = some_rows(len(true), MOST_STEPS, np.random.default_rng(case.seed))
+    recorded = transitions_of(case.held_out, case.spaces).at(rows)
+    return shaping_free_distance(true[rows], rewards[rows], recorded, seed=case.seed)
+
+
+def _regret(redistributor: Redistributor, case: Case) -> float:
+    """Return the regret of the best policy for the mean reward of each recorded state and action."""
+    if case.model is None:
+        return math.nan
+    trajectories, rewards = all_rewards(redistributor, case)
+    states = np.concatenate([case.model.numbers(one.observations[:-1]) for one in trajectories])
+    actions = actions_taken(np.concatenate([one.actions for one in trajectories]), case.spaces)
+    means, recorded = regret.tabular_rewards(case.model, states, actions, np.concatenate(rewards))
+    return regret.regret(case.model, means, recorded)

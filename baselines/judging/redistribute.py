@@ -1,0 +1,167 @@
+"""What `bagged-envs redistribute` does: every redistributor on one task, fitted, scored, and put into one table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.progress import Progress
+from rich.table import Table
+
+from bagged_envs.baselines.experiments.rows import append_row, read_rows
+from bagged_envs.baselines.judging import regret
+from bagged_envs.baselines.judging.case import Case, make_case
+from bagged_envs.baselines.judging.judge import KEYS, Row, judge, keys_of
+from bagged_envs.baselines.judging.ranking import agreement
+from bagged_envs.baselines.judging.recordings import RecordingConfig
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS
+from bagged_envs.wrappers import RewardSchedule
+from bagged_envs.wrappers.arguments import known, positive_int
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HEADINGS = {
+    "absolute_error": "abs. error",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "return_to_go": "return-to-go",
+    "epic": "EPIC",
+    "shaping_free": "shaping-free",
+    "bag_residual": "bag residual",
+    "bag_error": "held-out bag error",
+    "regret": "regret",
+    "seconds_per_update": "s/update",
+}
+WHOLE = ("budget", "seed")
+TEXTS = (*(key for key in KEYS if key not in WHOLE), "refused")
+
+
+def run_redistribute(
+    id: str,
+    arguments: Mapping[str, Any],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    updates: int,
+    config: RecordingConfig,
+    shift: Sequence[int],
+    out: Path | None,
+    console: Console,
+) -> list[Row]:
+    """Fit every method with every seed, print the tables, and return the rows.
+
+    Args:
+        id: An ID of ours, with a delay.
+        arguments: As for `gym.make`.
+        methods: Names of `REDISTRIBUTORS`; none for all.
+        seeds: Each has recordings, a split and weights of its own.
+        updates: Environment steps whose worth of updates each method makes.
+        config: How episodes are recorded.
+        shift: Bag lengths to score on as well, without fitting anew.
+        out: A CSV file, to which each row is added when it is there; methods that it has already are not run again.
+        console: Where progress and tables go.
+
+    Raises:
+        ValueError: A method is unknown, or the ID pays by success.
+    """
+    names = [known("methods", name, list(REDISTRIBUTORS)) for name in methods] or list(REDISTRIBUTORS)
+    positive_int("updates", updates)
+    positive_int("seeds", len(seeds))
+    rows = [] if out is None else _read(out)
+    wanted: list[Row] = []
+    with Progress(console=console, transient=True) as progress:
+        bar, done = progress.add_task("", total=len(names) * len(seeds)), progress.add_task("updates", total=None)
+        for seed in seeds:
+            progress.update(bar, description=f"seed {seed}: recording")
+            case = make_case(id, arguments, seed, config)
+            shifted = [case.under(RewardSchedule(bag_len=length)) for length in shift]
+            for name in names:
+                progress.update(bar, description=f"seed {seed}: {name}")
+                wanted += _rows_of(name, case, shifted, updates, rows, out, lambda: progress.advance(done))
+                progress.advance(bar)
+    _print(wanted, case, console)
+    return wanted
+
+
+def _rows_of(
+    name: str,
+    case: Case,
+    shifted: Sequence[Case],
+    updates: int,
+    there: Sequence[Row],
+    out: Path | None,
+    after_update: Callable[[], None],
+) -> list[Row]:
+    """Return the rows of a method, from the file where it has them all."""
+    keys = [keys_of(name, case, one, updates) for one in (case, *shifted)]
+    found = [row for row in there if {key: row[key] for key in KEYS} in keys]
+    if len(found) == len(keys) or any(row["refused"] for row in found):
+        return found
+    rows = judge(name, case, updates, shifted, after_update)
+    if out is not None:
+        for row in rows:
+            append_row(out, row)
+    return rows
+
+
+def _read(out: Path) -> list[Row]:
+    return [
+        {key: value if key in TEXTS else int(value) if key in WHOLE else float(value) for key, value in row.items()}
+        for row in read_rows(out)
+    ]
+
+
+def _print(rows: Sequence[Row], case: Case, console: Console) -> None:
+    for scored_on in dict.fromkeys(row["scored_on"] for row in rows):
+        own = [row for row in rows if row["scored_on"] == scored_on]
+        console.print(table(own, title=f"{case.id}: fitted on {case.schedule}, scored on {scored_on}"))
+    for method, reason in {row["method"]: row["refused"] for row in rows if row["refused"]}.items():
+        console.print(f"{method} refused: {reason}", markup=False, highlight=False)
+    console.print(_notes(case), markup=False, highlight=False)
+    fitted = [row for row in rows if row["scored_on"] == str(case.schedule)]
+    told = [f"{HEADINGS[score]} {value:.2f} ({count})" for score, (value, count) in agreement(fitted).items()]
+    console.print(
+        "Held-out bag error ranks methods as the truth does (Spearman over so many methods): "
+        + (", ".join(told) or "fewer than three methods predict labels"),
+        markup=False,
+        highlight=False,
+    )
+
+
+def _notes(case: Case) -> str:
+    if case.model is None:
+        return (
+            "EPIC compares with a regression of the dense rewards on (s, a, s'), whose own error on held-out steps is "
+            f"{case.truth_error:.3g} per step. Scores with - are not defined: see docs/redistribution.md."
+        )
+    best, chance = regret.optimal_return(case.model), regret.random_return(case.model)
+    return f"Regret is of an optimal return of {best:.3g}; random actions have a regret of {best - chance:.3g}."
+
+
+def table(rows: Sequence[Row], title: str) -> Table:
+    """Return a table with a row for each method: the mean over seeds, and the standard deviation where there are two.
+
+    Scores that no method has are left out.
+    """
+    shown = [name for name in HEADINGS if any(not math.isnan(row[name]) for row in rows)]
+    made = Table(title=title)
+    for heading in ("method", *(HEADINGS[name] for name in shown), "updates"):
+        made.add_column(heading, justify="left" if heading == "method" else "right", overflow="fold")
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        if any(row["refused"] for row in own):
+            made.add_row(method, "refused, see below")
+            continue
+        made.add_row(method, *(_cell([row[name] for row in own]) for name in shown), _cell([own[0]["updates"]]))
+    return made
+
+
+def _cell(values: Sequence[float]) -> str:
+    there = [value for value in values if not math.isnan(value)]
+    if not there:
+        return "-"
+    spread = f" ± {np.std(there, ddof=1):.2g}" if len(there) > 1 and np.ptp(there) else ""
+    return f"{np.mean(there):.3g}{spread}"

@@ -1,0 +1,196 @@
+"""`bagged-envs redistribute` and `bagged-envs diagnose`, as a user runs them."""
+
+import csv
+import dataclasses
+import sys
+
+import pytest
+
+from bagged_envs.baselines.experiments.rows import read_rows
+from bagged_envs.baselines.judging import redistribute, report
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS
+from bagged_envs.cli import main
+from bagged_envs.trajectory_file import save_trajectories
+from tests.baselines.judging.episodes import episodes
+
+PNG = b"\x89PNG\r\n\x1a\n"
+ID, QUICK = "BaggedHiddenDoor-v0", ("--steps", "400", "--episodes", "8", "--updates", "5")
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Run the command line; return its exit code and what it wrote."""
+    monkeypatch.setenv("BAGGED_ENVS_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments):
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as exit:
+            status = exit.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "data.npz"
+    save_trajectories(path, [dataclasses.replace(one, extras={}) for one in episodes(20)])
+    return path
+
+
+class TestRedistribute:
+    def test_a_table_with_a_row_for_each_method_and_the_same_in_a_file(self, run, tmp_path):
+        out = tmp_path / "rows.csv"
+        status, text, _ = run("redistribute", ID, *QUICK, "--methods", "uniform", "rd", "--seeds", 2, "--out", out)
+        assert status == 0
+        assert "BaggedHiddenDoor-v0: fitted on bag_len=20, scored on bag_len=20" in text
+        for heading in ("abs. error", "Spearman", "return-to-go", "EPIC", "bag residual", "s/update", "regret"):
+            assert heading in text
+        assert "Regret is of an optimal return of 3; random actions have a regret of 2.3." in text
+        rows = read_rows(out)
+        assert [(row["method"], row["seed"]) for row in rows] == [
+            ("uniform", "0"), ("rd", "0"), ("uniform", "1"), ("rd", "1"),
+        ]  # fmt: skip
+        mean = (float(rows[1]["absolute_error"]) + float(rows[3]["absolute_error"])) / 2
+        assert f"{mean:.3g} ±" in text
+
+    def test_all_methods_without_a_choice_and_how_the_error_ranks_them(self, run, monkeypatch):
+        kinds = {name: REDISTRIBUTORS[name] for name in ("uniform", "rd", "rrd", "rudder")}
+        monkeypatch.setattr(redistribute, "REDISTRIBUTORS", kinds)
+        _, text, _ = run("redistribute", ID, *QUICK, "--seeds", 1)
+        assert all(f"│ {name} " in text for name in kinds)
+        assert "(Spearman over so many methods): abs. error" in " ".join(text.split())
+
+    def test_finished_methods_are_not_run_again(self, run, tmp_path, monkeypatch):
+        call = ("redistribute", ID, *QUICK, "--seeds", 1, "--out", tmp_path / "rows.csv", "--methods", "uniform")
+        _, first, _ = run(*call)
+        calls, judge = [], redistribute.judge
+        monkeypatch.setattr(redistribute, "judge", lambda *a: calls.append(a[0]) or judge(*a))
+        _, second, _ = run(*call)
+        assert calls == []
+        assert second == first
+        run(*call, "rd")
+        assert calls == ["rd"]
+        run(*call, "--updates", "6")
+        assert calls == ["rd", "uniform"]
+
+    def test_shifted_bags_have_tables_of_their_own(self, run):
+        _, text, _ = run("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--shift", 5, 100)
+        for length in (20, 5, 100):
+            assert f"fitted on bag_len=20, scored on bag_len={length}" in text
+
+    def test_another_bag_length(self, run):
+        _, text, _ = run("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--bag-len", 7)
+        assert "fitted on bag_len=7" in text
+
+    def test_a_refusal_is_listed_with_its_reason(self, run, monkeypatch):
+        def refuse(name, *rest, **settings):
+            raise ValueError("these bags are not for me")
+
+        monkeypatch.setattr("bagged_envs.baselines.judging.judge.fit", refuse)
+        status, text, _ = run("redistribute", ID, *QUICK, "--methods", "rd", "--seeds", 1)
+        assert status == 0
+        assert "rd refused: these bags are not for me" in text
+        assert "refused, see below" in text
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("SparseHiddenDoor-v0", *QUICK), "pays by success"),
+            (("BaggedNonesuch-v0", *QUICK), "BaggedNonesuch"),
+            ((ID, *QUICK, "--methods", "rdd"), "Did you mean 'rd'"),
+            ((ID, "--steps", "0"), "steps must be an int of at least 1"),
+            ((ID, *QUICK, "--seeds", "0"), "seeds must be an int of at least 1"),
+            ((ID, *QUICK, "--updates", "0"), "updates must be an int of at least 1"),
+        ],
+    )
+    def test_a_wrong_call_is_one_clear_line(self, run, arguments, message):
+        status, _, err = run("redistribute", *arguments)
+        assert status == 2
+        assert message in err
+        assert len(err.splitlines()) == 1
+
+
+class TestDiagnose:
+    def test_a_table_warnings_and_timelines(self, run, data, tmp_path):
+        out = tmp_path / "out"
+        save_trajectories(data, episodes(20, noise=1.0))
+        call = ("--methods", "uniform", "rd", "--updates", 30, "--bootstraps", 2, "--out", out)
+        status, text, _ = run("diagnose", data, *call)
+        assert status == 0
+        assert "14 episodes with 56 labeled bags to fit, 6 with 24 to judge by." in text
+        assert "gain over Uniform" in text
+        assert "uniform: cannot be judged without the truth: it shares the label out" in text
+        assert "do not use" in text
+        with (out / "diagnosis.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["method"] for row in rows] == ["uniform", "rd"]
+        assert "do not use" in rows[1]["warnings"]
+        for name in ("uniform", "rd"):
+            assert (out / f"timeline_{name}.png").read_bytes().startswith(PNG)
+
+    def test_without_a_choice_all_that_can_be_judged(self, run, data, monkeypatch):
+        kinds = {name: REDISTRIBUTORS[name] for name in ("oracle", "uniform", "rd", "rudder")}
+        monkeypatch.setattr(report, "REDISTRIBUTORS", kinds)
+        _, text, _ = run("diagnose", data, "--updates", 1, "--bootstraps", 0)
+        assert "oracle" not in text
+        assert all(f"│ {name} " in text for name in ("uniform", "rd", "rudder"))
+
+    def test_few_bags_are_said(self, run, tmp_path):
+        path = tmp_path / "few.npz"
+        save_trajectories(path, episodes(4, bag_len=None))
+        _, text, _ = run("diagnose", path, "--methods", "uniform")
+        assert "Only 3 labeled bags: too few" in text
+
+    def test_open_episodes_are_left_out_and_said(self, run, tmp_path):
+        path, recorded = tmp_path / "open.npz", episodes(5)
+        labeled = recorded[0].labeled.copy()
+        labeled[-1] = False
+        recorded[0] = dataclasses.replace(recorded[0], closed=False, labeled=labeled)
+        save_trajectories(path, recorded)
+        _, text, _ = run("diagnose", path, "--methods", "uniform")
+        assert "1 episodes with an open bag are left out." in text
+
+    def test_a_refusal_is_listed_with_its_reason(self, run, tmp_path):
+        path = tmp_path / "long.npz"
+        save_trajectories(path, episodes(3, steps=1001, bag_len=None))
+        _, text, _ = run("diagnose", path, "--methods", "rbt", "--updates", 1)
+        assert "rbt: refused: A sequence has 1001 steps" in " ".join(text.split())
+
+    def test_a_damaged_file_is_one_clear_line(self, run, data):
+        data.write_bytes(data.read_bytes()[:-200])
+        status, _, err = run("diagnose", data)
+        assert status == 2
+        assert err.startswith("bagged-envs:")
+        assert "data.npz: " in err
+        assert len(err.splitlines()) == 1
+
+    def test_no_file(self, run, tmp_path):
+        status, _, err = run("diagnose", tmp_path / "nonesuch.npz")
+        assert status == 2
+        assert "nonesuch.npz" in err
+
+    def test_one_episode_is_too_few(self, run, tmp_path):
+        save_trajectories(tmp_path / "one.npz", episodes(1))
+        status, _, err = run("diagnose", tmp_path / "one.npz")
+        assert status == 2
+        assert "two whole episodes" in err
+
+
+@pytest.mark.parametrize("command", [("redistribute", ID), ("diagnose", "data.npz")])
+def test_without_torch_the_extra_is_named(run, monkeypatch, command):
+    for name in [name for name in sys.modules if name.startswith("bagged_envs.baselines")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    status, _, err = run(*command)
+    assert status == 2
+    assert 'pip install "bagged_envs[baselines]"' in err
+
+
+def test_without_matplotlib_timelines_name_the_extra(run, monkeypatch, data, tmp_path):
+    monkeypatch.delitem(sys.modules, "bagged_envs.baselines.judging.picture", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    status, _, err = run("diagnose", data, "--methods", "uniform", "--out", tmp_path / "out")
+    assert status == 2
+    assert 'pip install "bagged_envs[demo]"' in err
