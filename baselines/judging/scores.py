@@ -21,7 +21,7 @@ CONSTANT = 1e-6
 
 
 def absolute_error(true: Floats, redistributed: Floats) -> float:
-    """Return the mean of |redistributed - true| over steps, `[N]` each.
+    """Return the mean of abs(redistributed - true) over steps, `[N]` each.
 
     Example:
         >>> absolute_error(np.array([1.0, 2.0]), np.array([1.0, 5.0]))
@@ -87,7 +87,7 @@ def return_to_go_correlation(true: Sequence[Floats], redistributed: Sequence[Flo
 
 
 def bag_residual(sums: Floats, labels: Floats, labeled: npt.NDArray[np.bool_]) -> float:
-    """Return the mean over labeled bags of |sum of redistributed rewards - label|, `[bags]` each; nan without any.
+    """Return the mean over labeled bags of abs(sum of redistributed rewards - label), `[bags]` each; nan without any.
 
     Example:
         >>> bag_residual(np.array([1.0, 9.0]), np.array([3.0, 0.0]), np.array([True, False]))
