@@ -39,11 +39,16 @@ def facts(name: str) -> dict[str, str]:
     return {
         "sees of a step": CONTEXTS[made.context],
         "sums of labels": "kept" if made.exact else "not kept",
-        "rewards are": "stored after each burst of updates" if made.stored else "made anew when steps are drawn",
+        "rewards are": stored(made) if made.stored else "made anew when steps are drawn",
         "learners see": "steps of labeled bags" if made.only_labeled else "all steps",
         "an update": update(made.sampling),
         "updates": schedule(made),
     }
+
+
+def stored(made: Any) -> str:
+    steps = made.schedule.refresh
+    return "stored after each burst of updates" + ("" if steps is None else f", those of {steps:,} steps in turn")
 
 
 def update(sampling: Any) -> str:
@@ -51,7 +56,8 @@ def update(sampling: Any) -> str:
         return "none: there is nothing to learn"
     steps = "whole" if sampling.steps is None else f"{sampling.steps} random step{'s' * (sampling.steps > 1)} of each"
     weight = ", drawn in proportion to their lengths" if sampling.weight == "length" else ""
-    return f"{sampling.bags} bags, {steps}{weight}"
+    enough = "" if sampling.enough is None else f", until they have {sampling.enough:,} steps"
+    return f"{sampling.bags} bags, {steps}{weight}{enough}"
 
 
 def schedule(made: Any) -> str:

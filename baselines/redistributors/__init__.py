@@ -70,7 +70,7 @@ def make_redistributor(
 
     Example:
         >>> make_redistributor("rrd", observation_size=3, action_size=1, bags=8).sampling
-        Sampling(bags=8, steps=64, weight='length', history=0)
+        Sampling(bags=8, steps=64, weight='length', history=0, enough=None)
     """
     config = config_class(name)
     names = [field.name for field in fields(config)]

@@ -27,7 +27,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
-from bagged_envs.baselines.redistributors.fitting import Sizes, adam, check_finite, check_whole, labeled_bags, mlp
+from bagged_envs.baselines.redistributors.fitting import (
+    Sizes,
+    adam,
+    check_counts,
+    check_finite,
+    check_whole,
+    labeled_bags,
+    mlp,
+)
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
@@ -35,7 +43,7 @@ from bagged_envs.baselines.redistributors.sequences import (
     seeded,
     streams,
 )
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import known
 
 
 @dataclass(frozen=True)
@@ -81,9 +89,7 @@ class DiasterConfig:
             TypeError: A number of something is no int.
             ValueError: A setting is out of its range.
         """
-        for name in ("bags", "hidden", "cuts", "cut_steps", "step_updates", "step_batch", "every"):
-            if getattr(self, name) is not None or name not in ("cuts", "cut_steps", "step_updates"):
-                positive_int(name, getattr(self, name))
+        check_counts(self, ("bags", "hidden", "step_batch", "every"), optional=("cuts", "cut_steps", "step_updates"))
         for name in ("learning_rate", "return_scale"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}.")

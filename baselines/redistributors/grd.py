@@ -16,6 +16,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     LabelScale,
     Sizes,
     adam,
+    check_counts,
     descend,
     labeled_bags,
     load,
@@ -23,7 +24,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     save,
 )
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import known
 
 Start = Literal["on", "random"]
 SMALLEST_DEVIATION = 1e-3
@@ -103,10 +104,7 @@ class GRDConfig:
             ValueError: One of them is out of range.
         """
         known("start", self.start, ("on", "random"))
-        for name in ("mixtures", "bags", "steps", "every", "updates"):
-            positive_int(name, getattr(self, name))
-        if self.dynamics_pairs is not None:
-            positive_int("dynamics_pairs", self.dynamics_pairs)
+        check_counts(self, ("mixtures", "bags", "steps", "every", "updates"), optional=("dynamics_pairs",))
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0.0, got {self.temperature}.")
 

@@ -8,7 +8,8 @@ The sum over a bag does not tell where in the bag a reward belongs. A network th
 as well by spreading every reward over the bag, and that is what it learns: in a task with rewards linear in features
 it fits labels to 1% of their variance while its rewards correlate with the true ones by 0.4. So training sequences are
 several bags laid end to end, behind a random piece of another. Where a bag begins, the network is not told: whatever it
-pays one step too late or too early is then missing in some bag's sum. (0.97 in the same task.)
+pays one step too late or too early is then missing in some bag's sum. (0.97 in the same task, with scores scaled by
+the "root".)
 
 Source: Tang et al., "Reinforcement Learning from Bagged Reward", TMLR 2025, arXiv:2402.03771; official code
 https://github.com/Tang-Yuting/RLBR. Where we differ:
@@ -22,6 +23,7 @@ https://github.com/Tang-Yuting/RLBR. Where we differ:
   from what came before it.
 - The official code relabels all that is stored after each burst; here so much of it that this costs no more than the
   updates.
+- The table of timesteps begins with larger numbers, so that a step soon finds its own action among all others.
 - The default network is small enough for a CPU; `RBTConfig.paper()` has the official sizes.
 - With several agents each one's steps are read for themselves, by shared weights, and the sum over the agents is fitted
   to the label. (The source knows one agent.)
@@ -40,7 +42,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
-from bagged_envs.baselines.redistributors.fitting import Sizes, check_finite, check_whole, labeled_bags
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_counts, check_finite, check_whole, labeled_bags
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
@@ -50,7 +52,7 @@ from bagged_envs.baselines.redistributors.sequences import (
     seeded,
     streams,
 )
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import known
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,8 @@ class RBTConfig:
             TypeError: A number of something is no int.
             ValueError: A setting is out of its range.
         """
-        counts = ("bags", "batch_steps", "sequence", "width", "layers", "heads", "window", "every", "updates", "first")
-        for name in (*counts, "refresh", "chunk"):
-            if getattr(self, name) is not None or name not in ("batch_steps", "refresh"):
-                positive_int(name, getattr(self, name))
+        counts = ("bags", "sequence", "width", "layers", "heads", "window", "every", "updates", "first", "chunk")
+        check_counts(self, counts, optional=("batch_steps", "refresh"))
         for name in ("first_rate", "peak_rate", "last_rate", "weight_decay", "state_weight", "warm_up", "rate_warm_up"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}.")
@@ -198,7 +198,9 @@ class RewardBagTransformer(nn.Module):
         self.last_norm = nn.LayerNorm(width)
         self.next_observation = nn.Linear(width, observation_size)
         self.attends = config.head == "attention"
-        self.reward = nn.Linear(width, 2 * width + 1) if self.attends else _step_head(width)
+        half = max(1, width // 2)
+        step_head = nn.Sequential(nn.Linear(width, half), nn.ReLU(), nn.Linear(half, 1))
+        self.reward = nn.Linear(width, 2 * width + 1) if self.attends else step_head
 
     def forward(self, observations: Tensor, actions: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Return rewards `[S, L]` and next observations `[S, L, D]` of steps `[S, L, D]`, `[S, L, U]`, `[S, L]`."""
@@ -223,11 +225,6 @@ class RewardBagTransformer(nn.Module):
         width = hidden.shape[2]
         query, key, value = torch.split(found, [width, width, 1], dim=2)
         return attend(query, key, value.squeeze(2), valid, self.score_scale)
-
-
-def _step_head(width: int) -> nn.Module:
-    hidden = max(1, width // 2)
-    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: float) -> Tensor:

@@ -14,6 +14,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     LabelScale,
     Sizes,
     adam,
+    check_counts,
     check_whole,
     descend,
     labeled_bags,
@@ -23,7 +24,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     step_features,
     team_rewards,
 )
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import known
 
 Loss = Literal["mean", "sum"]
 
@@ -66,10 +67,7 @@ class RDConfig:
             ValueError: One of them is out of range.
         """
         known("loss", self.loss, ("mean", "sum"))
-        for name in ("bags", "every", "updates"):
-            positive_int(name, getattr(self, name))
-        if self.batch_steps is not None:
-            positive_int("batch_steps", self.batch_steps)
+        check_counts(self, ("bags", "every", "updates"), optional=("batch_steps",))
 
 
 def return_decomposition_loss(

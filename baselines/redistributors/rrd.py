@@ -14,6 +14,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     LabelScale,
     Sizes,
     adam,
+    check_counts,
     descend,
     labeled_bags,
     load,
@@ -23,7 +24,6 @@ from bagged_envs.baselines.redistributors.fitting import (
     team_rewards,
 )
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
-from bagged_envs.wrappers.arguments import positive_int
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class RRDConfig:
         Raises:
             ValueError: One of them is out of range.
         """
-        for name in ("bags", "steps", "every", "updates"):
-            positive_int(name, getattr(self, name))
+        check_counts(self, ("bags", "steps", "every", "updates"))
 
 
 def sample_variance(rewards: Tensor, mask: Tensor) -> Tensor:

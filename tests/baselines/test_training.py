@@ -165,6 +165,14 @@ def test_stored_rewards_follow_bursts_and_new_episodes_at_once():
     assert versions[-1] == 5
 
 
+def test_stored_rewards_are_renewed_in_turn():
+    one = training("rudder-td3")
+    follow(one, Schedule(every=100, refresh=15))
+    after(one, 300)
+    renewed = one.store.stored_versions(one.store.sample_steps(4000, np.random.default_rng(0)))
+    assert set(renewed) == {1, 2, 3}
+
+
 @pytest.mark.parametrize("name", ["rudder-td3", "rrd-td3"])
 def test_a_learner_waits_for_the_first_updates(name):
     one = training(name, config=replace(SMALL, random_steps=0))

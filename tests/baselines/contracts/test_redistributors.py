@@ -219,6 +219,16 @@ class TestUpdate:
         assert same_state(before, redistributor.state_dict())
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_method
+def test_on_a_gpu_it_takes_bags_from_the_cpu_and_gives_rewards_back(name):
+    redistributor = make_redistributor(name, OBSERVATION, ACTION, device="cuda")
+    redistributor.update(drawn(bags_of(LENGTHS), redistributor.sampling))
+    rewards = redistributor.relabel(bags_of(LENGTHS, seed=9))
+    assert rewards.device.type == "cpu"
+    assert rewards.isfinite().all()
+
+
 @every_method
 class TestReproducible:
     def test_saved_loaded_and_gone_on_equals_gone_on(self, name):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bagged_envs.baselines.api import Sampling
 from bagged_envs.baselines.redistributors.rd import RD, RDConfig, return_decomposition_loss, ridge_rewards
 from bagged_envs.baselines.redistributors.uniform import Uniform
 from tests.baselines.batches import ACTION, OBSERVATION, bags_of, columns_of, with_padding
@@ -79,6 +80,10 @@ class TestUpdate:
         batch = columns_of(bags_of([6, 6]), torch.tensor([[0, 1, 2], [3, 4, 5]]))
         with pytest.raises(ValueError, match="whole bags, got 3 columns of bag 0, which has 6 steps"):
             RD(OBSERVATION, ACTION).update(batch)
+
+    def test_no_more_bags_are_drawn_than_an_update_has_time_for(self):
+        assert RD(1, 1).sampling == Sampling(bags=16, enough=1000)
+        assert RD(1, 1, RDConfig(bags=3, batch_steps=None)).sampling == Sampling(bags=3)
 
     def test_of_unlabeled_bags_any_columns_may_be_there(self):
         batch = columns_of(bags_of([6, 6], labeled=[False, False]), torch.tensor([[0, 1, 2], [3, 4, 5]]))
