@@ -145,7 +145,7 @@ def no_function(redistributor: Redistributor) -> str | None:
     """Return why a redistributor's reward is no function of (s, a, s') alone; None where it is one."""
     if redistributor.sampling is None:
         return "its rewards are what was paid or earned"
-    return "its rewards depend on the bag around the step" if redistributor.context == "bag" else None
+    return None if redistributor.context == "step" else "its rewards depend on the bag around the step"
 
 
 def transitions_of(trajectories: Sequence[Trajectory], spaces: Spaces) -> Transitions:

@@ -152,11 +152,13 @@ class TestDiagnose:
         _, text, _ = run("diagnose", path, "--methods", "uniform")
         assert "1 episodes with an open bag are left out." in text
 
-    def test_a_refusal_is_listed_with_its_reason(self, run, tmp_path):
-        path = tmp_path / "long.npz"
-        save_trajectories(path, episodes(3, steps=1001, bag_len=None))
-        _, text, _ = run("diagnose", path, "--methods", "rbt", "--updates", 1)
-        assert "rbt: refused: A sequence has 1001 steps" in " ".join(text.split())
+    def test_a_refusal_is_listed_with_its_reason(self, run, data, monkeypatch):
+        def refuse(name, *rest, **settings):
+            raise ValueError("these bags are not for me")
+
+        monkeypatch.setattr("bagged_envs.baselines.judging.diagnose.fit", refuse)
+        _, text, _ = run("diagnose", data, "--methods", "rd", "--updates", 1)
+        assert "rd: refused: these bags are not for me" in " ".join(text.split())
 
     def test_a_damaged_file_is_one_clear_line(self, run, data):
         data.write_bytes(data.read_bytes()[:-200])

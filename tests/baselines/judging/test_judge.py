@@ -22,6 +22,7 @@ from bagged_envs.baselines.judging.judge import COLUMNS, SCORES, judge, label_su
 from bagged_envs.baselines.judging.rebag import dense_rewards
 from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, make_redistributor
+from bagged_envs.baselines.redistributors.rd import RD
 from bagged_envs.wrappers import RewardSchedule
 from tests.baselines.judging.episodes import WEIGHTS, episodes, spaces
 
@@ -172,11 +173,18 @@ class TestJudge:
         assert "max_steps" in row["refused"]
         assert all(math.isnan(row[score]) for score in SCORES)
 
-    def test_a_refusal_of_shifted_bags_only(self, case):
-        settings = {"max_steps": 10, "width": 8, "layers": 1, "first": 2}
-        rows = judge("rbt", case, 1, [case.under(RewardSchedule(bag_len=50))], settings=settings)
+    def test_a_refusal_of_shifted_bags_only(self, case, monkeypatch):
+        relabel = RD.relabel
+
+        def refuse(self, batch):
+            if batch.length.max() > 10:
+                raise ValueError("such long bags are not for me")
+            return relabel(self, batch)
+
+        monkeypatch.setattr(RD, "relabel", refuse)
+        rows = judge("rd", case, 1, [case.under(RewardSchedule(bag_len=50))])
         assert rows[0]["refused"] == ""
-        assert "max_steps" in rows[1]["refused"]
+        assert rows[1]["refused"] == "such long bags are not for me"
 
     def test_an_unknown_setting_is_a_refusal_too(self, case):
         (row,) = judge("rd", case, 1, settings={"nonesuch": 1})
