@@ -22,9 +22,9 @@ from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.player import SEEDS, Player
 from bagged_envs.baselines.replay import Replay
 from bagged_envs.baselines.rollouts import Rollouts
+from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
-from bagged_envs.wrappers.arguments import positive_int
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,7 @@ class TrainingConfig:
         Raises:
             ValueError: One of them is too small.
         """
-        for name in ("batch_size", "updates", "capacity", "rollout", "evaluate_every", "evaluation_episodes"):
-            positive_int(name, getattr(self, name))
-        if self.random_steps < 0:
-            raise ValueError(f"random_steps must be at least 0, got {self.random_steps}.")
+        check_settings(self)
 
 
 class Means:

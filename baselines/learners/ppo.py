@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from bagged_envs.baselines.actions import BoxActions
 from bagged_envs.baselines.api import Metrics, Transitions
 from bagged_envs.baselines.networks import MLP, generators
+from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.updates import adam, descend, finite, fitting
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import positive_int
 
 AT_BOUND = 1.0 - 1e-6
 HUBER = 10.0
@@ -65,9 +66,7 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         """Check what would only show much later."""
-        known("value_loss", self.value_loss, ("mse", "huber"))
-        positive_int("epochs", self.epochs)
-        positive_int("minibatch", self.minibatch)
+        check_settings(self)
 
 
 @dataclass(frozen=True)

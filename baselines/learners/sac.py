@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from bagged_envs.baselines.actions import BoxActions
 from bagged_envs.baselines.api import Metrics, Transitions
 from bagged_envs.baselines.networks import MLP, Ensemble, generators
+from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.updates import adam, descend, finite, fitting, follow
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import positive_int
 
 LOSSES = {"mse": nn.functional.mse_loss, "huber": nn.functional.smooth_l1_loss}
 
@@ -66,9 +67,7 @@ class SACConfig:
 
     def __post_init__(self) -> None:
         """Check what would only show much later."""
-        known("critic_loss", self.critic_loss, tuple(LOSSES))
-        if not self.temperature > 0.0:
-            raise ValueError(f"temperature must be above 0, got {self.temperature!r}.")
+        check_settings(self)
 
 
 def squashed_log_probs(noise: Tensor, log_std: Tensor, before: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bagged_envs.baselines.actions import BoxActions
 from bagged_envs.baselines.api import Metrics, Transitions
 from bagged_envs.baselines.networks import MLP, Ensemble, generators
+from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.updates import adam, descend, finite, fitting, follow
 from bagged_envs.wrappers.arguments import positive_int
 
@@ -56,7 +57,7 @@ class TD3Config:
 
     def __post_init__(self) -> None:
         """Check what would only show much later."""
-        positive_int("policy_delay", self.policy_delay)
+        check_settings(self)
 
 
 DDPG = TD3Config(

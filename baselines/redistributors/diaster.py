@@ -30,7 +30,6 @@ from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Sche
 from bagged_envs.baselines.redistributors.fitting import (
     Sizes,
     adam,
-    check_counts,
     check_finite,
     check_whole,
     labeled_bags,
@@ -43,7 +42,7 @@ from bagged_envs.baselines.redistributors.sequences import (
     seeded,
     streams,
 )
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.baselines.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -89,13 +88,7 @@ class DiasterConfig:
             TypeError: A number of something is no int.
             ValueError: A setting is out of its range.
         """
-        check_counts(self, ("bags", "hidden", "step_batch", "every"), optional=("cuts", "cut_steps", "step_updates"))
-        for name in ("learning_rate", "return_scale"):
-            if not getattr(self, name) > 0.0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}.")
-        known("noise", self.noise, ("training", "always", "never"))
-        if self.warm_up < 0:
-            raise ValueError(f"warm_up must not be negative, got {self.warm_up!r}.")
+        check_settings(self)
 
     @classmethod
     def paper(cls) -> DiasterConfig:

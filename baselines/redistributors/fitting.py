@@ -25,19 +25,6 @@ class NoSettings:
 NO_SETTINGS = NoSettings()
 
 
-def check_counts(config: object, names: Sequence[str], optional: Sequence[str] = ()) -> None:
-    """Check that settings are ints of at least 1; optional ones may be None.
-
-    Raises:
-        TypeError: One of them is no int.
-        ValueError: One of them is below 1.
-    """
-    for name in (*names, *optional):
-        value = getattr(config, name)
-        if value is not None or name not in optional:
-            positive_int(name, value)
-
-
 class Sizes(NamedTuple):
     """What a redistributor was made for: elements of an observation, of an action, and agents."""
 

@@ -16,7 +16,6 @@ from bagged_envs.baselines.redistributors.fitting import (
     LabelScale,
     Sizes,
     adam,
-    check_counts,
     descend,
     labeled_bags,
     load,
@@ -24,7 +23,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     save,
 )
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.baselines.settings import check_settings
 
 Start = Literal["on", "random"]
 SMALLEST_DEVIATION = 1e-3
@@ -103,10 +102,7 @@ class GRDConfig:
         Raises:
             ValueError: One of them is out of range.
         """
-        known("start", self.start, ("on", "random"))
-        check_counts(self, ("mixtures", "bags", "steps", "every", "updates"), optional=("dynamics_pairs",))
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be above 0.0, got {self.temperature}.")
+        check_settings(self)
 
 
 class Masks(NamedTuple):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.redistributors.fitting import Sizes, share_among_agents
-from bagged_envs.wrappers.arguments import positive_int
+from bagged_envs.baselines.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,7 @@ class IRCRConfig:
         Raises:
             ValueError: One of them is out of range.
         """
-        positive_int("bags", self.bags)
-        positive_int("every", self.every)
-        if not self.smallest_range >= 0:
-            raise ValueError(f"smallest_range must be at least 0.0, got {self.smallest_range}.")
+        check_settings(self)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
-from bagged_envs.baselines.redistributors.fitting import Sizes, check_counts, check_finite, check_whole, labeled_bags
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_finite, check_whole, labeled_bags
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
@@ -52,7 +52,7 @@ from bagged_envs.baselines.redistributors.sequences import (
     seeded,
     streams,
 )
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.baselines.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -130,15 +130,7 @@ class RBTConfig:
             TypeError: A number of something is no int.
             ValueError: A setting is out of its range.
         """
-        counts = ("bags", "sequence", "width", "layers", "heads", "window", "every", "updates", "first", "chunk")
-        check_counts(self, counts, optional=("batch_steps", "refresh"))
-        for name in ("first_rate", "peak_rate", "last_rate", "weight_decay", "state_weight", "warm_up", "rate_warm_up"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}.")
-        known("head", self.head, ("attention", "step"))
-        known("score_scale", self.score_scale, ("one", "root"))
-        known("attention", self.attention, ("bag", "causal_window"))
-        known("bag_loss", self.bag_loss, ("bags", "positions"))
+        check_settings(self)
         for name in ("dropout", "attention_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)!r}.")

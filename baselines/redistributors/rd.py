@@ -14,7 +14,6 @@ from bagged_envs.baselines.redistributors.fitting import (
     LabelScale,
     Sizes,
     adam,
-    check_counts,
     check_whole,
     descend,
     labeled_bags,
@@ -24,7 +23,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     step_features,
     team_rewards,
 )
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.baselines.settings import check_settings
 
 Loss = Literal["mean", "sum"]
 
@@ -66,8 +65,7 @@ class RDConfig:
         Raises:
             ValueError: One of them is out of range.
         """
-        known("loss", self.loss, ("mean", "sum"))
-        check_counts(self, ("bags", "every", "updates"), optional=("batch_steps",))
+        check_settings(self)
 
 
 def return_decomposition_loss(

@@ -14,7 +14,6 @@ from bagged_envs.baselines.redistributors.fitting import (
     LabelScale,
     Sizes,
     adam,
-    check_counts,
     descend,
     labeled_bags,
     load,
@@ -24,6 +23,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     team_rewards,
 )
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
+from bagged_envs.baselines.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RRDConfig:
         Raises:
             ValueError: One of them is out of range.
         """
-        check_counts(self, ("bags", "steps", "every", "updates"))
+        check_settings(self)
 
 
 def sample_variance(rewards: Tensor, mask: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule, project
 from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, labeled_bags
+from bagged_envs.baselines.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,7 @@ class RUDDERConfig:
         Raises:
             ValueError: One of them cannot be meant.
         """
-        if self.inputs not in ("differences", "raw"):
-            raise ValueError(f"inputs must be 'differences' or 'raw', got {self.inputs!r}.")
-        if self.correction not in ("none", "uniform", "last"):
-            raise ValueError(f"correction must be 'none', 'uniform' or 'last', got {self.correction!r}.")
-        if self.units < 1:
-            raise ValueError(f"units must be at least 1, got {self.units}.")
-        if self.label_scale is not None and not 0.0 < self.label_scale < math.inf:
-            raise ValueError(f"label_scale must be positive and finite, or None, got {self.label_scale}.")
+        check_settings(self)
 
 
 def rudder_loss(predictions: Tensor, labels: Tensor, present: Tensor, auxiliary_weight: float) -> tuple[Tensor, Tensor]:

@@ -155,9 +155,9 @@ def test_official_settings():
     ("settings", "message"),
     [
         ({"cuts": 0}, "cuts must be an int of at least 1, got 0"),
-        ({"return_scale": 0.0}, "return_scale must be positive, got 0.0"),
+        ({"return_scale": 0.0}, "return_scale must be above 0, got 0.0"),
         ({"noise": "some"}, "noise must be one of 'training', 'always', 'never', got 'some'"),
-        ({"warm_up": -1}, "warm_up must not be negative, got -1"),
+        ({"warm_up": -1}, "warm_up must be at least 0, got -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str):
