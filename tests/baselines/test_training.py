@@ -167,7 +167,8 @@ def test_stored_rewards_follow_bursts_and_new_episodes_at_once():
 
 def test_stored_rewards_are_renewed_in_turn():
     one = training("rudder-td3")
-    follow(one, Schedule(every=100, refresh=15))
+    one.redistributor.schedule = Schedule(every=100, refresh=15)
+    follow(one, one.redistributor.schedule)
     after(one, 300)
     renewed = one.store.stored_versions(one.store.sample_steps(4000, np.random.default_rng(0)))
     assert set(renewed) == {1, 2, 3}
