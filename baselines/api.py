@@ -130,7 +130,8 @@ class Sampling:
             not; None for whole bags.
         weight: Every bag alike ("bag"), or in proportion to its length ("length").
         history: How many earlier steps of the episode to put before each bag, for `BagBatch.context`.
-        enough: No more bags are taken once they have so many steps; None for always as many as `bags`.
+        enough: Fewer bags, but at least one, where so many would have more steps than this on average; None for no
+            bound.
     """
 
     bags: int

@@ -104,10 +104,28 @@ def spread(starts: Ints, lengths: Ints) -> Ints:
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
+def number_of_bags(wanted: int, enough: int | None, bags: int, steps: int) -> int:
+    """Return how many bags to draw: as many as are wanted, or fewer that have `enough` steps on average, at least one.
+
+    The number does not depend on what is drawn, so that long bags come as often as short ones.
+
+    Args:
+        wanted: How many at most.
+        enough: How many steps are enough; None for no bound.
+        bags: How many there are to draw from.
+        steps: How many steps these have.
+
+    Example:
+        >>> number_of_bags(16, 1000, bags=10, steps=500), number_of_bags(16, 1000, bags=10, steps=10_000)
+        (16, 1)
+    """
+    if enough is None or not bags:
+        return wanted
+    return max(1, min(wanted, enough * bags // steps))
+
+
 def until(lengths: Ints, steps: int | None) -> Bools:
     """Return which bags to take, the first ones, until these have so many steps; None for all: bool `[B]`.
-
-    The bag that makes it enough is taken: otherwise long ones would be taken more rarely than others.
 
     Example:
         >>> until(np.array([3, 4, 5]), 7).tolist(), until(np.array([3, 4, 5]), 8).tolist()

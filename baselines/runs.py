@@ -21,7 +21,7 @@ import torch
 from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.training import Progress, Training, TrainingConfig
-from bagged_envs.wrappers.arguments import positive_int
+from bagged_envs.wrappers.arguments import known, positive_int
 
 PACKAGES = ("bagged_envs", "gymnasium", "mujoco", "dm-control", "numpy", "torch")
 COLUMNS = (
@@ -60,6 +60,20 @@ class Run:
     seed: int = 0
     device: str = "cpu"
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Check what would only fail in the middle of things.
+
+        Raises:
+            TypeError: A number is no int.
+            ValueError: A number is too small, or there is no such device here.
+        """
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}.")
+        positive_int("threads", self.threads)
+        known("device", self.device.partition(":")[0], ("cpu", "cuda"))
+        if self.device != "cpu" and not torch.cuda.is_available():
+            raise ValueError(f"device must be 'cpu' where torch finds no GPU, got {self.device!r}.")
 
     def described(self) -> dict[str, Any]:
         """Return all of it, and the versions of the packages it depends on, as JSON carries them."""
@@ -148,14 +162,18 @@ def _step(diary: _Diary) -> None:
 def _check_learned(training: Training, folder: Path) -> None:
     if training.updates:
         return
-    store, steps = training.store, training.total_steps
+    store, warm_up = training.store, training.redistributor.schedule.warm_up
     if not store.num_episodes:
         why = "no episode has ended: train for more steps, or make episodes shorter with max_episode_steps"
     elif not store.num_labeled_bags:
         why = f"none of {store.num_bags} bags was labeled: train for more steps, or raise label_fraction"
+    elif training.redistributor.sampling is not None and training.total_steps < warm_up:
+        why = f"redistributor.warm_up={warm_up} steps are not over: train for more, or lower it"
     else:
-        why = "training.random_steps, training.rollout or the redistributor's warm_up are not over: train for more"
-    raise RuntimeError(f"nothing was learned in {steps} steps, for {why}. {folder} has all of it.")
+        waits = "rollout" if training.method.learner == "ppo" else "random_steps"
+        value = getattr(training.config, waits)
+        why = f"training.{waits}={value} steps are not over: train for more, or lower it"
+    raise RuntimeError(f"nothing was learned in {training.total_steps} steps: {why}. {folder} has what was done.")
 
 
 class _Diary:
@@ -176,11 +194,16 @@ class _Diary:
 
     def _claim(self, run: Run) -> None:
         file, described = self.folder / "run.json", run.described()
-        if not file.exists():
+        rows = self.folder / "evaluations.csv"
+        begun = (self.folder / "checkpoint.pt").exists() or (rows.exists() and rows.read_text().count("\n") > 1)
+        if not begun or not file.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             self._write("run.json", json.dumps(described, indent=2) + "\n")
             return
-        found = json.loads(file.read_text())
+        try:
+            found = json.loads(file.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{file} must be JSON, got something else ({error}): remove {self.folder}.") from error
         different = [name for name in {**described, **found} if described.get(name) != found.get(name)]
         if different:
             name = different[0]

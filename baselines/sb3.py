@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling
 from bagged_envs.baselines.borders import borders, infos_of_step
-from bagged_envs.baselines.draws import Array, Bools, Ints, chunks, until
+from bagged_envs.baselines.draws import Array, Bools, Ints, chunks, number_of_bags, until
 from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.replay_bags import ReplayBags, batch_of
@@ -27,7 +27,8 @@ class BagReplayBuffer(ReplayBuffer):
     closed bags that are in the buffer whole (of labeled ones, where the redistributor says so), each as likely as any
     other; steps of an open bag wait until it closes. Rewards are made when steps are sampled, by the redistributor as
     it is then, which sees the steps alone, with their bags' labels, or the whole bags around them. One that stores its
-    rewards, as RBT and RUDDER do, gives a bag's when it closes, and those of all bags after each burst of updates.
+    rewards, as RBT and RUDDER do, gives a bag's when it closes, and after each burst of updates those of all bags, or
+    of the longest ago renewed ones (`Schedule.refresh`).
     Until the first update learners get what was paid; a ready redistributor is taken as fitted.
 
     The redistributor is updated in `add`, by its `schedule` in steps of all environments together, from labeled bags
@@ -229,8 +230,9 @@ class BagReplayBuffer(ReplayBuffer):
         return self.bags.draw(name, count, self._generator)
 
     def _drawn(self, sampling: Sampling) -> BagBatch:
-        bags = self.bags.draw_bags(sampling.bags, sampling.weight, self._generator)
-        bags = bags[until(self.bags.length[bags], sampling.enough)]
+        there, steps = self.bags.count("labeled_bags"), self.bags.count("labeled_steps")
+        count = number_of_bags(sampling.bags, sampling.enough, there, steps)
+        bags = self.bags.draw_bags(count, sampling.weight, self._generator)
         if sampling.steps is None:
             return self._batch(bags, *self.bags.cells(bags, sampling.history))
         return self._batch(bags, self.bags.some_steps(bags, sampling.steps, self._generator))

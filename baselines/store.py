@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bagged_envs.baselines import layout
 from bagged_envs.baselines.api import BagBatch, Redistributor, Sampling, Transitions
-from bagged_envs.baselines.draws import CHUNK, Array, Bools, Ints, chunks, some_steps, until
+from bagged_envs.baselines.draws import CHUNK, Array, Bools, Ints, chunks, number_of_bags, some_steps, until
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.ring import EpisodeRing
 from bagged_envs.trajectory import Trajectory
@@ -150,8 +150,6 @@ class EpisodeStore:
             ValueError: There is no such bag, history is asked for with samples of steps, or a number is too small.
         """
         bags = self._draw_bags(sampling, generator, "labeled_" if only_labeled else "")
-        enough = None if sampling.enough is None else positive_int("enough", sampling.enough)
-        bags = bags[until(self._ring.bags["length"][bags], enough)]
         if sampling.steps is None:
             return self._whole(bags, sampling.history)
         if sampling.history:
@@ -405,9 +403,12 @@ class EpisodeStore:
         return self._ring.wrap(indices - self._ring.bags["start"][bags])
 
     def _draw_bags(self, sampling: Sampling, generator: Generator, prefix: str) -> Ints:
+        enough = None if sampling.enough is None else positive_int("enough", sampling.enough)
+        there, steps = (len(self._ring.queues[f"{prefix}{name}"]) for name in ("bags", "steps"))
+        count = number_of_bags(sampling.bags, enough, there, steps)
         if known("weight", sampling.weight, ("bag", "length")) == "bag":
-            return self._draw(f"{prefix}bags", sampling.bags, generator)
-        bags: Ints = self._ring.rows["bag"][self._draw(f"{prefix}steps", sampling.bags, generator)]
+            return self._draw(f"{prefix}bags", count, generator)
+        bags: Ints = self._ring.rows["bag"][self._draw(f"{prefix}steps", count, generator)]
         return bags
 
     def _draw(self, name: str, count: int, generator: Generator, include_open: bool = False) -> Ints:

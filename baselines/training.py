@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box
 
-import bagged_envs  # noqa: F401  (registers the IDs)
+import bagged_envs
 from bagged_envs.baselines.api import BagBatch, Metrics, Sampling
 from bagged_envs.baselines.collect import element
 from bagged_envs.baselines.driving import Driver
@@ -141,10 +141,12 @@ class Training:
         Raises:
             TypeError: The learner cannot act in the environment.
             ValueError: There is no such method, or one of its settings is wrong.
+            gymnasium.error.Error: The ID is not registered, or has no delay.
         """
         self.method = Method.named(method) if isinstance(method, str) else method
         self.id, self.arguments, self.seed = id, dict(arguments or {}), seed
         self.config = TrainingConfig() if config is None else config
+        bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
         *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed).spawn(7)
         episodes, self._draws, self._bag_draws, replay = (np.random.default_rng(stream) for stream in streams)
         shown = {"expose_reward": True} if self.method.redistributor == "oracle" else {}

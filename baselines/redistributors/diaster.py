@@ -255,7 +255,8 @@ class Diaster:
         except FloatingPointError:
             self.load_state_dict(before)
             raise
-        return {"sub_trajectory_loss": sub_trajectory, "step_loss": step, "labeled": float(batch.num_bags)}
+        losses = {"loss": sub_trajectory + step, "sub_trajectory_loss": sub_trajectory, "step_loss": step}
+        return {**losses, "labeled": float(batch.num_bags)}
 
     @torch.no_grad()
     def relabel(self, batch: BagBatch) -> Tensor:

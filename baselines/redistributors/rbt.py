@@ -404,8 +404,10 @@ class RBT:
         errors = bag_errors(rewards[fitted], bag, batch.label)
         bag_loss = errors.mean() if self.config.bag_loss == "bags" else errors.sum() / fitted.sum()
         state_loss = next_observation_errors(predicted, read[2], valid).mean()
-        torch.autograd.backward(bag_loss + self.config.state_weight * state_loss)
-        metrics = {"bag_loss": float(bag_loss.detach()), "state_loss": float(state_loss.detach())}
+        loss = bag_loss + self.config.state_weight * state_loss
+        torch.autograd.backward(loss)
+        parts = {"bag_loss": bag_loss, "state_loss": state_loss, "loss": loss}
+        metrics = {name: float(part.detach()) for name, part in parts.items()}
         for name, value in metrics.items():
             check_finite(f"rbt's {name.replace('_', ' ')}", value)
         return metrics

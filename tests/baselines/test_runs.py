@@ -27,6 +27,10 @@ WORDS += [f"redistributor.{name}={value}" for name, value in (("every", 5), ("up
 WORDS += [f"training.{name}={value}" for name, value in vars(SMALL).items()]
 
 
+class Killed(Exception):
+    pass
+
+
 def rows_of(folder):
     with (folder / "evaluations.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -75,10 +79,6 @@ def test_a_run_in_another_process_goes_on_to_the_bit(tmp_path):
     assert (tmp_path / "parts/metrics.jsonl").read_text() == (tmp_path / "whole/metrics.jsonl").read_text()
 
 
-class Killed(Exception):
-    pass
-
-
 def test_rows_after_the_last_checkpoint_come_anew(tmp_path):
     def killed(step, row):
         if step == 130:
@@ -114,6 +114,42 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path, other, named):
     with pytest.raises(ValueError, match=named):
         train(other, tmp_path, 80)
     assert (tmp_path / "evaluations.csv").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seed": -3}, "seed must be at least 0, got -3"),
+        ({"threads": 0}, "threads must be an int of at least 1, got 0"),
+        ({"device": "gpu"}, "device must be one of 'cpu', 'cuda', got 'gpu'"),
+    ],
+)
+def test_what_would_fail_in_the_middle_is_refused_at_once(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        replace(RUN, **wrong)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="device must be 'cpu' where torch finds no GPU, got 'cuda:1'"):
+        replace(RUN, device="cuda:1")
+
+
+def test_a_run_that_never_got_anywhere_makes_room(tmp_path):
+    def stopped(step, row):
+        raise Killed
+
+    with pytest.raises(Killed):
+        train(replace(RUN, seed=5), tmp_path, 70, report=stopped)
+    train(RUN, tmp_path, 70)
+    assert json.loads((tmp_path / "run.json").read_text())["seed"] == RUN.seed
+
+
+def test_a_damaged_description_is_refused_by_name(tmp_path):
+    train(RUN, tmp_path, 70)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ValueError, match=r"run.json must be JSON, got something else .*: remove"):
+        train(RUN, tmp_path, 80)
 
 
 def test_another_version_of_a_package_is_refused(tmp_path, monkeypatch):
@@ -156,12 +192,12 @@ def test_a_loss_that_is_not_finite_says_where_and_loses_nothing(tmp_path):
             70,
             "none of .* bags was labeled",
         ),
-        ({"max_episode_steps": 9}, "EpisodicHopper-v0", 50, "training.random_steps"),
+        ({"max_episode_steps": 9}, "EpisodicHopper-v0", 50, "training.random_steps=60 steps are not over"),
     ],
 )
 def test_a_run_that_learned_nothing_says_why_and_is_kept(tmp_path, arguments, id, steps, why):
     run = replace(RUN, id=id, arguments=arguments, method=method("labels_only-td3"))
-    with pytest.raises(RuntimeError, match=f"nothing was learned in {steps} steps, for {why}"):
+    with pytest.raises(RuntimeError, match=f"nothing was learned in {steps} steps: {why}"):
         train(run, tmp_path, steps)
     assert checkpoint.load(tmp_path / "checkpoint.pt")["training"]["counts"]["total_steps"] == steps
 

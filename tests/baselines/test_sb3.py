@@ -365,10 +365,11 @@ def test_stored_rewards_are_renewed_in_turn_where_the_schedule_wants_that():
         assert not kept or max(oldest) <= min(now[step] for step in kept)
 
 
-def test_bags_are_drawn_until_they_have_enough_steps():
-    buffer, _ = spied(Sampling(bags=30, enough=9))
-    lengths = buffer._drawn(buffer.redistributor.sampling).length
-    assert lengths.sum() >= 9 > lengths[:-1].sum()
+def test_no_more_bags_are_drawn_than_are_enough():
+    buffer, _ = spied(Sampling(bags=30, enough=20))
+    bags, steps = (buffer.bags.count(f"labeled_{name}") for name in ("bags", "steps"))
+    assert buffer._drawn(buffer.redistributor.sampling).num_bags == 20 * bags // steps
+    assert 1 < 20 * bags // steps < 30
 
 
 def test_until_the_first_update_learners_get_what_was_paid():

@@ -363,12 +363,14 @@ def test_open_bags_cannot_be_seen_whole():
 
 
 def test_no_more_bags_than_are_enough():
-    store, random = stored(trajectory([9, 1, 1, 1, 1], 1)), rng()
-    drawn = [store.sample_bags(Sampling(8, enough=10), random).length.tolist() for _ in range(2000)]
-    assert all(sum(lengths[:-1]) < 10 for lengths in drawn)
-    assert all(sum(lengths) >= 10 or len(lengths) == 8 for lengths in drawn)
-    # Long bags come as often as short ones: one in five is the long one.
-    assert np.mean([length == 9 for lengths in drawn for length in lengths]) == pytest.approx(0.2, abs=0.03)
+    store, random = stored(trajectory([16, 1, 1, 1, 1], 1)), rng()  # four steps on average
+    assert [store.sample_bags(Sampling(8, enough=enough), random).num_bags for enough in (1, 4, 11, 99)] == [1, 1, 2, 8]
+    drawn = [store.sample_bags(Sampling(8, enough=12), random).length.tolist() for _ in range(2000)]
+    assert {len(lengths) for lengths in drawn} == {3}
+    # Long bags weigh as much as short ones: of a mean over an update, one in five is the long one.
+    assert np.mean([np.mean([length == 16 for length in lengths]) for lengths in drawn]) == pytest.approx(0.2, abs=0.02)
+    unlabeled = stored(trajectory([16, 1, 1, 1, 1], 1, labeled=[False, True, True, True, True]))
+    assert unlabeled.sample_bags(Sampling(8, enough=3), random, only_labeled=True).num_bags == 3
 
 
 def test_weights():

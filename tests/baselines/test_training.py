@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -263,9 +264,12 @@ def test_unbounded_or_discrete_actions_are_refused_by_their_learner():
         Training("rrd-td3", "BaggedKeyDoor-v0", seed=0)
 
 
-def test_an_environment_without_bags_is_refused():
-    with pytest.raises((ValueError, TypeError), match=r"expose_reward|bag_end"):
-        after(Training("rrd-td3", "Hopper-v5", seed=0), 1)
+@pytest.mark.parametrize(
+    ("id", "message"), [("Hopper-v5", "got 'Hopper-v5'. Did you mean"), ("KeyDoor-v0", "is dense and has no schedule")]
+)
+def test_an_id_without_a_delay_is_refused(id, message):
+    with pytest.raises((ValueError, gymnasium.error.Error), match=message):
+        Training("rrd-td3", id, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,13 @@ class TestRelabel:
 @every_method
 @every_team
 class TestUpdate:
+    def test_what_has_a_loss_tells_it(self, name, agents):
+        redistributor = trained(name, agents)
+        metrics = redistributor.update(drawn(bags_of(LENGTHS, seed=9, agents=agents), redistributor.sampling))
+        learns = redistributor.sampling is not None and name != "ircr"
+        assert ("loss" in metrics) == learns
+        assert all(math.isfinite(value) for value in metrics.values())
+
     def test_unlabeled_bags_move_nothing_and_the_metrics_say_so(self, name, agents):
         redistributor = trained(name, agents)
         before = redistributor.state_dict()
