@@ -3,7 +3,9 @@
     python -m bagged_envs.baselines.experiments.sweep identity-td3,rrd-td3 EpisodicHopper-v0 --seeds 3 --steps 150000 \
         --runs runs --out docs/results/episodic.csv
 
-Runs that were stopped go on; with `--collect` the table is only written anew, from what there is.
+Runs that were stopped go on, and runs that the table has whole are left out, so that its rows are enough to go on from.
+A table is for runs whose settings, but for the environment's, are the same. With `--collect` it is only written anew,
+from what there is.
 """
 
 from __future__ import annotations
@@ -15,19 +17,32 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+from bagged_envs.baselines.command import grouped
+from bagged_envs.baselines.experiments.rows import read_rows
+
+Key = tuple[str, str, str, str]  # method, environment, its arguments, seed
 COLUMNS = ("method", "id", "arguments", "seed", "step", "return", "return_std", "episodes", "success_rate")
 
 
 def commands(
-    methods: Sequence[str], ids: Sequence[str], seeds: int, steps: int, settings: Sequence[str], runs: Path
+    methods: Sequence[str],
+    ids: Sequence[str],
+    seeds: int,
+    steps: int,
+    settings: Sequence[str],
+    runs: Path,
+    done: Collection[Key] = (),
 ) -> Iterator[list[str]]:
-    """Yield the command of each run, all methods and environments with one seed before those with the next."""
-    name = ",".join(settings).replace("/", "_")
+    """Yield the command of each run that is not done, those with one seed before those with the next."""
+    name, arguments = ",".join(settings).replace("/", "_"), told(grouped(settings)["environment"])
     for seed, id, method in itertools.product(range(seeds), ids, methods):
+        if (method, id, arguments, str(seed)) in done:
+            continue
         folder = runs / "-".join(part for part in (method, id, name, str(seed)) if part)
         words = [method, id, *settings, "--seed", str(seed), "--steps", str(steps), "--out", str(folder)]
         yield [sys.executable, "-m", "bagged_envs.cli", "train", *words]
@@ -47,8 +62,14 @@ def run(command: Sequence[str]) -> int:
 
 
 def collect(runs: Path, out: Path) -> int:
-    """Write the evaluations of all runs in a folder into one table, and return how many rows it has."""
-    rows = [row for folder in sorted(runs.iterdir()) if (folder / "run.json").exists() for row in _rows(folder)]
+    """Write the evaluations of all runs in a folder into one table, and return how many rows it has.
+
+    Rows of runs that are not in the folder stay.
+    """
+    folders = [folder for folder in sorted(runs.glob("*")) if (folder / "run.json").exists()]
+    new = [row for folder in folders for row in _rows(folder)]
+    here = {_key(row) for row in new}
+    rows = sorted((*(row for row in read_rows(out) if _key(row) not in here), *new), key=_key)
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
@@ -57,13 +78,33 @@ def collect(runs: Path, out: Path) -> int:
     return len(rows)
 
 
+def _key(row: Mapping[str, str]) -> Key:
+    return row["method"], row["id"], row["arguments"], row["seed"]
+
+
+def told(arguments: Mapping[str, Any]) -> str:
+    """Return an environment's arguments as a table has them."""
+    return " ".join(f"{name}={value}" for name, value in json.loads(json.dumps(arguments)).items())
+
+
+def whole(out: Path, steps: int) -> set[Key]:
+    """Return which runs a table has to the end."""
+    return {_key(row) for row in read_rows(out) if int(row["step"]) >= steps}
+
+
 def _rows(folder: Path) -> Iterator[dict[str, str]]:
     ran = json.loads((folder / "run.json").read_text())
     method = f"{ran['method']['redistributor']}-{ran['method']['learner']}"
-    arguments = " ".join(f"{name}={value}" for name, value in ran["arguments"].items())
+    arguments = told(ran["arguments"])
     with (folder / "evaluations.csv").open(newline="") as file:
         for row in csv.DictReader(file):
-            yield {"method": method, "id": ran["id"], "arguments": arguments, "seed": ran["seed"], **row}
+            yield {
+                "method": method,
+                "id": ran["id"],
+                "arguments": told(ran["arguments"]),
+                "seed": str(ran["seed"]),
+                **row,
+            }
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -83,7 +124,9 @@ def main(words: Sequence[str] | None = None) -> int:
     if not given.collect:
         methods, ids = given.methods.split(","), given.ids.split(",")
         with ThreadPoolExecutor(given.workers) as pool:
-            todo = commands(methods, ids, given.seeds, given.steps, given.settings, given.runs)
+            todo = commands(
+                methods, ids, given.seeds, given.steps, given.settings, given.runs, whole(given.out, given.steps)
+            )
             codes = list(pool.map(run, todo))
     print(f"{collect(given.runs, given.out)} rows in {given.out}")
     return int(any(codes))
