@@ -101,7 +101,7 @@ def _rows(folder: Path) -> Iterator[dict[str, str]]:
             yield {
                 "method": method,
                 "id": ran["id"],
-                "arguments": told(ran["arguments"]),
+                "arguments": arguments,
                 "seed": str(ran["seed"]),
                 **row,
             }
