@@ -75,6 +75,60 @@ class TestRedistribute:
         run(*call, "--updates", "6")
         assert calls == ["rd", "uniform"]
 
+    def test_other_shifts_are_added_to_what_is_there(self, run, tmp_path, monkeypatch):
+        out = tmp_path / "rows.csv"
+        call = ("redistribute", ID, *QUICK, "--methods", "rd", "--seeds", 1, "--out", out, "--shift")
+        run(*call, 5)
+        before = out.read_text()
+        run(*call, 5, 10)
+        assert out.read_text().startswith(before)
+        assert [row["scored_on"] for row in read_rows(out)] == ["bag_len=20", "bag_len=5", "bag_len=10"]
+        monkeypatch.setattr(redistribute, "judge", None)
+        run(*call, 10, 5)
+        _, text, _ = run(*call, 10, 10)
+        assert len(read_rows(out)) == 3
+        assert "scored on bag_len=5" not in text
+        assert text.count("│ rd ") == 2
+
+    @pytest.mark.parametrize("left", [1.0, 0.99, 0.4, 0.01])
+    def test_an_interrupted_write_is_made_up_for(self, run, tmp_path, left):
+        out = tmp_path / "rows.csv"
+        call = ("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--out", out, "--shift", 5)
+        run(*call)
+        whole = out.read_bytes()
+        out.write_bytes(whole[: int(left * len(whole))])
+        _, text, _ = run(*call)
+        assert out.read_bytes() == whole
+        assert text.count("│ uniform ") == 2
+
+    def test_rows_that_stand_there_twice_count_once(self, run, tmp_path, monkeypatch):
+        out = tmp_path / "rows.csv"
+        call = ("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--out", out)
+        _, first, _ = run(*call)
+        with out.open("a") as file:
+            file.write(out.read_text().splitlines(keepends=True)[1])
+        monkeypatch.setattr(redistribute, "judge", None)
+        _, second, _ = run(*call)
+        assert second == first
+
+    @pytest.mark.parametrize("text", ["a,b\n1,2\n", "notes", "id,recording\n"])
+    def test_another_table_is_refused_before_anything_is_done_to_it(self, run, tmp_path, monkeypatch, text):
+        out = tmp_path / "rows.csv"
+        out.write_text(text)
+        monkeypatch.setattr(redistribute, "make_case", None)
+        status, _, err = run("redistribute", ID, *QUICK, "--out", out)
+        assert status == 2
+        assert "out must be a table with columns id,recording," in err
+        assert out.read_text() == text
+
+    def test_another_version_is_not_believed(self, run, tmp_path, monkeypatch):
+        out = tmp_path / "rows.csv"
+        call = ("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--out", out)
+        run(*call)
+        monkeypatch.setattr("bagged_envs.__version__", "99.0")
+        run(*call)
+        assert [row["version"] for row in read_rows(out)][1:] == ["99.0"]
+
     def test_shifted_bags_have_tables_of_their_own(self, run):
         _, text, _ = run("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--shift", 5, 100)
         for length in (20, 5, 100):
