@@ -227,6 +227,11 @@ class TestDiagnose:
         assert status == 2
         assert "nonesuch.npz" in err
 
+    def test_bootstraps_below_none(self, run, data):
+        status, _, err = run("diagnose", data, "--methods", "uniform", "--bootstraps", -1)
+        assert status == 2
+        assert "bootstraps must be an int of at least 0, got -1" in err
+
     def test_one_episode_is_too_few(self, run, tmp_path):
         save_trajectories(tmp_path / "one.npz", episodes(1))
         status, _, err = run("diagnose", tmp_path / "one.npz")
