@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from bagged_envs.baselines.judging.judge import COLUMNS, KEYS, Row, judge, keys_
 from bagged_envs.baselines.judging.ranking import agreement
 from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
-from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.arguments import known, positive_int
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def run_redistribute(
         for seed in seeds:
             progress.update(bar, description=f"seed {seed}: recording")
             case = make_case(id, arguments, seed, config)
-            shifted = [case.under(RewardSchedule(bag_len=length)) for length in shift]
+            shifted = [case.under(replace(case.schedule, bag_len=length)) for length in shift]
             for name in names:
                 progress.update(bar, description=f"seed {seed}: {name}")
                 wanted += _rows_of(name, case, shifted, updates, rows, out, lambda: progress.advance(done))
@@ -172,8 +172,12 @@ def table(rows: Sequence[Row], title: str) -> Table:
         if any(row["refused"] for row in own):
             made.add_row(method, "refused, see below")
             continue
-        made.add_row(method, *(_cell([row[name] for row in own]) for name in shown), _cell([own[0]["updates"]]))
+        made.add_row(method, *(_cell([row[name] for row in own]) for name in shown), _count(own[0]["updates"]))
     return made
+
+
+def _count(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:,.0f}"
 
 
 def _cell(values: Sequence[float]) -> str:

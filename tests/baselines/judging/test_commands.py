@@ -2,12 +2,15 @@
 
 import csv
 import dataclasses
+import math
 import sys
 
 import pytest
+from rich.console import Console
 
 from bagged_envs.baselines.experiments.rows import read_rows
 from bagged_envs.baselines.judging import redistribute, report
+from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from bagged_envs.cli import main
 from bagged_envs.trajectory_file import save_trajectories
@@ -37,6 +40,13 @@ def data(tmp_path):
     path = tmp_path / "data.npz"
     save_trajectories(path, [dataclasses.replace(one, extras={}) for one in episodes(20)])
     return path
+
+
+def test_updates_are_whole_numbers():
+    row = {**dict.fromkeys(redistribute.HEADINGS, 0.5), "method": "rd", "refused": ""}
+    for updates, shown in ((2000, "2,000"), (12345.0, "12,345"), (0, "0"), (math.nan, "-")):
+        made = redistribute.table([{**row, "updates": updates}], "title")
+        assert list(made.columns[-1].cells) == [shown]
 
 
 class TestRedistribute:
@@ -134,6 +144,15 @@ class TestRedistribute:
         for length in (20, 5, 100):
             assert f"fitted on bag_len=20, scored on bag_len={length}" in text
 
+    def test_shifted_bags_keep_the_other_arguments(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("BAGGED_ENVS_CACHE", str(tmp_path))
+        arguments, config = {"aggregate": "mean", "label_fraction": 0.5}, RecordingConfig(steps=400, episodes=8)
+        rows = redistribute.run_redistribute(ID, arguments, ["uniform"], [0], 5, config, [5], None, Console(quiet=True))
+        assert [row["scored_on"] for row in rows] == [
+            "bag_len=20, aggregate='mean', label_fraction=0.5",
+            "bag_len=5, aggregate='mean', label_fraction=0.5",
+        ]
+
     def test_another_bag_length(self, run):
         _, text, _ = run("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--bag-len", 7)
         assert "fitted on bag_len=7" in text
@@ -154,6 +173,7 @@ class TestRedistribute:
             (("SparseHiddenDoor-v0", *QUICK), "pays by success"),
             (("BaggedNonesuch-v0", *QUICK), "BaggedNonesuch"),
             ((ID, *QUICK, "--methods", "rdd"), "Did you mean 'rd'"),
+            (("BaggedReacher-v0", "--steps", "1000"), "got 1000 with random_steps=1000"),
             ((ID, "--steps", "0"), "steps must be an int of at least 1"),
             ((ID, *QUICK, "--seeds", "0"), "seeds must be an int of at least 1"),
             ((ID, *QUICK, "--updates", "0"), "updates must be an int of at least 1"),

@@ -56,6 +56,12 @@ class TestCase:
         assert case.truth_error == 0.0
         assert all(np.bincount(one.bag_ids).max() <= 10 for one in case.fitted)
 
+    def test_the_recording_says_where_nothing_was_trained(self, case, tmp_path, monkeypatch):
+        assert case.recording == "3 x 40 episodes, 2000 steps of training"
+        monkeypatch.setattr(case_module, "REGRESSION_STEPS", 1)
+        random = make_case("BaggedSimpleSpread-v0", config=RecordingConfig(400, episodes=2), folder=tmp_path)
+        assert random.recording == "3 x 2 episodes, all random: no learner fits the spaces"
+
     def test_success_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="pays by success"):
             make_case("SparseKeyDoor-v0", config=SMALL, folder=tmp_path)
