@@ -194,6 +194,7 @@ class TestDiagnose:
         status, text, _ = run("diagnose", data, *call)
         assert status == 0
         assert "14 episodes with 56 labeled bags to fit, 6 with 24 to judge by." in text
+        assert "Observations are taken for numbers of shape (3,), actions for numbers of shape (1,)." in text
         assert "gain over Uniform" in text
         assert "uniform: cannot be judged without the truth: it shares the label out" in text
         assert "do not use" in text
@@ -241,6 +242,15 @@ class TestDiagnose:
         assert err.startswith("bagged-envs:")
         assert "data.npz: " in err
         assert len(err.splitlines()) == 1
+
+    @pytest.mark.parametrize("content", [b"hello", b"id,reward\n1,2\n"])
+    def test_a_file_of_something_else(self, run, tmp_path, content):
+        path = tmp_path / "notes.txt"
+        path.write_bytes(content)
+        status, _, err = run("diagnose", path)
+        assert status == 2
+        assert "notes.txt: this is no file of save_trajectories" in err
+        assert "pickle" not in err
 
     def test_no_file(self, run, tmp_path):
         status, _, err = run("diagnose", tmp_path / "nonesuch.npz")
