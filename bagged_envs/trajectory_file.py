@@ -16,6 +16,7 @@ from bagged_envs.trajectory import Array, Trajectory
 
 FORMAT = "bagged_envs trajectories 1"
 PER_STEP, PER_STATE = "step_extras/", "state_extras/"  # extras of T and of T + 1 rows
+ZIP = b"PK"  # a zip archive begins so
 FIELDS = {  # the kinds of NumPy's types that each may have
     "steps": "i", "bags": "i", "terminated": "b", "closed": "b",
     "observations": "fiub", "actions": "fiub", "rewards": "f", "bag_ids": "i", "labeled": "b",
@@ -126,9 +127,10 @@ def _read(path: Path) -> dict[str, Array]:
     name = "the archive"
     try:
         with path.open("rb") as stream:
+            if not ZIP.startswith(stream.read(len(ZIP))):  # a shorter file was cut
+                raise TrajectoryFileError(f"{path}: this is no file of save_trajectories, it is no zip archive.")
+            stream.seek(0)
             archive: Any = np.load(stream, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise TrajectoryFileError(f"{path}: the archive must be one of save_trajectories, got one array.")
             arrays = {}
             for name in archive.files:
                 arrays[name] = archive[name]

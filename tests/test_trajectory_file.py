@@ -119,7 +119,7 @@ class TestDamage:
 
     def test_a_pickle_is_never_loaded(self, file):
         file.write_bytes(pickle.dumps({"anything": print}))
-        with pytest.raises(TrajectoryFileError, match="cannot be read"):
+        with pytest.raises(TrajectoryFileError, match="no file of save_trajectories"):
             load_trajectories(file)
 
     def test_pickled_objects_inside_are_never_loaded(self, file):
@@ -127,10 +127,15 @@ class TestDamage:
         with pytest.raises(TrajectoryFileError, match="rewards cannot be read"):
             load_trajectories(file)
 
+    def test_a_text(self, file):
+        file.write_text("Please find the recordings attached.")
+        with pytest.raises(TrajectoryFileError, match=r"episodes\.npz: this is no file of save_trajectories"):
+            load_trajectories(file)
+
     def test_one_bare_array(self, file):
         with file.open("wb") as stream:
             np.save(stream, np.zeros(3))
-        with pytest.raises(TrajectoryFileError, match="got one array"):
+        with pytest.raises(TrajectoryFileError, match="no file of save_trajectories"):
             load_trajectories(file)
 
     @pytest.mark.parametrize("name", ["format", "sha256", "steps", "bags", "terminated", "closed", *FIELDS])

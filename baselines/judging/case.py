@@ -17,7 +17,7 @@ from bagged_envs.baselines.judging.epic import Floats, RewardFunction, Transitio
 from bagged_envs.baselines.judging.fit import Spaces, fit, rewards_of, split
 from bagged_envs.baselines.judging.models import FiniteModel, finite_model
 from bagged_envs.baselines.judging.rebag import dense_rewards, rebag
-from bagged_envs.baselines.judging.recordings import RECORDING, RecordingConfig, dense_env, recorded
+from bagged_envs.baselines.judging.recordings import RECORDING, RecordingConfig, dense_env, is_trained, recorded
 from bagged_envs.registration import delay_arguments, spec_of, task_arguments
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers import RewardSchedule
@@ -76,7 +76,8 @@ def make_case(
         folder: As for `recorded`.
 
     Raises:
-        ValueError: The ID pays by success: that is no aggregate of dense rewards to be found again.
+        ValueError: The ID pays by success: that is no aggregate of dense rewards to be found again; or there are too
+            few steps to train for.
         gymnasium.error.Error: The ID is not registered or has no delay, or an extra is missing.
     """
     arguments = dict(arguments or {})
@@ -85,13 +86,14 @@ def make_case(
         raise ValueError(f"id={id!r} pays by success, which its dense rewards do not add up to: take another variant.")
     env = dense_env(id, arguments)
     spaces, model = Spaces(env.observation_space, env.action_space), finite_model(env)
+    training = f"{config.steps} steps of training" if is_trained(env) else "all random: no learner fits the spaces"
     env.close()
     fitted, held_out = split(rebag(recorded(id, arguments, seed, config, folder), schedule, seed), HELD_OUT, seed)
     truth = table_reward(model, spaces) if model is not None else regression(fitted, spaces, seed)
     error = 0.0 if model is not None else _error(truth, held_out, spaces)
     told = ", ".join(f"{key}={value!r}" for key, value in task_arguments(arguments).items())
     named = f"{id}[{told}]" if told else id
-    recording = f"3 x {config.episodes} episodes, {config.steps} steps of training"
+    recording = f"3 x {config.episodes} episodes, {training}"
     return Case(named, schedule, seed, recording, fitted, held_out, spaces, model, truth, error)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from bagged_envs.baselines.judging.fit import NO_PREDICTION, Spaces, fit, predictions, rewards_of
 from bagged_envs.baselines.judging.scores import pearson
@@ -27,8 +28,12 @@ from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
 
 Floats = npt.NDArray[np.float64]
-SURE = 1.645  # standard errors: one-sided 95 %
+SURE = 0.95  # one-sided confidence that a method is better than the constant
 STEADY = 0.5  # least correlation between the rewards of two fits
+DRAWS = (
+    1_000  # of a bootstrap sample, until one has a label: with one labeled episode of n, each fails in 37 % of draws
+)
+REFUSALS = (ValueError, FloatingPointError)  # all else is a mistake of ours, and must be seen
 MEMORIZED = 4.0  # a squared error on unseen bags that is so many times that on the fitted ones
 
 
@@ -83,7 +88,14 @@ def diagnose(
         seed: Of weights and of what is drawn.
         after_update: As for `fit`.
         **settings: Of the redistributor.
+
+    Raises:
+        ValueError: `fitted` or `held_out` has no labeled bag, or `bootstraps` is less than 0.
     """
+    if bootstraps < 0:
+        raise ValueError(f"bootstraps must be an int of at least 0, got {bootstraps!r}.")
+    _check_labels("fitted", fitted)
+    _check_labels("held_out", held_out)
     try:
         own = fit(method, spaces.store(fitted), steps, seed, after_update, **settings).redistributor
         rewards = tuple(rewards_of(own, held_out, spaces))
@@ -96,16 +108,20 @@ def diagnose(
         gain = gains(said, labels, rate * lengths)
         fitted_said, fitted_labels, fitted_lengths = predictions(own, seen)
         fitted_gain = gains(fitted_said, fitted_labels, rate * fitted_lengths)
-        refits = [
-            _refit(method, fitted, held_out, spaces, steps, seed + 1 + number, after_update, settings)
-            for number in range(bootstraps)
-        ]
-    except (ValueError, TypeError, FloatingPointError) as error:
+    except REFUSALS as error:
         return Diagnosis(method, refused=str(error))
-    margin = margin_of(said, labels, rate * lengths, episodes_of(held_out))
+    steady = math.nan
+    failed: tuple[str, ...] = ()
+    try:
+        seeds = range(seed + 1, seed + 1 + bootstraps)
+        refits = [_refit(method, fitted, held_out, spaces, steps, one, after_update, settings) for one in seeds]
+        steady = stability(refits)
+    except REFUSALS as error:
+        failed = (f"could not be fitted to resampled episodes: {error}",)
+    episodes = episodes_of(held_out)
+    margin = margin_of(said, labels, rate * lengths, episodes)
     ratio = float(((said - labels) ** 2).mean() / max(((fitted_said - fitted_labels) ** 2).mean(), 1e-300))
-    steady = stability(refits)
-    told = tuple(warnings(gain, margin, ratio, steady, len(held_out)))
+    told = (*warnings(gain, margin, ratio, steady, len(np.unique(episodes))), *failed)
     bag_error = float(np.abs(said - labels).mean())
     return Diagnosis(method, bag_error, gain, margin, fitted_gain, steady, told, rewards)
 
@@ -169,22 +185,68 @@ def stability(fits: Sequence[Sequence[Floats]]) -> float:
     return float(np.mean(np.nan_to_num(found))) if found else math.nan
 
 
+def needed_margin(episodes: int) -> float:
+    """Return how many standard errors over so many episodes tell with 95 % that a method is better: Student's t.
+
+    Example:
+        >>> round(needed_margin(3), 3), round(needed_margin(1000), 3)
+        (2.92, 1.646)
+    """
+    return float(stats.t.ppf(SURE, episodes - 1)) if episodes > 1 else math.inf
+
+
 def warnings(gain: float, margin: float, ratio: float, steady: float, episodes: int) -> list[str]:
-    """Return what to beware of, in plain words."""
+    """Return what to beware of, in plain words.
+
+    Args:
+        gain: As in `Diagnosis`.
+        margin: The same.
+        ratio: The squared error on unseen bags by that on fitted ones.
+        steady: The stability.
+        episodes: How many held-out episodes have labeled bags.
+    """
     said = []
     if math.isnan(gain):
         said.append("labels per step are all alike: nothing can be learned from them")
     elif math.isnan(margin):
-        said.append(f"{episodes} held-out episode: too few to tell whether it is better than Uniform")
+        said.append(f"{episodes} held-out episode with labels: too few to tell whether it is better than Uniform")
     elif gain <= 0.0:
         said.append(f"no better than Uniform on unseen bags (gain {gain:.2f}): do not use")
-    elif margin < SURE:
+    elif margin < needed_margin(episodes):
         said.append(f"no better than Uniform as far as {episodes} unseen episodes tell (gain {gain:.2f}): do not use")
     if not math.isnan(gain) and ratio > MEMORIZED:
         said.append(f"memorizes (squared errors {ratio:.0f} times larger on unseen bags): record more episodes")
     if steady < STEADY:
         said.append(f"fits to resampled episodes disagree (correlation {steady:.2f}): its rewards are chance")
     return said
+
+
+def _check_labels(name: str, trajectories: Sequence[Trajectory]) -> None:
+    if not any(one.labeled.any() for one in trajectories):
+        raise ValueError(
+            f"{name} must have a labeled bag, got none in {len(trajectories)} episodes: show more labels, or split the "
+            "episodes by another seed."
+        )
+
+
+def resampled(trajectories: Sequence[Trajectory], seed: int) -> list[Trajectory]:
+    """Return as many episodes, drawn with replacement; drawn anew as long as none of them has a labeled bag.
+
+    Args:
+        trajectories: One has a labeled bag at least.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: No draw has a label.
+    """
+    generator = np.random.default_rng(seed)
+    for _ in range(DRAWS):
+        drawn = [trajectories[place] for place in generator.integers(len(trajectories), size=len(trajectories))]
+        if any(one.labeled.any() for one in drawn):
+            return drawn
+    raise ValueError(
+        f"trajectories must have a labeled bag, got none in {DRAWS} draws of {len(trajectories)} episodes."
+    )
 
 
 def _refit(
@@ -197,6 +259,5 @@ def _refit(
     after_update: Callable[[], None],
     settings: dict[str, Any],
 ) -> list[Floats]:
-    drawn = np.random.default_rng(seed).integers(len(fitted), size=len(fitted))
-    store = spaces.store([fitted[place] for place in drawn.tolist()])
+    store = spaces.store(resampled(fitted, seed))
     return rewards_of(fit(method, store, steps, seed, after_update, **settings).redistributor, held_out, spaces)

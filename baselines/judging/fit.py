@@ -18,6 +18,7 @@ from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.arguments import positive_int
 
 Floats = npt.NDArray[np.float64]
+MOST_CHOICES = 100  # whole numbers that span more are quantities: as choices each value would be a feature of its own
 # Rewards of these are made of the label itself. To count them as predictions of the label would be to praise them for
 # repeating what they were told.
 NO_PREDICTION = {
@@ -63,10 +64,17 @@ class Spaces:
 
     @classmethod
     def of(cls, trajectories: Sequence[Trajectory]) -> Spaces:
-        """Return spaces that hold what recorded arrays hold: signed integers are choices, all else are numbers."""
+        """Return spaces that hold what recorded arrays hold.
+
+        Signed integers whose values in each column span at most `MOST_CHOICES` are choices, all else are numbers.
+        """
         seen = np.concatenate([one.observations for one in trajectories])
         acted = np.concatenate([one.actions for one in trajectories])
         return cls(_space_of(seen), _space_of(acted))
+
+    def told(self) -> str:
+        """Return in words what observations and actions are taken for."""
+        return f"Observations are taken for {_taken_for(self.observations)}, actions for {_taken_for(self.actions)}."
 
     def store(self, trajectories: Sequence[Trajectory]) -> EpisodeStore:
         """Return a store of trajectories, several agents as one joint controller."""
@@ -201,8 +209,16 @@ def hidden(batch: BagBatch) -> BagBatch:
 
 def _space_of(values: npt.NDArray[Any]) -> Space[Any]:
     if values.dtype.kind == "i" and values.ndim <= 2:
-        low, high = values.min(axis=0), values.max(axis=0)
-        if values.ndim == 1:
-            return Discrete(int(high - low) + 1, start=int(low))
-        return MultiDiscrete(high - low + 1, start=low)
+        low, high = (np.atleast_1d(ends).tolist() for ends in (values.min(axis=0), values.max(axis=0)))
+        counts = [last - first + 1 for first, last in zip(low, high, strict=True)]
+        if max(counts) <= MOST_CHOICES:
+            return Discrete(counts[0], start=low[0]) if values.ndim == 1 else MultiDiscrete(counts, start=low)
     return Box(-np.inf, np.inf, values.shape[1:], np.float32)
+
+
+def _taken_for(space: Space[Any]) -> str:
+    if isinstance(space, Discrete):
+        return f"one choice of {space.n}"
+    if isinstance(space, MultiDiscrete):
+        return f"choices of {' x '.join(map(str, space.nvec))}"
+    return f"numbers of shape {space.shape}"

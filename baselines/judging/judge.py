@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+import bagged_envs
 from bagged_envs.baselines import layout
 from bagged_envs.baselines.api import Redistributor
 from bagged_envs.baselines.judging import regret, scores
@@ -22,6 +27,7 @@ from bagged_envs.baselines.judging.case import (
 from bagged_envs.baselines.judging.epic import Floats, epic_distance, shaping_free_distance, some_rows
 from bagged_envs.baselines.judging.fit import NO_PREDICTION, Fit, fit, predictions, rewards_of
 from bagged_envs.baselines.judging.rebag import dense_rewards
+from bagged_envs.baselines.redistributors import config_class
 from bagged_envs.trajectory import Trajectory
 
 Row = dict[str, Any]
@@ -29,8 +35,9 @@ SCORES = (
     "absolute_error", "pearson", "spearman", "return_to_go", "epic", "shaping_free", "bag_residual", "bag_error",
     "regret",
 )  # fmt: skip
-KEYS = ("id", "recording", "fitted_on", "scored_on", "method", "budget", "seed")
+KEYS = ("id", "recording", "fitted_on", "scored_on", "method", "budget", "seed", "version", "settings")
 COLUMNS = (*KEYS, *SCORES, "updates", "seconds_per_update", "refused")
+REFUSALS = (ValueError, FloatingPointError)  # all else is a mistake of ours, and must be seen
 MOST_STEPS = 20_000  # of those, drawn at random, the distance without shaping is taken
 
 
@@ -54,28 +61,43 @@ def judge(
 
     Returns:
         A row for the case and for each shifted one, with `COLUMNS`. Scores that are not defined are nan. Where the
-        method refuses the case, there is one row, and `refused` is the reason.
+        method refuses to be fitted, or to be asked in these bags, `refused` is the reason.
     """
+    settings = settings or {}
+    rows = [_row(method, case, one, steps, settings) for one in (case, *shifted)]
     try:
-        store = case.spaces.store(case.fitted)
-        fitted = fit(method, store, steps, case.seed, after_update, **(settings or {}))
-        rows = [{**_row(method, case, case, steps), **_fixed(fitted, case), **_scores(fitted, case)}]
-    except (ValueError, TypeError, FloatingPointError) as error:
-        return [{**_row(method, case, case, steps), "refused": str(error)}]
-    for other in shifted:
-        row = _row(method, case, other, steps)
-        try:
-            rows.append({**row, **_scores(fitted, other)})
-        except (ValueError, TypeError) as error:
-            rows.append({**row, "refused": str(error)})
-    return rows
+        fitted = fit(method, case.spaces.store(case.fitted), steps, case.seed, after_update, **settings)
+    except REFUSALS as error:
+        return [{**row, "refused": _reason(error)} for row in rows]
+    return [{**row, **_scored(fitted, case, one)} for row, one in zip(rows, (case, *shifted), strict=True)]
 
 
-def keys_of(method: str, case: Case, scored: Case, steps: int) -> Row:
+def keys_of(
+    method: str, case: Case, scored: Case, steps: int, settings: Mapping[str, Any] = MappingProxyType({})
+) -> Row:
     """Return what tells one row from others, `KEYS`."""
-    schedules = {"fitted_on": str(case.schedule), "scored_on": str(scored.schedule)}
-    own = {"id": case.id, "recording": case.recording, "method": method, "budget": steps, "seed": case.seed}
-    return {key: {**schedules, **own}[key] for key in KEYS}
+    own = {
+        "id": case.id,
+        "recording": case.recording,
+        "fitted_on": str(case.schedule),
+        "scored_on": str(scored.schedule),
+        "method": method,
+        "budget": steps,
+        "seed": case.seed,
+        "version": bagged_envs.__version__,
+        "settings": settings_digest(method, settings),
+    }
+    return {key: own[key] for key in KEYS}
+
+
+def settings_digest(method: str, settings: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Return eight hex digits that are others as soon as one of a method's settings is, defaults included.
+
+    Raises:
+        ValueError: There is no such method.
+    """
+    resolved = {**asdict(config_class(method)()), **settings}
+    return hashlib.sha256(json.dumps(resolved, sort_keys=True, default=repr).encode()).hexdigest()[:8]
 
 
 def label_sums(trajectories: Sequence[Trajectory], rewards: Sequence[Floats]) -> tuple[Floats, Floats, Any]:
@@ -85,8 +107,20 @@ def label_sums(trajectories: Sequence[Trajectory], rewards: Sequence[Floats]) ->
     return np.concatenate(sums), np.concatenate(labels), np.concatenate([one.labeled for one in trajectories])
 
 
-def _row(method: str, case: Case, scored: Case, steps: int) -> Row:
-    return {**dict.fromkeys(COLUMNS, math.nan), **keys_of(method, case, scored, steps), "refused": ""}
+def _row(method: str, case: Case, scored: Case, steps: int, settings: Mapping[str, Any]) -> Row:
+    return {**dict.fromkeys(COLUMNS, math.nan), **keys_of(method, case, scored, steps, settings), "refused": ""}
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's message on one line, so that each row of a table is one line of its file."""
+    return " ".join(str(error).split())
+
+
+def _scored(fitted: Fit, case: Case, scored: Case) -> Row:
+    try:
+        return {**(_fixed(fitted, case) if scored is case else {}), **_scores(fitted, scored)}
+    except REFUSALS as error:
+        return {"refused": _reason(error)}
 
 
 def _fixed(fitted: Fit, case: Case) -> Row:
@@ -116,10 +150,14 @@ def _scores(fitted: Fit, case: Case) -> Row:
 
 
 def _bag_error(redistributor: Redistributor, case: Case) -> float:
-    """Return the mean absolute error of the labels of held-out bags, predicted from their steps; nan if it cannot."""
-    if redistributor.name in NO_PREDICTION:
+    """Return the mean absolute error of the labels of held-out bags, predicted from their steps.
+
+    nan where the method predicts none, and where none is shown.
+    """
+    store = case.spaces.store(case.held_out)
+    if redistributor.name in NO_PREDICTION or not store.num_labeled_bags:
         return math.nan
-    said, labels, _ = predictions(redistributor, case.spaces.store(case.held_out))
+    said, labels, _ = predictions(redistributor, store)
     return float(np.abs(said - labels).mean())
 
 

@@ -31,6 +31,7 @@ from bagged_envs.wrappers.arguments import positive_int
 Env = gym.Env[Any, Any]
 FOLDER = "BAGGED_ENVS_CACHE"
 POLICIES = ("random", "half_way", "trained")
+LEAST_SHARE = 4  # times what SAC waits for: of the steps until half way it learns in at least a half
 FORMAT = 1  # up by one whenever the same settings would give other episodes
 
 
@@ -86,10 +87,12 @@ def recorded(
         folder: Where the files are; None for the environment variable `BAGGED_ENVS_CACHE`, or `~/.cache/bagged_envs`.
 
     Raises:
+        ValueError: SAC would hardly have learned anything in `config.steps`.
         TrajectoryFileError: The file was cut or changed; remove it to record anew.
         gymnasium.error.Error: The ID is not registered, or an extra is missing.
     """
     env = dense_env(id, arguments)
+    _check_steps(env, config)
     path = (folder or cache_folder()) / file_name(env, seed, config)
     if not path.exists():
         save_trajectories(path, record(lambda: dense_env(id, arguments), seed, config))
@@ -167,6 +170,20 @@ def _by(policy: int, trajectory: Trajectory) -> Trajectory:
 Watch = Callable[[int, Act], None]
 
 
+def is_trained(env: Env) -> bool:
+    """Return whether `record` trains a policy on an environment; where it does not, all episodes are random."""
+    return _trainer(env) is not None
+
+
+def _check_steps(env: Env, config: RecordingConfig) -> None:
+    waits = max(config.random_steps, config.batch)
+    if _trainer(env) is _train_sac and config.steps < LEAST_SHARE * waits:
+        raise ValueError(
+            f"steps must be at least {LEAST_SHARE * waits} for SAC to have learned half way, got {config.steps} with "
+            f"random_steps={config.random_steps} and batch={config.batch}: take more steps."
+        )
+
+
 def _trainer(env: Env) -> Callable[[Env, int, RecordingConfig, Watch], None] | None:
     seen, acted = env.observation_space, env.action_space
     if isinstance(acted, Box) and isinstance(seen, Box):
@@ -188,11 +205,17 @@ def _train_sac(env: Env, seed: int, config: RecordingConfig, watch: Watch) -> No
     def explore(observation: Any) -> Any:
         return env.action_space.sample() if collector.total_steps < config.random_steps else act(observation)
 
+    updates = 0
     for step in range(1, config.steps + 1):
         for episode in collector.collect(explore, steps=1):
             store.add(episode)
         if step > config.random_steps and len(store) >= config.batch:
             learner.update(store.sample_transitions(config.batch, generator)[1])
+            updates += 1
+        if step == config.steps // 2 and not updates:
+            raise ValueError(
+                f"steps must be more than {config.steps}: no episode had ended half way, and SAC had learned nothing."
+            )
         if step in (config.steps // 2, config.steps):
             watch(1 if step < config.steps else 2, act)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,10 @@ from rich.table import Table
 from bagged_envs.baselines.experiments.rows import append_row, read_rows
 from bagged_envs.baselines.judging import regret
 from bagged_envs.baselines.judging.case import Case, make_case
-from bagged_envs.baselines.judging.judge import KEYS, Row, judge, keys_of
+from bagged_envs.baselines.judging.judge import COLUMNS, KEYS, Row, judge, keys_of
 from bagged_envs.baselines.judging.ranking import agreement
 from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
-from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.arguments import known, positive_int
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ HEADINGS = {
     "regret": "regret",
     "seconds_per_update": "s/update",
 }
+HEADING = ",".join(COLUMNS)
 WHOLE = ("budget", "seed")
 TEXTS = (*(key for key in KEYS if key not in WHOLE), "refused")
 
@@ -77,7 +78,7 @@ def run_redistribute(
         for seed in seeds:
             progress.update(bar, description=f"seed {seed}: recording")
             case = make_case(id, arguments, seed, config)
-            shifted = [case.under(RewardSchedule(bag_len=length)) for length in shift]
+            shifted = [case.under(replace(case.schedule, bag_len=length)) for length in shift]
             for name in names:
                 progress.update(bar, description=f"seed {seed}: {name}")
                 wanted += _rows_of(name, case, shifted, updates, rows, out, lambda: progress.advance(done))
@@ -95,19 +96,35 @@ def _rows_of(
     out: Path | None,
     after_update: Callable[[], None],
 ) -> list[Row]:
-    """Return the rows of a method, from the file where it has them all."""
-    keys = [keys_of(name, case, one, updates) for one in (case, *shifted)]
-    found = [row for row in there if {key: row[key] for key in KEYS} in keys]
-    if len(found) == len(keys) or any(row["refused"] for row in found):
-        return found
-    rows = judge(name, case, updates, shifted, after_update)
-    if out is not None:
-        for row in rows:
-            append_row(out, row)
-    return rows
+    """Return the rows of a method: those that the file has, and the others, which are added to it."""
+    wanted = {_key(keys_of(name, case, one, updates)): one for one in (case, *shifted)}
+    found = {_key(row): row for row in there if _key(row) in wanted}
+    if len(found) < len(wanted):
+        missing = [one for key, one in wanted.items() if key not in found and one is not case]
+        for row in judge(name, case, updates, missing, after_update):
+            if _key(row) not in found:
+                found[_key(row)] = row
+                if out is not None:
+                    append_row(out, row)
+    return [found[key] for key in wanted]
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple(row[key] for key in KEYS)
 
 
 def _read(out: Path) -> list[Row]:
+    """Return the rows of a table of ours. A last line that was cut while it was written is taken out.
+
+    Raises:
+        ValueError: It has other columns.
+    """
+    text = out.read_text(encoding="utf-8") if out.exists() else ""
+    heading, newline, _ = text.partition("\n")
+    if heading != HEADING if newline else not HEADING.startswith(heading):
+        raise ValueError(f"out must be a table with columns {HEADING}, got {out} with {heading}: name another file.")
+    if text and not text.endswith("\n"):
+        out.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
     return [
         {key: value if key in TEXTS else int(value) if key in WHOLE else float(value) for key, value in row.items()}
         for row in read_rows(out)
@@ -155,8 +172,12 @@ def table(rows: Sequence[Row], title: str) -> Table:
         if any(row["refused"] for row in own):
             made.add_row(method, "refused, see below")
             continue
-        made.add_row(method, *(_cell([row[name] for row in own]) for name in shown), _cell([own[0]["updates"]]))
+        made.add_row(method, *(_cell([row[name] for row in own]) for name in shown), _count(own[0]["updates"]))
     return made
+
+
+def _count(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:,.0f}"
 
 
 def _cell(values: Sequence[float]) -> str:

@@ -71,6 +71,7 @@ def run_diagnose(
             tick = functools.partial(progress.advance, done)
             found.append(diagnose(name, fitted, held_out, spaces, updates, bootstraps, seed, tick))
             progress.advance(bar)
+    console.print(spaces.told(), markup=False, highlight=False)
     _tell(found, fitted, held_out, console)
     if out is not None:
         write(found, held_out, out)

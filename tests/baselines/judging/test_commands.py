@@ -2,12 +2,15 @@
 
 import csv
 import dataclasses
+import math
 import sys
 
 import pytest
+from rich.console import Console
 
 from bagged_envs.baselines.experiments.rows import read_rows
 from bagged_envs.baselines.judging import redistribute, report
+from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from bagged_envs.cli import main
 from bagged_envs.trajectory_file import save_trajectories
@@ -37,6 +40,13 @@ def data(tmp_path):
     path = tmp_path / "data.npz"
     save_trajectories(path, [dataclasses.replace(one, extras={}) for one in episodes(20)])
     return path
+
+
+def test_updates_are_whole_numbers():
+    row = {**dict.fromkeys(redistribute.HEADINGS, 0.5), "method": "rd", "refused": ""}
+    for updates, shown in ((2000, "2,000"), (12345.0, "12,345"), (0, "0"), (math.nan, "-")):
+        made = redistribute.table([{**row, "updates": updates}], "title")
+        assert list(made.columns[-1].cells) == [shown]
 
 
 class TestRedistribute:
@@ -75,10 +85,73 @@ class TestRedistribute:
         run(*call, "--updates", "6")
         assert calls == ["rd", "uniform"]
 
+    def test_other_shifts_are_added_to_what_is_there(self, run, tmp_path, monkeypatch):
+        out = tmp_path / "rows.csv"
+        call = ("redistribute", ID, *QUICK, "--methods", "rd", "--seeds", 1, "--out", out, "--shift")
+        run(*call, 5)
+        before = out.read_text()
+        run(*call, 5, 10)
+        assert out.read_text().startswith(before)
+        assert [row["scored_on"] for row in read_rows(out)] == ["bag_len=20", "bag_len=5", "bag_len=10"]
+        monkeypatch.setattr(redistribute, "judge", None)
+        run(*call, 10, 5)
+        _, text, _ = run(*call, 10, 10)
+        assert len(read_rows(out)) == 3
+        assert "scored on bag_len=5" not in text
+        assert text.count("│ rd ") == 2
+
+    @pytest.mark.parametrize("left", [1.0, 0.99, 0.4, 0.01])
+    def test_an_interrupted_write_is_made_up_for(self, run, tmp_path, left):
+        out = tmp_path / "rows.csv"
+        call = ("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--out", out, "--shift", 5)
+        run(*call)
+        whole = out.read_bytes()
+        out.write_bytes(whole[: int(left * len(whole))])
+        _, text, _ = run(*call)
+        assert out.read_bytes() == whole
+        assert text.count("│ uniform ") == 2
+
+    def test_rows_that_stand_there_twice_count_once(self, run, tmp_path, monkeypatch):
+        out = tmp_path / "rows.csv"
+        call = ("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--out", out)
+        _, first, _ = run(*call)
+        with out.open("a") as file:
+            file.write(out.read_text().splitlines(keepends=True)[1])
+        monkeypatch.setattr(redistribute, "judge", None)
+        _, second, _ = run(*call)
+        assert second == first
+
+    @pytest.mark.parametrize("text", ["a,b\n1,2\n", "notes", "id,recording\n"])
+    def test_another_table_is_refused_before_anything_is_done_to_it(self, run, tmp_path, monkeypatch, text):
+        out = tmp_path / "rows.csv"
+        out.write_text(text)
+        monkeypatch.setattr(redistribute, "make_case", None)
+        status, _, err = run("redistribute", ID, *QUICK, "--out", out)
+        assert status == 2
+        assert "out must be a table with columns id,recording," in err
+        assert out.read_text() == text
+
+    def test_another_version_is_not_believed(self, run, tmp_path, monkeypatch):
+        out = tmp_path / "rows.csv"
+        call = ("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--out", out)
+        run(*call)
+        monkeypatch.setattr("bagged_envs.__version__", "99.0")
+        run(*call)
+        assert [row["version"] for row in read_rows(out)][1:] == ["99.0"]
+
     def test_shifted_bags_have_tables_of_their_own(self, run):
         _, text, _ = run("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--shift", 5, 100)
         for length in (20, 5, 100):
             assert f"fitted on bag_len=20, scored on bag_len={length}" in text
+
+    def test_shifted_bags_keep_the_other_arguments(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("BAGGED_ENVS_CACHE", str(tmp_path))
+        arguments, config = {"aggregate": "mean", "label_fraction": 0.5}, RecordingConfig(steps=400, episodes=8)
+        rows = redistribute.run_redistribute(ID, arguments, ["uniform"], [0], 5, config, [5], None, Console(quiet=True))
+        assert [row["scored_on"] for row in rows] == [
+            "bag_len=20, aggregate='mean', label_fraction=0.5",
+            "bag_len=5, aggregate='mean', label_fraction=0.5",
+        ]
 
     def test_another_bag_length(self, run):
         _, text, _ = run("redistribute", ID, *QUICK, "--methods", "uniform", "--seeds", 1, "--bag-len", 7)
@@ -100,6 +173,7 @@ class TestRedistribute:
             (("SparseHiddenDoor-v0", *QUICK), "pays by success"),
             (("BaggedNonesuch-v0", *QUICK), "BaggedNonesuch"),
             ((ID, *QUICK, "--methods", "rdd"), "Did you mean 'rd'"),
+            (("BaggedReacher-v0", "--steps", "1000"), "got 1000 with random_steps=1000"),
             ((ID, "--steps", "0"), "steps must be an int of at least 1"),
             ((ID, *QUICK, "--seeds", "0"), "seeds must be an int of at least 1"),
             ((ID, *QUICK, "--updates", "0"), "updates must be an int of at least 1"),
@@ -120,6 +194,7 @@ class TestDiagnose:
         status, text, _ = run("diagnose", data, *call)
         assert status == 0
         assert "14 episodes with 56 labeled bags to fit, 6 with 24 to judge by." in text
+        assert "Observations are taken for numbers of shape (3,), actions for numbers of shape (1,)." in text
         assert "gain over Uniform" in text
         assert "uniform: cannot be judged without the truth: it shares the label out" in text
         assert "do not use" in text
@@ -168,10 +243,24 @@ class TestDiagnose:
         assert "data.npz: " in err
         assert len(err.splitlines()) == 1
 
+    @pytest.mark.parametrize("content", [b"hello", b"id,reward\n1,2\n"])
+    def test_a_file_of_something_else(self, run, tmp_path, content):
+        path = tmp_path / "notes.txt"
+        path.write_bytes(content)
+        status, _, err = run("diagnose", path)
+        assert status == 2
+        assert "notes.txt: this is no file of save_trajectories" in err
+        assert "pickle" not in err
+
     def test_no_file(self, run, tmp_path):
         status, _, err = run("diagnose", tmp_path / "nonesuch.npz")
         assert status == 2
         assert "nonesuch.npz" in err
+
+    def test_bootstraps_below_none(self, run, data):
+        status, _, err = run("diagnose", data, "--methods", "uniform", "--bootstraps", -1)
+        assert status == 2
+        assert "bootstraps must be an int of at least 0, got -1" in err
 
     def test_one_episode_is_too_few(self, run, tmp_path):
         save_trajectories(tmp_path / "one.npz", episodes(1))

@@ -1,22 +1,30 @@
 """Diagnoses of data whose truth the test knows, and their numbers by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
+from bagged_envs.baselines.judging import diagnose as diagnosing
 from bagged_envs.baselines.judging.diagnose import (
     diagnose,
     episodes_of,
     gains,
     margin_of,
     mean_label_per_step,
+    needed_margin,
+    resampled,
     stability,
     warnings,
 )
 from tests.baselines.judging.episodes import episodes, spaces
 
 FAST = {"hidden": (32,), "learning_rate": 3e-3}
+
+
+def unlabeled(trajectory):
+    return dataclasses.replace(trajectory, labeled=trajectory.labeled & False)
 
 
 def array(*values):
@@ -66,17 +74,22 @@ class TestByHand:
 class TestWarnings:
     def test_none_where_all_is_well(self):
         assert warnings(0.8, 5.0, 1.2, 0.9, 20) == []
+        assert warnings(0.8, 2.0, 1.2, 0.9, 20) == []
+
+    def test_few_episodes_need_a_larger_margin(self):
+        # Of a table of Student's t, one-sided 95 %.
+        wanted = {2: 6.314, 3: 2.920, 6: 2.015, 11: 1.812, 31: 1.697}
+        assert {n: round(needed_margin(n), 3) for n in wanted} == wanted
+        assert needed_margin(1) == math.inf
 
     @pytest.mark.parametrize(
         ("case", "words"),
         [
-            (
-                (0.1, 1.0, 1.0, 0.9, 20),
-                "as far as 20 unseen episodes tell (gain 0.10): do not use",
-            ),
+            ((0.1, 1.0, 1.0, 0.9, 20), "as far as 20 unseen episodes tell (gain 0.10): do not use"),
+            ((0.1, 2.0, 1.0, 0.9, 3), "as far as 3 unseen episodes tell (gain 0.10): do not use"),
             ((0.0, math.inf, 1.0, 0.9, 20), "no better than Uniform on unseen bags (gain 0.00): do not use"),
             ((-0.5, -3.0, 1.0, 0.9, 20), "no better than Uniform on unseen bags (gain -0.50): do not use"),
-            ((0.8, math.nan, 1.0, 0.9, 1), "1 held-out episode: too few to tell"),
+            ((0.8, math.nan, 1.0, 0.9, 1), "1 held-out episode with labels: too few to tell"),
             ((math.nan, math.nan, 1.0, 0.9, 20), "labels per step are all alike"),
             ((0.8, 5.0, 9.0, 0.9, 20), "memorizes (squared errors 9 times larger on unseen bags)"),
             ((0.8, 5.0, 1.0, 0.2, 20), "disagree (correlation 0.20): its rewards are chance"),
@@ -85,6 +98,18 @@ class TestWarnings:
     def test_each(self, case, words):
         (said,) = warnings(*case)
         assert words in said
+
+
+class TestBootstrap:
+    def test_as_many_with_replacement_by_the_seed(self):
+        recorded = episodes(20)
+        first, again, other = ([id(one) for one in resampled(recorded, seed)] for seed in (0, 0, 1))
+        assert first == again != other
+        assert len(first) == 20 > len(set(first))
+
+    def test_without_any_label_it_ends(self):
+        with pytest.raises(ValueError, match="got none in 1000 draws of 2 episodes"):
+            resampled([unlabeled(one) for one in episodes(2)], 0)
 
 
 class TestDiagnose:
@@ -122,6 +147,56 @@ class TestDiagnose:
         assert math.isnan(found.bag_error)
         assert "cannot be judged without the truth" in found.warnings[0]
         assert len(found.rewards) == 15
+
+    def test_few_labels_leave_gain_and_error(self):
+        """One episode of five has labels: of three bootstrap samples one has none of them at first."""
+        fitted = [one if place == 3 else unlabeled(one) for place, one in enumerate(episodes(5))]
+        first = [np.random.default_rng(seed).integers(5, size=5) for seed in (1, 2, 3, 4)]
+        assert not all((drawn == 3).any() for drawn in first)
+        found = diagnose("rd", fitted, episodes(5, seed=1), spaces(), 5, bootstraps=4)
+        assert found.refused == ""
+        assert all(math.isfinite(value) for value in (found.gain, found.bag_error, found.stability))
+
+    def test_a_refit_that_fails_leaves_gain_and_error(self, monkeypatch):
+        fit, calls = diagnosing.fit, []
+
+        def fail_later(*call, **settings):
+            calls.append(call)
+            if len(calls) > 1:
+                raise FloatingPointError("the loss is not finite")
+            return fit(*call, **settings)
+
+        monkeypatch.setattr(diagnosing, "fit", fail_later)
+        found = self.run("rd", steps=5)
+        assert found.refused == ""
+        assert math.isfinite(found.gain)
+        assert math.isnan(found.stability)
+        assert found.warnings[-1] == "could not be fitted to resampled episodes: the loss is not finite"
+
+    @pytest.mark.parametrize("method", ["rd", "uniform"])
+    @pytest.mark.parametrize("side", ["fitted", "held_out"])
+    def test_both_sides_need_a_label_before_anything_is_fitted(self, side, method, monkeypatch):
+        monkeypatch.setattr(diagnosing, "fit", None)
+        parts = {"fitted": episodes(4), "held_out": episodes(3, seed=1)}
+        parts[side] = [unlabeled(one) for one in parts[side]]
+        with pytest.raises(
+            ValueError, match=f"{side} must have a labeled bag, got none in {len(parts[side])} episodes"
+        ):
+            diagnose(method, **parts, spaces=spaces(), steps=5)
+
+    def test_a_mistake_of_ours_is_no_refusal(self, monkeypatch):
+        monkeypatch.setattr(diagnosing, "predictions", None)
+        with pytest.raises(TypeError):
+            self.run("rd", steps=1)
+
+    def test_bootstraps_below_none(self):
+        with pytest.raises(ValueError, match="bootstraps must be an int of at least 0, got -1"):
+            diagnose("uniform", episodes(4), episodes(3), spaces(), 5, bootstraps=-1)
+
+    def test_episodes_without_labels_are_no_witnesses(self):
+        held_out = [episodes(1, seed=1)[0], *(unlabeled(one) for one in episodes(9, seed=2))]
+        found = diagnose("rd", episodes(10), held_out, spaces(), 5, bootstraps=0)
+        assert found.warnings[0].startswith("1 held-out episode with labels: too few to tell")
 
     def test_a_refusal_has_its_reason(self):
         found = self.run("rbt", max_steps=3)

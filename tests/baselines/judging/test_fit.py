@@ -186,6 +186,33 @@ class TestSpaces:
         assert found.observations == MultiDiscrete([3, 3], start=[0, 5])
         assert found.actions == Discrete(2, start=3)
 
+    def test_whole_numbers_of_a_wide_range_are_numbers(self):
+        (one,) = episodes(1, steps=4)
+
+        def of(highest, lowest=0):
+            seen = np.array([[0, lowest], [1, highest], [0, lowest], [1, lowest], [0, lowest]])
+            return Spaces.of([dataclasses.replace(one, observations=seen, actions=seen[:-1, 1])])
+
+        assert of(99).observations == MultiDiscrete([2, 100])
+        assert of(99).actions == Discrete(100)
+        for found in (of(100), of(50, -50), of(2**62, -(2**62) - 1)):
+            assert isinstance(found.observations, Box)
+            assert found.observations.shape == (2,)
+            assert isinstance(found.actions, Box)
+        wide = np.array([[0, -(2**62)], [0, 2**62]] * 2 + [[0, 5]])
+        assert of(100).store([dataclasses.replace(one, observations=wide, actions=wide[:-1, 1])]).observation_size == 2
+
+    def test_what_was_assumed_is_told(self):
+        (one,) = episodes(1, steps=4)
+        seen = np.array([[0, 5], [1, 5], [2, 7], [0, 5], [1, 6]])
+        choices = dataclasses.replace(one, observations=seen, actions=np.array([3, 4, 3, 3]))
+        assert Spaces.of([choices]).told() == (
+            "Observations are taken for choices of 3 x 3, actions for one choice of 2."
+        )
+        assert Spaces.of([one]).told() == (
+            "Observations are taken for numbers of shape (3,), actions for numbers of shape (1,)."
+        )
+
     def test_pictures_are_numbers(self):
         (one,) = episodes(1, steps=4)
         seen = np.zeros((5, 2, 2), dtype=np.uint8)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import bagged_envs
 from bagged_envs.baselines.judging import case as case_module
 from bagged_envs.baselines.judging import judge as judging
 from bagged_envs.baselines.judging.case import (
@@ -18,7 +19,7 @@ from bagged_envs.baselines.judging.case import (
     transitions_of,
 )
 from bagged_envs.baselines.judging.fit import Fit
-from bagged_envs.baselines.judging.judge import COLUMNS, SCORES, judge, label_sums
+from bagged_envs.baselines.judging.judge import COLUMNS, KEYS, SCORES, judge, keys_of, label_sums, settings_digest
 from bagged_envs.baselines.judging.rebag import dense_rewards
 from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, make_redistributor
@@ -54,6 +55,12 @@ class TestCase:
         assert (len(case.fitted), len(case.held_out)) == (84, 36)
         assert case.truth_error == 0.0
         assert all(np.bincount(one.bag_ids).max() <= 10 for one in case.fitted)
+
+    def test_the_recording_says_where_nothing_was_trained(self, case, tmp_path, monkeypatch):
+        assert case.recording == "3 x 40 episodes, 2000 steps of training"
+        monkeypatch.setattr(case_module, "REGRESSION_STEPS", 1)
+        random = make_case("BaggedSimpleSpread-v0", config=RecordingConfig(400, episodes=2), folder=tmp_path)
+        assert random.recording == "3 x 2 episodes, all random: no learner fits the spaces"
 
     def test_success_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="pays by success"):
@@ -173,6 +180,32 @@ class TestJudge:
         assert "max_steps" in row["refused"]
         assert all(math.isnan(row[score]) for score in SCORES)
 
+    def test_a_refusal_to_be_fitted_is_one_of_all_bags(self, case):
+        rows = judge("rbt", case, 1, [case.under(RewardSchedule(bag_len=50))], settings={"max_steps": 2})
+        assert [row["scored_on"] for row in rows] == ["bag_len=10", "bag_len=50"]
+        assert all("max_steps" in row["refused"] for row in rows)
+
+    def test_without_held_out_labels_only_the_errors_of_labels_are_undefined(self, case):
+        hidden = [dataclasses.replace(one, labeled=one.labeled & False) for one in case.held_out]
+        (row,) = judge("rd", dataclasses.replace(case, held_out=hidden), 5)
+        assert row["refused"] == ""
+        assert {score for score in SCORES if math.isnan(row[score])} == {"bag_residual", "bag_error"}
+
+    def test_a_mistake_of_ours_is_no_refusal(self, case, monkeypatch):
+        def stumble(*call, **settings):
+            raise TypeError("a mistake")
+
+        monkeypatch.setattr(judging, "fit", stumble)
+        with pytest.raises(TypeError, match="a mistake"):
+            judge("rd", case, 1)
+
+    def test_a_loss_that_is_not_finite_is_a_refusal_on_one_line(self, case, monkeypatch):
+        def diverge(*call, **settings):
+            raise FloatingPointError("the loss\n is not finite")
+
+        monkeypatch.setattr(judging, "fit", diverge)
+        assert judge("rd", case, 1)[0]["refused"] == "the loss is not finite"
+
     def test_a_refusal_of_shifted_bags_only(self, case, monkeypatch):
         relabel = RD.relabel
 
@@ -189,6 +222,20 @@ class TestJudge:
     def test_an_unknown_setting_is_a_refusal_too(self, case):
         (row,) = judge("rd", case, 1, settings={"nonesuch": 1})
         assert "nonesuch" in row["refused"]
+
+
+def test_settings_have_a_digest():
+    first = settings_digest("rd")
+    assert settings_digest("rd", {"bags": 16}) == first  # the default
+    assert len({first, settings_digest("rd", {"bags": 17}), settings_digest("rrd")}) == 3
+
+
+def test_rows_are_told_apart_by_version_and_settings(case, monkeypatch):
+    first, other = (keys_of("rd", case, case, 1, settings) for settings in ({}, {"bags": 17}))
+    assert tuple(first) == KEYS
+    assert {key for key in KEYS if first[key] != other[key]} == {"settings"}
+    assert judge("rd", case, 1, settings={"bags": 17})[0].items() >= other.items()
+    assert first["version"] == bagged_envs.__version__
 
 
 def test_label_sums_by_hand():

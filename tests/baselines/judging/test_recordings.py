@@ -54,6 +54,53 @@ def test_sac_is_updated_in_every_step_once_random_ones_are_over(tmp_path, monkey
     assert len(updates) == 500
 
 
+@pytest.mark.parametrize(
+    ("config", "least"),
+    [
+        (RecordingConfig(steps=3999), 4000),
+        (RecordingConfig(steps=399, random_steps=100, batch=16), 400),
+        (RecordingConfig(steps=63, random_steps=1, batch=16), 64),
+    ],
+)
+def test_policies_that_have_not_learned_are_not_recorded_as_trained(tmp_path, once, config, least):
+    said = f"at least {least} for SAC .*, got {config.steps} with random_steps={config.random_steps} and"
+    with pytest.raises(ValueError, match=said):
+        recorded("BaggedInvertedPendulum-v0", config=config, folder=tmp_path)
+    assert once == []
+
+
+def test_an_older_file_of_untrained_policies_is_not_taken(tmp_path):
+    config = RecordingConfig(steps=300, episodes=1, random_steps=100, batch=16)
+    env = dense_env("BaggedInvertedPendulum-v0")
+    (tmp_path / file_name(env, 0, config)).touch()
+    with pytest.raises(ValueError, match="at least 400"):
+        recorded("BaggedInvertedPendulum-v0", config=config, folder=tmp_path)
+
+
+def test_as_few_steps_as_are_allowed_train_half_of_the_first_half(tmp_path, monkeypatch):
+    updates, update, half_way = [], recordings.SAC.update, []
+    monkeypatch.setattr(recordings.SAC, "update", lambda learner, batch: updates.append(1) or update(learner, batch))
+    collect = recordings.Collector.collect
+    monkeypatch.setattr(
+        recordings.Collector,
+        "collect",
+        lambda *call, **how: (half_way.append(len(updates)) if "episodes" in how else None) or collect(*call, **how),
+    )
+    config = RecordingConfig(steps=400, episodes=1, random_steps=100, batch=16)
+    recorded("BaggedInvertedPendulum-v0", config=config, folder=tmp_path)
+    assert half_way == [0, 100, 300]
+
+
+def test_episodes_longer_than_half_of_the_training_are_refused(tmp_path):
+    config = RecordingConfig(steps=90, episodes=1, random_steps=1, batch=1)
+    with pytest.raises(ValueError, match="steps must be more than 90: no episode had ended half way"):
+        recorded("BaggedReacher-v0", config=config, folder=tmp_path)
+
+
+def test_tables_learn_in_few_steps(tmp_path):
+    assert recorded("BaggedKeyDoor-v0", config=RecordingConfig(steps=40, episodes=1), folder=tmp_path)
+
+
 def test_without_a_learner_that_fits_all_are_random(tmp_path):
     episodes = recorded("BaggedSimpleSpread-v0", seed=0, config=SMALL, folder=tmp_path)
     assert [int(one.extras["policy"][0]) for one in episodes] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
