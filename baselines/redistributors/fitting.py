@@ -134,6 +134,15 @@ def mlp(sizes: Sequence[int], generator: torch.Generator, initialization: Initia
     return nn.Sequential(*layers[:-1])
 
 
+def per_step(network: nn.Module, features: Tensor) -> Tensor:
+    """Return a network's one output for each step and agent, `[B, L, A]`, of features `[B, L, A, D]`.
+
+    As rows: with more axes than two, layers take a tenth longer.
+    """
+    rewards: Tensor = network(features.flatten(0, 2)).view(features.shape[:3])
+    return rewards
+
+
 def adam(module: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.Adam:
     """Return Adam over all parameters of a module, in its fused form."""
     return torch.optim.Adam(module.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)

@@ -19,6 +19,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     labeled_bags,
     load,
     mlp,
+    per_step,
     save,
     step_features,
     team_rewards,
@@ -188,7 +189,7 @@ class RD:
             return {"labeled": 0.0}
         scale = self._scale.after(batch.label, batch.length) if self.config.standardize else self._scale
         label = scale.standardize(batch.label, batch.length)
-        rewards = self._network(step_features(batch)).squeeze(3)  # [B, L, A]
+        rewards = per_step(self._network, step_features(batch))  # [B, L, A]
         loss = return_decomposition_loss(rewards, batch.mask, label, batch.length, self.config.loss)
         metrics = descend(self.name, loss, self._optimizer)
         self._scale = scale
@@ -204,7 +205,7 @@ class RD:
         """
         self._sizes.check(self.name, batch)
         here = batch.to(self._device)
-        rewards = self._scale.restore(self._network(step_features(here)).squeeze(3), here.mask)  # [B, L, A]
+        rewards = self._scale.restore(per_step(self._network, step_features(here)), here.mask)  # [B, L, A]
         return torch.where(here.mask, rewards, 0.0).to(batch.mask.device)
 
     def state_dict(self) -> dict[str, Any]:

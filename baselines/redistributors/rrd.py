@@ -18,6 +18,7 @@ from bagged_envs.baselines.redistributors.fitting import (
     labeled_bags,
     load,
     mlp,
+    per_step,
     save,
     step_features,
     team_rewards,
@@ -164,7 +165,7 @@ class RRD:
             return {"labeled": 0.0}
         scale = self._scale.after(batch.label, batch.length) if self.config.standardize else self._scale
         label = scale.standardize(batch.label, batch.length)
-        rewards = self._network(step_features(batch)).squeeze(3)  # [B, L, A]
+        rewards = per_step(self._network, step_features(batch))  # [B, L, A]
         metrics = descend(self.name, self._loss(rewards, batch.mask, label, batch.length), self._optimizer)
         self._scale = scale
         self._updates += 1
@@ -179,7 +180,7 @@ class RRD:
         """
         self._sizes.check(self.name, batch)
         here = batch.to(self._device)
-        rewards = self._scale.restore(self._network(step_features(here)).squeeze(3), here.mask)  # [B, L, A]
+        rewards = self._scale.restore(per_step(self._network, step_features(here)), here.mask)  # [B, L, A]
         return torch.where(here.mask, rewards, 0.0).to(batch.mask.device)
 
     def state_dict(self) -> dict[str, Any]:
