@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
+from bagged_envs.baselines.networks import generators
 from bagged_envs.baselines.redistributors.fitting import (
     Sizes,
     adam,
@@ -40,7 +41,6 @@ from bagged_envs.baselines.redistributors.sequences import (
     as_batch,
     as_sequences,
     seeded,
-    streams,
 )
 from bagged_envs.baselines.settings import check_settings
 
@@ -221,8 +221,8 @@ class Diaster:
         self.device = torch.device(device)
         self.sampling: Sampling | None = Sampling(bags=config.bags, weight="length")
         self.schedule = Schedule(every=config.every, updates=1, warm_up=config.warm_up)
-        weights, self.generator = streams(seed)
-        with seeded(weights):
+        weights, self.generator = generators(seed, 2)
+        with seeded(weights.initial_seed()):
             sub_trajectory = SubTrajectoryNetwork(observation_size, action_size, config.hidden)
             sizes = (observation_size + action_size, config.hidden, config.hidden, 1)
             step = mlp(sizes, torch.default_generator)  # f

@@ -42,6 +42,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
+from bagged_envs.baselines.networks import generators
 from bagged_envs.baselines.redistributors.fitting import Sizes, check_finite, check_whole, labeled_bags
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
@@ -50,7 +51,6 @@ from bagged_envs.baselines.redistributors.sequences import (
     end_to_end,
     random_pieces,
     seeded,
-    streams,
 )
 from bagged_envs.baselines.settings import check_settings
 
@@ -307,8 +307,8 @@ class RBT:
         self.device = torch.device(device)
         self.sampling: Sampling | None = Sampling(bags=config.bags, history=config.window - 1 if self._windows else 0)
         self.schedule = Schedule(config.every, config.updates, config.warm_up, config.first, config.refresh)
-        weights, self.generator = streams(seed)
-        with seeded(weights):
+        weights, self.generator = generators(seed, 2)
+        with seeded(weights.initial_seed()):
             network = RewardBagTransformer(observation_size, action_size, config)
         self.network = network.to(self.device)
         self.optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.weight_decay, fused=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -159,12 +158,6 @@ def _in_rows(laid: list[list[range]], own: list[list[int]], device: torch.device
             counted[row, at + first : at + len(part)] = True
             at += len(part)
     return step.to(device), counted.to(device)
-
-
-def streams(seed: int) -> tuple[int, torch.Generator]:
-    """Return a seed for the weights and a generator for what is drawn later, independent of each other."""
-    weights, draws = (int(part.generate_state(1, np.uint64)[0]) for part in np.random.SeedSequence(seed).spawn(2))
-    return weights, torch.Generator().manual_seed(draws)
 
 
 @contextmanager
