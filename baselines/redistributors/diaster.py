@@ -27,15 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
-from bagged_envs.baselines.networks import generators
-from bagged_envs.baselines.redistributors.fitting import (
-    Sizes,
-    adam,
-    check_finite,
-    check_whole,
-    labeled_bags,
-    mlp,
-)
+from bagged_envs.baselines.networks import MLP, generators
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend, labeled_bags
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
@@ -43,6 +36,7 @@ from bagged_envs.baselines.redistributors.sequences import (
     seeded,
 )
 from bagged_envs.baselines.settings import check_settings
+from bagged_envs.baselines.updates import adam
 
 
 @dataclass(frozen=True)
@@ -225,10 +219,10 @@ class Diaster:
         with seeded(weights.initial_seed()):
             sub_trajectory = SubTrajectoryNetwork(observation_size, action_size, config.hidden)
             sizes = (observation_size + action_size, config.hidden, config.hidden, 1)
-            step = mlp(sizes, torch.default_generator)  # f
+            step = MLP(sizes, torch.default_generator)  # f
         self.sub_trajectory, self.step = sub_trajectory.to(self.device), step.to(self.device)
-        self.sub_trajectory_optimizer = adam(self.sub_trajectory, config.learning_rate)
-        self.step_optimizer = adam(self.step, config.learning_rate)
+        self.sub_trajectory_optimizer = adam(self.sub_trajectory.parameters(), config.learning_rate)
+        self.step_optimizer = adam(self.step.parameters(), config.learning_rate)
 
     def update(self, batch: BagBatch) -> Metrics:
         """Make one burst: fit G to labeled bags, cut at random, and then f to the differences of G.
@@ -320,7 +314,7 @@ class Diaster:
             cut = 1 + int(torch.randint(longest, (), generator=self.generator))
             predictions = self._predict(inputs[bags].flatten(0, 1), steps[bags].flatten(), cut)
             loss = sub_trajectory_loss(predictions.view(-1, self._sizes.agents), labels[bags])
-            total += _descend(self.sub_trajectory_optimizer, "sub-trajectory loss", loss)
+            total += descend("diaster, sub-trajectories", loss, self.sub_trajectory_optimizer)["loss"]
         return total / updates
 
     def _bags_of_a_cut(self, bags: int, longest: int) -> Tensor:
@@ -347,7 +341,7 @@ class Diaster:
         for _ in range(updates):
             rows = torch.randperm(len(targets), generator=self.generator)[: self.config.step_batch].to(self.device)
             loss = step_loss(self.step(inputs[rows]).squeeze(1), targets[rows])
-            total += _descend(self.step_optimizer, "step loss", loss)
+            total += descend("diaster, steps", loss, self.step_optimizer)["loss"]
         return total / updates
 
     @torch.no_grad()
@@ -365,13 +359,3 @@ class Diaster:
 
 def _inputs(sequences: Sequences) -> Tensor:
     return torch.cat([sequences.observations, sequences.actions], dim=2)
-
-
-def _descend(optimizer: torch.optim.Optimizer, name: str, loss: Tensor) -> float:
-    """Make one step down a loss, if it is finite, and return it."""
-    value = float(loss.detach())
-    check_finite(f"diaster's {name}", value)
-    optimizer.zero_grad()
-    torch.autograd.backward(loss)
-    optimizer.step()
-    return value

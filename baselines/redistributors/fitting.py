@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bagged_envs.baselines.api import BagBatch, Metrics
 from bagged_envs.wrappers.arguments import positive_int
-
-Initialization = Literal["torch", "xavier"]
 
 
 @dataclass(frozen=True)
@@ -111,29 +107,6 @@ def share_among_agents(rewards: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, shares, torch.zeros_like(shares))
 
 
-def mlp(sizes: Sequence[int], generator: torch.Generator, initialization: Initialization = "torch") -> nn.Sequential:
-    """Return linear layers with ReLU between them, drawn from a generator of the CPU and from nothing else.
-
-    Args:
-        sizes: Inputs, hidden layers, outputs.
-        generator: Where the weights come from.
-        initialization: "torch", as `nn.Linear` does it: weights and biases uniform within 1 / sqrt(inputs); or
-            "xavier": weights Xavier-uniform, biases zero.
-    """
-    layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
-        layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # draws no random number
-        if initialization == "xavier":
-            nn.init.xavier_uniform_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
-        else:
-            bound = 1 / math.sqrt(inputs)
-            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-        layers += [layer, nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers[:-1])
-
-
 def per_step(network: nn.Module, features: Tensor) -> Tensor:
     """Return a network's one output for each step and agent, `[B, L, A]`, of features `[B, L, A, D]`.
 
@@ -143,13 +116,17 @@ def per_step(network: nn.Module, features: Tensor) -> Tensor:
     return rewards
 
 
-def adam(module: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.Adam:
-    """Return Adam over all parameters of a module, in its fused form."""
-    return torch.optim.Adam(module.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
-
-
-def descend(name: str, loss: Tensor, optimizer: torch.optim.Optimizer) -> Metrics:
+def descend(name: str, loss: Tensor, optimizer: torch.optim.Optimizer, learning_rate: float | None = None) -> Metrics:
     """Make one step down a loss, unless it or its gradient is not finite.
+
+    Args:
+        name: What the error calls it.
+        loss: A scalar.
+        optimizer: Of the parameters that the loss depends on.
+        learning_rate: What its rate becomes for this step; None for the one that it has.
+
+    Returns:
+        `loss` and `gradient_norm`.
 
     Raises:
         FloatingPointError: It is not; no parameter was changed.
@@ -167,6 +144,9 @@ def descend(name: str, loss: Tensor, optimizer: torch.optim.Optimizer) -> Metric
             f"{name}: the loss is {value} and the norm of its gradient {gradient}: nothing was changed. "
             "Look for observations, actions or labels that are NaN, infinite or huge."
         )
+    if learning_rate is not None:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
     optimizer.step()
     return {"loss": value, "gradient_norm": gradient}
 
@@ -209,26 +189,3 @@ class LabelScale:
         """Return rewards `[B, L, A]` in the task's units; the present agents of a step share the mean equally."""
         shift = rewards.new_full(rewards.shape[:2], self.mean)
         return rewards * self.deviation + share_among_agents(shift, mask)
-
-
-def check_finite(name: str, value: float) -> None:
-    """Check that a loss is finite.
-
-    Raises:
-        FloatingPointError: It is not.
-    """
-    if not math.isfinite(value):
-        raise FloatingPointError(f"{name} must be finite, got {value}: look for it in the batch; nothing was changed.")
-
-
-def save(network: nn.Module, optimizer: torch.optim.Optimizer, scale: LabelScale, updates: int) -> dict[str, Any]:
-    """Return a copy of everything that training changes."""
-    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-    return copy.deepcopy(state) | {"scale": asdict(scale), "updates": updates}
-
-
-def load(state: Mapping[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[LabelScale, int]:
-    """Copy what `save` returned into a network and an optimizer; returns the scale and the number of updates."""
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-    return LabelScale(**state["scale"]), int(state["updates"])

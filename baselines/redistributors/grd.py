@@ -12,17 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
-from bagged_envs.baselines.redistributors.fitting import (
-    LabelScale,
-    Sizes,
-    adam,
-    descend,
-    labeled_bags,
-    load,
-    mlp,
-    save,
-)
+from bagged_envs.baselines.networks import MLP
+from bagged_envs.baselines.redistributors.fitting import Sizes
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
+from bagged_envs.baselines.redistributors.regression import LabelRegression
 from bagged_envs.baselines.settings import check_settings
 
 Start = Literal["on", "random"]
@@ -218,8 +211,8 @@ class CausalModel(nn.Module):
         """Draw weights and, with `start="random"`, logits from the generator."""
         super().__init__()
         inputs = observation_size + action_size
-        self.reward = mlp((inputs, *config.hidden, 1), generator, "xavier")
-        self.dynamics = mlp((inputs, *config.hidden, 3 * config.mixtures), generator, "xavier")
+        self.reward = MLP((inputs, *config.hidden, 1), generator, init="xavier")
+        self.dynamics = MLP((inputs, *config.hidden, 3 * config.mixtures), generator, init="xavier")
         shapes = ((observation_size,), (action_size,), (observation_size,) * 2, (action_size, observation_size))
         self.logits = nn.ParameterList([self._first_logits(shape, config.start, generator) for shape in shapes])
 
@@ -274,19 +267,18 @@ class GRD:
         self.config = config
         self.sampling: Sampling | None = Sampling(bags=config.bags, steps=config.steps, weight="length")
         self.schedule = Schedule(every=config.every, updates=config.updates, warm_up=config.warm_up)
-        self._sizes = Sizes.of(observation_size, action_size, agents)
-        self._device = torch.device(device)
         # On the CPU, as the weights: one seed draws the same masks wherever the networks live.
         self._generator = torch.Generator().manual_seed(seed)
-        self._model = CausalModel(observation_size, action_size, config, self._generator).to(self._device)
-        self._optimizer = adam(self._model, config.learning_rate)
-        self._scale = LabelScale()
-        self._updates = 0
+        self._causes = CausalModel(observation_size, action_size, config, self._generator)
+        sizes = Sizes.of(observation_size, action_size, agents)
+        self._model = LabelRegression(
+            self.name, self._causes, sizes, config.learning_rate, device, standardize=config.standardize
+        )
 
     @property
     def masks(self) -> Masks:
         """The edges that are on, without noise."""
-        return Masks(*(hard_mask(logits.detach()) for logits in self._model.mask_logits))
+        return Masks(*(hard_mask(logits.detach()) for logits in self._causes.mask_logits))
 
     @property
     def compact_state_mask(self) -> Tensor:
@@ -301,63 +293,49 @@ class GRD:
             ValueError: The batch has other sizes.
             FloatingPointError: The loss or its gradient is not finite; nothing was changed.
         """
-        self._sizes.check(self.name, batch)
-        batch = labeled_bags(batch, self._device)
-        if not batch.num_bags:
-            return {"labeled": 0.0}
-        scale = self._scale.after(batch.label, batch.length) if self.config.standardize else self._scale
         before = self._generator.get_state()
-        loss, metrics = self._loss(batch, scale.standardize(batch.label, batch.length))
         try:
-            metrics |= descend(self.name, loss, self._optimizer)
+            metrics = self._model.fit(batch, self._loss)
         except FloatingPointError:
             self._generator.set_state(before)
             raise
-        self._scale = scale
-        self._updates += 1
+        if not metrics["labeled"]:
+            return metrics
         masks = self.masks
-        return metrics | {
-            "labeled": float(batch.num_bags),
-            "state_reward_edges": masks.state_reward.mean().item(),
-            "action_reward_edges": masks.action_reward.mean().item(),
-        }
+        edges = {name: getattr(masks, name).mean().item() for name in ("state_reward", "action_reward")}
+        return metrics | {f"{name}_edges": share for name, share in edges.items()}
 
-    @torch.no_grad()
     def relabel(self, batch: BagBatch) -> Tensor:
         """Return the reward network's rewards under masks without noise, `[B, L, A]`.
 
         Raises:
             ValueError: The batch has other sizes.
         """
-        self._sizes.check(self.name, batch)
-        here = batch.to(self._device)
-        rewards = self._scale.restore(self._rewards(here, self.masks), here.mask)
-        return torch.where(here.mask, rewards, 0.0).to(batch.mask.device)
+        return self._model.rewards(batch, lambda here: self._rewards(here, self.masks))
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the weights, optimizer, scale of the labels, generator and number of updates."""
-        state = save(self._model, self._optimizer, self._scale, self._updates)
-        return state | {"generator": self._generator.get_state()}
+        return self._model.state_dict() | {"generator": self._generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
-        self._scale, self._updates = load(state, self._model, self._optimizer)
+        self._model.load_state_dict(state)
         self._generator.set_state(state["generator"].cpu())
 
     def _rewards(self, batch: BagBatch, masks: Masks) -> Tensor:
         inputs = reward_inputs(batch.observations, batch.actions, masks)  # [B, L, A, D + U]
-        rewards: Tensor = self._model.reward(torch.where(batch.mask[..., None], inputs, 0.0)).squeeze(3)
+        rewards: Tensor = self._causes.reward(torch.where(batch.mask[..., None], inputs, 0.0)).squeeze(3)
         return rewards
 
     def _loss(self, batch: BagBatch, label: Tensor) -> tuple[Tensor, Metrics]:
-        logits, config = self._model.mask_logits, self.config
+        logits, config = self._causes.mask_logits, self.config
         masks = Masks(*(sampled_mask(one, self._gumbel(one), config.temperature) for one in logits))
         reward = return_decomposition_loss(self._rewards(batch, masks), batch.mask, label, batch.length)
-        step, element = self._pairs(int(batch.mask.sum()))
+        step, element = (part.to(batch.mask.device) for part in self._pairs(int(batch.mask.sum())))
         states, actions, after = (
             part[batch.mask][step] for part in (batch.observations, batch.actions, batch.next_observations)
         )
-        outputs = self._model.dynamics(dynamics_inputs(states, actions, masks, element))  # [N, 3 G]
+        outputs = self._causes.dynamics(dynamics_inputs(states, actions, masks, element))  # [N, 3 G]
         dynamics = mixture_loss(outputs, after.gather(1, element[:, None])[:, 0])
         reward_edges, dynamics_edges = sparsity(logits, config)
         loss = reward + _while_below(reward, config.reward_threshold) * reward_edges
@@ -366,12 +344,11 @@ class GRD:
 
     def _pairs(self, steps: int) -> tuple[Tensor, Tensor]:
         """Return steps and elements of the next state, as many as an update learns from: int64 `[N]` each."""
-        limit, elements = self.config.dynamics_pairs, self._sizes.observation
+        limit, elements = self.config.dynamics_pairs, self._model.sizes.observation
         if limit is None or limit >= steps * elements:
             pair = torch.arange(steps * elements)
         else:
             pair = torch.randint(steps * elements, (limit,), generator=self._generator)
-        pair = pair.to(self._device)
         return pair // elements, pair % elements
 
     def _gumbel(self, logits: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.networks import generators
-from bagged_envs.baselines.redistributors.fitting import Sizes, check_finite, check_whole, labeled_bags
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend, labeled_bags
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
@@ -321,28 +321,25 @@ class RBT:
             batch: Whole bags, with their history if `attention` is "causal_window".
 
         Returns:
-            `bag_loss`, `state_loss`, `learning_rate`, and `labeled`, how many bags were. Without any, nothing changes.
+            `loss`, its parts `bag_loss` and `state_loss`, `gradient_norm`, `learning_rate`, and `labeled`, how many
+            bags were. Without any, nothing changes.
 
         Raises:
             ValueError: Other sizes, or a bag that is not whole.
-            FloatingPointError: The loss is not finite; nothing was changed.
+            FloatingPointError: The loss or its gradient is not finite; nothing was changed.
         """
         batch = labeled_bags(self._checked(batch), self.device)
         if not batch.num_bags:
             return {"labeled": 0.0}
-        drawn = self.generator.get_state()
-        self.optimizer.zero_grad()
+        drawn, rate = self.generator.get_state(), learning_rate(self.updates, self.config)
+        loss, parts = self._loss(self._drawn(batch))
         try:
-            metrics = self._backward(self._drawn(batch))
+            metrics = descend(self.name, loss, self.optimizer, rate)
         except FloatingPointError:
             self.generator.set_state(drawn)
             raise
-        metrics["learning_rate"] = learning_rate(self.updates, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = metrics["learning_rate"]
-        self.optimizer.step()
         self.updates += 1
-        return metrics | {"labeled": float(batch.num_bags)}
+        return parts | metrics | {"learning_rate": rate, "labeled": float(batch.num_bags)}
 
     @torch.no_grad()
     def relabel(self, batch: BagBatch) -> Tensor:
@@ -391,8 +388,8 @@ class RBT:
             batch = batch.select(order[: max(1, int((steps <= self.config.batch_steps).sum()))])
         return random_pieces(batch, longest, self.generator)
 
-    def _backward(self, batch: BagBatch) -> Metrics:
-        """Fill the gradients; returns the losses."""
+    def _loss(self, batch: BagBatch) -> tuple[Tensor, Metrics]:
+        """Return the loss, and its parts."""
         rows = as_sequences(batch, history=self._windows)
         step, fitted = end_to_end(rows, self.config.sequence, self.generator)  # [S, L] each
         valid = step >= 0
@@ -405,12 +402,7 @@ class RBT:
         bag_loss = errors.mean() if self.config.bag_loss == "bags" else errors.sum() / fitted.sum()
         state_loss = next_observation_errors(predicted, read[2], valid).mean()
         loss = bag_loss + self.config.state_weight * state_loss
-        torch.autograd.backward(loss)
-        parts = {"bag_loss": bag_loss, "state_loss": state_loss, "loss": loss}
-        metrics = {name: float(part.detach()) for name, part in parts.items()}
-        for name, value in metrics.items():
-            check_finite(f"rbt's {name.replace('_', ' ')}", value)
-        return metrics
+        return loss, {"bag_loss": float(bag_loss.detach()), "state_loss": float(state_loss.detach())}
 
     def _reward_bags(self, sequences: Sequences) -> Tensor:
         """Return rewards `[S, L]`, each from its whole sequence, or from a piece of one that is too long."""

@@ -10,20 +10,9 @@ import torch
 from torch import Tensor
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
-from bagged_envs.baselines.redistributors.fitting import (
-    LabelScale,
-    Sizes,
-    adam,
-    check_whole,
-    descend,
-    labeled_bags,
-    load,
-    mlp,
-    per_step,
-    save,
-    step_features,
-    team_rewards,
-)
+from bagged_envs.baselines.networks import MLP
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, per_step, step_features, team_rewards
+from bagged_envs.baselines.redistributors.regression import LabelRegression
 from bagged_envs.baselines.settings import check_settings
 
 Loss = Literal["mean", "sum"]
@@ -167,13 +156,16 @@ class RD:
         self.config = config
         self.sampling: Sampling | None = Sampling(bags=config.bags, enough=config.batch_steps)
         self.schedule = Schedule(every=config.every, updates=config.updates, warm_up=config.warm_up)
-        self._sizes = Sizes.of(observation_size, action_size, agents)
-        self._device = torch.device(device)
-        inputs = 2 * observation_size + action_size
-        self._network = mlp((inputs, *config.hidden, 1), torch.Generator().manual_seed(seed)).to(self._device)
-        self._optimizer = adam(self._network, config.learning_rate, config.weight_decay)
-        self._scale = LabelScale()
-        self._updates = 0
+        sizes = (2 * observation_size + action_size, *config.hidden, 1)
+        self._model = LabelRegression(
+            self.name,
+            MLP(sizes, torch.Generator().manual_seed(seed)),
+            Sizes.of(observation_size, action_size, agents),
+            config.learning_rate,
+            device,
+            config.weight_decay,
+            config.standardize,
+        )
 
     def update(self, batch: BagBatch) -> Metrics:
         """Make one step of Adam on the labeled bags, which must be whole.
@@ -182,36 +174,27 @@ class RD:
             ValueError: The batch has other sizes, or a bag is a sample of its steps.
             FloatingPointError: The loss or its gradient is not finite; nothing was changed.
         """
-        self._sizes.check(self.name, batch)
-        batch = labeled_bags(batch, self._device)
-        check_whole(self.name, batch)
-        if not batch.num_bags:
-            return {"labeled": 0.0}
-        scale = self._scale.after(batch.label, batch.length) if self.config.standardize else self._scale
-        label = scale.standardize(batch.label, batch.length)
-        rewards = per_step(self._network, step_features(batch))  # [B, L, A]
-        loss = return_decomposition_loss(rewards, batch.mask, label, batch.length, self.config.loss)
-        metrics = descend(self.name, loss, self._optimizer)
-        self._scale = scale
-        self._updates += 1
-        return metrics | {"labeled": float(batch.num_bags)}
+        return self._model.fit(batch, self._loss)
 
-    @torch.no_grad()
     def relabel(self, batch: BagBatch) -> Tensor:
         """Return the network's rewards, `[B, L, A]`.
 
         Raises:
             ValueError: The batch has other sizes.
         """
-        self._sizes.check(self.name, batch)
-        here = batch.to(self._device)
-        rewards = self._scale.restore(per_step(self._network, step_features(here)), here.mask)  # [B, L, A]
-        return torch.where(here.mask, rewards, 0.0).to(batch.mask.device)
+        return self._model.rewards(batch, self._rewards)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the weights, the optimizer's state, the scale of the labels and the number of updates."""
-        return save(self._network, self._optimizer, self._scale, self._updates)
+        return self._model.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
-        self._scale, self._updates = load(state, self._network, self._optimizer)
+        self._model.load_state_dict(state)
+
+    def _rewards(self, batch: BagBatch) -> Tensor:
+        return per_step(self._model.network, step_features(batch))  # [B, L, A]
+
+    def _loss(self, batch: BagBatch, label: Tensor) -> tuple[Tensor, Metrics]:
+        check_whole(self.name, batch)
+        return return_decomposition_loss(self._rewards(batch), batch.mask, label, batch.length, self.config.loss), {}

@@ -10,20 +10,10 @@ import torch
 from torch import Tensor
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
-from bagged_envs.baselines.redistributors.fitting import (
-    LabelScale,
-    Sizes,
-    adam,
-    descend,
-    labeled_bags,
-    load,
-    mlp,
-    per_step,
-    save,
-    step_features,
-    team_rewards,
-)
+from bagged_envs.baselines.networks import MLP
+from bagged_envs.baselines.redistributors.fitting import Sizes, per_step, step_features, team_rewards
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
+from bagged_envs.baselines.redistributors.regression import LabelRegression
 from bagged_envs.baselines.settings import check_settings
 
 
@@ -144,13 +134,15 @@ class RRD:
         self.config = config
         self.sampling: Sampling | None = Sampling(bags=config.bags, steps=config.steps, weight="length")
         self.schedule = Schedule(every=config.every, updates=config.updates, warm_up=config.warm_up)
-        self._sizes = Sizes.of(observation_size, action_size, agents)
-        self._device = torch.device(device)
         sizes = (2 * observation_size + action_size, *config.hidden, 1)
-        self._network = mlp(sizes, torch.Generator().manual_seed(seed), "xavier").to(self._device)
-        self._optimizer = adam(self._network, config.learning_rate)
-        self._scale = LabelScale()
-        self._updates = 0
+        self._model = LabelRegression(
+            self.name,
+            MLP(sizes, torch.Generator().manual_seed(seed), init="xavier"),
+            Sizes.of(observation_size, action_size, agents),
+            config.learning_rate,
+            device,
+            standardize=config.standardize,
+        )
 
     def update(self, batch: BagBatch) -> Metrics:
         """Make one step of Adam on the labeled bags, samples of their steps or whole.
@@ -159,40 +151,29 @@ class RRD:
             ValueError: The batch has other sizes.
             FloatingPointError: The loss or its gradient is not finite; nothing was changed.
         """
-        self._sizes.check(self.name, batch)
-        batch = labeled_bags(batch, self._device)
-        if not batch.num_bags:
-            return {"labeled": 0.0}
-        scale = self._scale.after(batch.label, batch.length) if self.config.standardize else self._scale
-        label = scale.standardize(batch.label, batch.length)
-        rewards = per_step(self._network, step_features(batch))  # [B, L, A]
-        metrics = descend(self.name, self._loss(rewards, batch.mask, label, batch.length), self._optimizer)
-        self._scale = scale
-        self._updates += 1
-        return metrics | {"labeled": float(batch.num_bags)}
+        return self._model.fit(batch, self._loss)
 
-    @torch.no_grad()
     def relabel(self, batch: BagBatch) -> Tensor:
         """Return the network's rewards, `[B, L, A]`.
 
         Raises:
             ValueError: The batch has other sizes.
         """
-        self._sizes.check(self.name, batch)
-        here = batch.to(self._device)
-        rewards = self._scale.restore(per_step(self._network, step_features(here)), here.mask)  # [B, L, A]
-        return torch.where(here.mask, rewards, 0.0).to(batch.mask.device)
+        return self._model.rewards(batch, self._rewards)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the weights, the optimizer's state, the scale of the labels and the number of updates."""
-        return save(self._network, self._optimizer, self._scale, self._updates)
+        return self._model.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
-        self._scale, self._updates = load(state, self._network, self._optimizer)
+        self._model.load_state_dict(state)
 
-    def _loss(self, rewards: Tensor, mask: Tensor, label: Tensor, length: Tensor) -> Tensor:
-        return return_decomposition_loss(rewards, mask, label, length)
+    def _rewards(self, batch: BagBatch) -> Tensor:
+        return per_step(self._model.network, step_features(batch))  # [B, L, A]
+
+    def _loss(self, batch: BagBatch, label: Tensor) -> tuple[Tensor, Metrics]:
+        return return_decomposition_loss(self._rewards(batch), batch.mask, label, batch.length), {}
 
 
 class RRDUnbiased(RRD):
@@ -222,8 +203,8 @@ class RRDUnbiased(RRD):
             raise ValueError(f"{self.name} needs at least 2 steps of each bag, got steps={config.steps}.")
         super().__init__(observation_size, action_size, config, seed, device, agents)
 
-    def _loss(self, rewards: Tensor, mask: Tensor, label: Tensor, length: Tensor) -> Tensor:
-        columns = mask.any(dim=2).sum(dim=1)
-        if bool(((columns < 2) & (length > 1)).any()):
+    def _loss(self, batch: BagBatch, label: Tensor) -> tuple[Tensor, Metrics]:
+        columns = batch.mask.any(dim=2).sum(dim=1)
+        if bool(((columns < 2) & (batch.length > 1)).any()):
             raise ValueError(f"{self.name} needs at least 2 columns of each bag of more than one step.")
-        return unbiased_loss(rewards, mask, label, length)
+        return unbiased_loss(self._rewards(batch), batch.mask, label, batch.length), {}

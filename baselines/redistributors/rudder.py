@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule, project
-from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, labeled_bags
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend, labeled_bags
 from bagged_envs.baselines.settings import check_settings
+from bagged_envs.baselines.updates import adam
 
 
 @dataclass(frozen=True)
@@ -228,9 +229,7 @@ class RUDDER:
         self._device = torch.device(device)
         generator = torch.Generator().manual_seed(seed)
         self.network = PrefixLSTM(observation_size + action_size, self.config, generator).to(device)
-        self._optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay, fused=True
-        )
+        self._optimizer = adam(self.network.parameters(), self.config.learning_rate, self.config.weight_decay)
         self._labels, self._square = 0, 0.0  # how many were learned from, and their mean square
 
     @property
@@ -244,8 +243,8 @@ class RUDDER:
         """Learn from the labeled ones of some bags.
 
         Returns:
-            `loss`, `main` (of the last predictions alone), both of scaled labels, `label_scale`, and `labeled`, how
-            many bags were. Without any, nothing changes.
+            `loss`, `main` (of the last predictions alone), both of scaled labels, `gradient_norm`, `label_scale`, and
+            `labeled`, how many bags were. Without any, nothing changes.
 
         Raises:
             ValueError: The batch has other sizes than the network, or samples of steps.
@@ -264,15 +263,13 @@ class RUDDER:
         loss, main = rudder_loss(
             total, batch.label / self.label_scale, present.any(dim=2), self.config.auxiliary_weight
         )
-        gradients = torch.autograd.grad(loss, list(self.network.parameters()))
-        if not bool(torch.stack([loss.detach(), *(gradient.sum() for gradient in gradients)]).isfinite().all()):
+        try:
+            metrics = descend(self.name, loss, self._optimizer)
+        except FloatingPointError:
             self._labels, self._square = before
-            raise FloatingPointError(f"rudder's loss or gradient is not finite (loss {loss.item()}): look at the bags.")
-        for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
-            parameter.grad = gradient
-        self._optimizer.step()
-        losses = {"loss": float(loss.detach()), "main": float(main.detach())}
-        return losses | {"label_scale": self.label_scale, "labeled": float(batch.num_bags)}
+            raise
+        parts = {"main": float(main.detach()), "label_scale": self.label_scale}
+        return metrics | parts | {"labeled": float(batch.num_bags)}
 
     @torch.no_grad()
     def relabel(self, batch: BagBatch) -> Tensor:

@@ -83,7 +83,7 @@ class TestNetworksInputs:
     @pytest.mark.parametrize(("pairs", "count"), [(None, 20), (20, 20), (7, 7)])
     def test_the_dynamics_learn_from_as_many_pairs_as_set(self, pairs, count):
         redistributor, seen = GRD(*SIZES, GRDConfig(dynamics_pairs=pairs)), []
-        redistributor._model.dynamics.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+        redistributor._causes.dynamics.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
         redistributor.update(bags_of([3, 2]))  # five steps of four elements
         assert seen == [count]
 

@@ -8,8 +8,9 @@ from torch import nn
 
 from bagged_envs.baselines import redistributors
 from bagged_envs.baselines.redistributors import config_class, make_redistributor
-from bagged_envs.baselines.redistributors.fitting import LabelScale, adam, descend, mlp, share_among_agents
+from bagged_envs.baselines.redistributors.fitting import LabelScale, descend, share_among_agents
 from bagged_envs.baselines.redistributors.rrd import RRD, RRDConfig
+from bagged_envs.baselines.updates import adam
 
 
 class TestMaking:
@@ -46,41 +47,29 @@ class TestMaking:
         assert config_class("optional") is RRDConfig
 
 
-class TestNetwork:
-    def test_layers(self):
-        network = mlp((3, 5, 4, 1), torch.Generator().manual_seed(0))
-        assert [type(layer) for layer in network] == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
-        assert [tuple(layer.weight.shape) for layer in network if isinstance(layer, nn.Linear)] == [
-            (5, 3),
-            (4, 5),
-            (1, 4),
-        ]
-
-    def test_torch_start_is_within_its_bounds(self):
-        layer = mlp((100, 400), torch.Generator().manual_seed(0))[0]
-        for values in (layer.weight, layer.bias):
-            assert values.abs().max() <= 0.1
-            assert values.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)
-
-    def test_xavier_start(self):
-        layer = mlp((100, 500), torch.Generator().manual_seed(0), "xavier")[0]
-        assert layer.bias.abs().max() == 0.0
-        assert layer.weight.abs().max() <= 0.1  # sqrt(6 / 600)
-        assert layer.weight.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.05)
-
-
 class TestDescend:
     def test_a_step_of_adam_with_its_metrics(self):
         layer = nn.Linear(1, 1, bias=False)
         layer.weight.data.fill_(3.0)
-        metrics = descend("x", (layer.weight**2).sum(), adam(layer, 0.1))
+        metrics = descend("x", (layer.weight**2).sum(), adam(layer.parameters(), 0.1))
         assert metrics == pytest.approx({"loss": 9.0, "gradient_norm": 6.0})
         assert layer.weight.item() == pytest.approx(2.9)
+
+    def test_a_rate_of_its_own_is_set_where_the_step_is_made(self):
+        layer = nn.Linear(1, 1, bias=False)
+        layer.weight.data.fill_(3.0)
+        optimizer = adam(layer.parameters(), 0.1)
+        with pytest.raises(FloatingPointError):
+            descend("x", layer.weight.sum() * math.nan, optimizer, learning_rate=0.5)
+        assert optimizer.param_groups[0]["lr"] == 0.1
+        descend("x", layer.weight.sum(), optimizer, learning_rate=0.5)
+        assert optimizer.param_groups[0]["lr"] == 0.5
+        assert layer.weight.item() == pytest.approx(2.5)
 
     @pytest.mark.parametrize("spoil", [lambda w: w * math.nan, lambda w: w * math.inf, lambda w: (w - w).sqrt()])
     def test_neither_loss_nor_gradient_may_be_infinite(self, spoil):
         layer = nn.Linear(1, 1, bias=False)
-        before, optimizer = layer.weight.item(), adam(layer, 0.1)
+        before, optimizer = layer.weight.item(), adam(layer.parameters(), 0.1)
         with pytest.raises(FloatingPointError, match="some_method: the loss is"):
             descend("some_method", spoil(layer.weight).sum(), optimizer)
         assert layer.weight.item() == before

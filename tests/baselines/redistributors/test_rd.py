@@ -108,7 +108,7 @@ class TestUpdate:
     def test_the_network_sees_the_state_before_minus_the_state_after(self):
         redistributor = RD(1, 1, RDConfig(hidden=()))
         state = redistributor.state_dict()
-        state["network"] = {"0.weight": torch.tensor([[1.0, 10.0, 100.0]]), "0.bias": torch.tensor([0.5])}
+        state["network"] = {"weights.0": torch.tensor([[1.0, 10.0, 100.0]]), "biases.0": torch.tensor([0.5])}
         redistributor.load_state_dict(state)
         batch = bags_of([1])
         batch = type(batch)(
