@@ -4,11 +4,10 @@
 
 `docs/tasks.md` is made from the tables of tasks and variants and from `docs/random_policy.csv`; the pages in
 `docs/environments` and `docs/methods` from rows and docstrings (`pages.py`, `methods.py`), and pictures that are
-missing are drawn. In `docs/concepts.md` the tables between `<!-- generated: NAME -->` and `<!-- end -->` are made by
-running the wrappers on scripted episodes.
+missing are drawn. Tables between `<!-- generated: NAME -->` and `<!-- end -->` are made by running the wrappers on
+scripted episodes in `docs/concepts.md`, and from the files in `docs/results` elsewhere (`outcomes.py`).
 """
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import Any
 
 import methods
 import numpy as np
+import outcomes
 import pages
 from gymnasium.vector import AutoresetMode
-from tables import HIDDEN, cell, item, random_policy, spread, successes, table
+from tables import HIDDEN, cell, filled, item, random_policy, spread, successes, table
 
 from bagged_envs.describe import success_text
 from bagged_envs.registration import supports
@@ -153,16 +153,11 @@ WORKED: dict[str, Callable[[], str]] = {
     "team sum": lambda: agents("sum"),
     "team mean": lambda: agents("mean"),
 }
-BLOCK = re.compile(r"(<!-- generated: ([\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def concepts() -> str:
     """The page of concepts with its tables made anew."""
-    text = CONCEPTS.read_text()
-    names = [match[2] for match in BLOCK.finditer(text)]
-    if sorted(names) != sorted(WORKED):
-        raise ValueError(f"docs/concepts.md must have each of {sorted(WORKED)} once, got {sorted(names)}.")
-    return BLOCK.sub(lambda match: f"{match[1]}\n{WORKED[match[2]]()}\n\n{match[3]}", text)
+    return filled(CONCEPTS, WORKED)
 
 
 # The page of tasks.
@@ -356,7 +351,8 @@ normal), means ± standard deviations over episodes.
 {table}
 """
 
-PAGES: dict[Path, Callable[[], str]] = {CONCEPTS: concepts, TASKS: tasks} | pages.PAGES | methods.pages_of_methods()
+PAGES: dict[Path, Callable[[], str]] = {CONCEPTS: concepts, TASKS: tasks}
+PAGES |= pages.PAGES | methods.pages_of_methods() | outcomes.PAGES
 
 
 def stale() -> list[Path]:

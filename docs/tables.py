@@ -2,8 +2,9 @@
 
 import csv
 import math
+import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,16 @@ import numpy as np
 
 RANDOM_POLICY = Path(__file__).parent / "random_policy.csv"
 HIDDEN = "–"
+BLOCK = re.compile(r"(<!-- generated: ([\w .-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def filled(page: Path, made: Mapping[str, Callable[[], str]]) -> str:
+    """A page whose tables between `<!-- generated: NAME -->` and `<!-- end -->` are made anew."""
+    text = page.read_text()
+    names = [match[2] for match in BLOCK.finditer(text)]
+    if sorted(names) != sorted(made):
+        raise ValueError(f"docs/{page.name} must have each of {sorted(made)} once, got {sorted(names)}.")
+    return BLOCK.sub(lambda match: f"{match[1]}\n{made[match[2]]()}\n\n{match[3]}", text)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

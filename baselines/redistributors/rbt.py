@@ -88,8 +88,8 @@ class RBTConfig:
         rate_decay: Updates after which it has fallen, along a cosine.
         weight_decay: Of AdamW, on all weights.
         every: Environment steps between two bursts of updates.
-        updates: Updates in a burst.
-        first: Updates in the first burst.
+        updates: Updates in a burst (official: 40).
+        first: Updates in the first burst (official: 400).
         warm_up: Environment steps before it.
         refresh: Stored steps that are relabeled after a burst, those relabeled longest ago (ours); None for all
             (official), which soon takes longer than everything else.
@@ -117,8 +117,8 @@ class RBTConfig:
     rate_decay: int = 8000
     weight_decay: float = 1e-4
     every: int = 1000
-    updates: int = 40
-    first: int = 400
+    updates: int = 60
+    first: int = 600
     warm_up: int = 10_000
     refresh: int | None = 50_000
     chunk: int = 64
@@ -148,7 +148,7 @@ class RBTConfig:
         """Return the official sizes and normalization, with relabeling as the paper describes it, whatever it costs."""
         return cls(
             batch_steps=None, sequence=500, width=256, layers=3, attention_dropout=0.1, bag_loss="positions",
-            refresh=None,
+            updates=40, first=400, refresh=None,
         )  # fmt: skip
 
 

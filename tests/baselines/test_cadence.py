@@ -37,8 +37,8 @@ def test_a_burst_s_cost_is_spread_over_the_steps_between_bursts(monkeypatch):
     costs = {"learn": 2.0, "update": 30.0, "reward": 1.0, "store_rewards": 500.0}
     monkeypatch.setattr(benchmark, "seconds", lambda call: costs[call.__name__])
     learner, store = benchmark.TD3(17, benchmark.Box(-1.0, 1.0, (6,)), seed=0), benchmark.filled(20, 1200)
-    # 40 updates, and relabeling once, in 1,000 steps
-    assert benchmark.Measured("rbt", store, learner).ratios() == pytest.approx((0.6, 0.75))
+    # 60 updates, and relabeling once, in 1,000 steps
+    assert benchmark.Measured("rbt", store, learner).ratios() == pytest.approx((0.9, 0.75))
     assert benchmark.Measured("rrd", store, learner).ratios() == pytest.approx((15.0, 0.5))
 
 

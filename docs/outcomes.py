@@ -1,0 +1,123 @@
+"""The tables of `redistribution.md` and `learning.md`, from the files in `results`; `generate.py` writes."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tables import HIDDEN, filled, table
+
+from bagged_envs.baselines.experiments import curves
+from bagged_envs.baselines.experiments.rows import read_rows
+from bagged_envs.baselines.judging.ranking import BETTER, agreement
+from bagged_envs.baselines.judging.redistribute import HEADINGS
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS / "results"
+REACHER, CHEETAH, SYMBOLIC = (RESULTS / f"redistribute_{name}.csv" for name in ("reacher", "half_cheetah", "symbolic"))
+TEXTS = ("id", "recording", "fitted_on", "scored_on", "method", "version", "settings", "refused")
+SHIFTED = ("absolute_error", "pearson", "bag_error")
+JUDGED = {
+    "BaggedHalfCheetah-v0": CHEETAH,
+    "EpisodicHalfCheetah-v0": CHEETAH,
+    "BaggedReacher-v0": REACHER,
+    "EpisodicReacher-v0": REACHER,
+    "BaggedHiddenDoor-v0": SYMBOLIC,
+    "BaggedKeyDoor-v0": SYMBOLIC,
+    "EpisodicPocketWatch-v0": SYMBOLIC,
+}
+
+
+def judged(id: str) -> list[dict[str, Any]]:
+    """The rows of an ID; labels-only scores as Identity does and is left out."""
+    rows = [row for row in read_rows(JUDGED[id]) if row["id"] == id and row["method"] != "labels_only"]
+    return [{key: value if key in TEXTS else float(value) for key, value in row.items()} for row in rows]
+
+
+def own(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that are scored on bags as they were fitted on."""
+    return [row for row in rows if row["scored_on"] == row["fitted_on"]]
+
+
+def methods(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    return {name: [row for row in rows if row["method"] == name] for name in dict.fromkeys(r["method"] for r in rows)}
+
+
+def figure(values: Sequence[float], deviation: bool = True) -> str:
+    """The mean, and the standard deviation where values differ; two or three digits."""
+    there = [value for value in values if not math.isnan(value)]
+    if not there:
+        return HIDDEN
+    mean, spread = float(np.mean(there)), float(np.std(there, ddof=1)) if len(there) > 1 else 0.0
+    if abs(mean) < 1e-6:  # what single precision leaves of 0
+        return "0"
+    shown = f"{mean:,.0f}" if abs(mean) >= 100 else f"{mean:.2g}" if abs(mean) < 0.1 else f"{mean:.2f}"
+    return shown if not deviation or spread < 1e-6 else f"{shown} ± {spread:.1g}"
+
+
+def scores(id: str) -> str:
+    """Every score of every method."""
+    rows = own(judged(id))
+    shown = [name for name in HEADINGS if any(not math.isnan(row[name]) for row in rows)]
+    lines = []
+    for name, lots in methods(rows).items():
+        refused = next((row["refused"] for row in lots if row["refused"]), "")
+        if refused:
+            lines.append([name, f"refused: {refused}", *[HIDDEN] * len(shown)])
+            continue
+        numbers = [figure([row[score] for row in lots], score != "seconds_per_update") for score in shown]
+        lines.append([name, *numbers, f"{lots[0]['updates']:,.0f}"])
+    return table(["method", *(HEADINGS[name] for name in shown), "updates"], lines)
+
+
+def shifted(id: str) -> str:
+    """Three scores on each bag length."""
+    rows = judged(id)
+    lengths = sorted({row["scored_on"] for row in rows}, key=lambda told: int(told.removeprefix("bag_len=")))
+    columns = [(score, length) for score in SHIFTED for length in lengths]
+    heading = [f"{HEADINGS[score]} on {length.removeprefix('bag_len=')}" for score, length in columns]
+    lines = [
+        [name, *(figure([row[score] for row in lots if row["scored_on"] == on], False) for score, on in columns)]
+        for name, lots in methods(rows).items()
+        if name not in ("identity", "oracle", "ircr")
+    ]
+    return table(["method", *heading], lines)
+
+
+def ranking() -> str:
+    """How well held-out bag error ranks methods, by ID and score."""
+    lines = []
+    for id in JUDGED:
+        found = agreement(own(judged(id)))
+        lines.append([id, *(f"{found[s][0]:.2f} ({found[s][1]})" if s in found else HIDDEN for s in BETTER)])
+    return table(["fitted on", *(HEADINGS[score] for score in BETTER)], lines)
+
+
+def beside_lare() -> str:
+    """Absolute errors, published and ours, on episodic tasks."""
+    published = {"Reacher": ("0.004 ± 0.003", "0.011 ± 0.002"), "HalfCheetah": ("9.6 ± 8.5", "10.7 ± 4.1")}
+    lines = []
+    for task, errors in published.items():
+        rows = methods(own(judged(f"Episodic{task}-v0")))
+        ours = [figure([row["absolute_error"] for row in rows[name]]) for name in ("rd", "rrd_unbiased", "uniform")]
+        lines.append([task, errors[0], ours[0], errors[1], ours[1], ours[2]])
+    whose = [f"{name}, {by}" for name in ("RD", "RRD unbiased") for by in ("published", "ours")]
+    return table(["", *whose, "equal shares, ours"], lines)
+
+
+def redistribution() -> str:
+    made: dict[str, Callable[[], str]] = {f"scores of {id}": partial(scores, id) for id in JUDGED}
+    made |= {f"shift of {id}": partial(shifted, id) for id in ("BaggedReacher-v0", "BaggedHalfCheetah-v0")}
+    return filled(DOCS / "redistribution.md", made | {"ranking": ranking, "beside LaRe": beside_lare})
+
+
+def learning() -> str:
+    def areas(*files: str) -> str:
+        return "\n".join(curves.table(curves.read([RESULTS / f"{file}.csv" for file in files])))
+
+    return filled(DOCS / "learning.md", {"episodic": lambda: areas("episodic")})
+
+
+PAGES = {DOCS / "redistribution.md": redistribution, DOCS / "learning.md": learning}
