@@ -73,6 +73,7 @@ bench: install  ## speed of the wrappers, the particle world and the symbolic ta
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.particle
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.symbolic
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.cadence
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.training
 
 check: install  ## check every registered ID
 	$(BIN)/bagged-envs check all

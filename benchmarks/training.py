@@ -72,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", default=METHODS, help="such as rrd-td3")
     parser.add_argument("--id", default=ID)
-    parser.add_argument("--steps", type=int, default=500, help="environment steps of one chunk")
+    # As many as the rarest bursts of updates are apart.
+    parser.add_argument("--steps", type=int, default=1000, help="environment steps of one chunk")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="paired chunks per ratio")
     parser.add_argument("--warm-up", type=int, default=2000, help="steps before the first chunk")
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="which seconds are measured")
