@@ -208,7 +208,7 @@ class TestOne:
 
     @pytest.mark.parametrize("name", ["rd", "rrd", "rrd_unbiased", "grd", "diaster"])
     def test_every_method_of_steps_learns(self, name):
-        settings = {"diaster": {"hidden": 4, "every": 10, "warm_up": 10}, "rd": {"every": 10, "warm_up": 10}}
+        settings = {"diaster": {"hidden": 16, "every": 10, "warm_up": 10}, "rd": {"every": 10, "warm_up": 10}}
         config = settings.get(name, {"every": 10, "warm_up": 10, "updates": 1, "steps": 2})
         env = LearnedReward(delayed(), name, {**config, "bags": 3})
         played = play(env, 40)
