@@ -135,7 +135,7 @@ def redistribute_command(
         seeds: How many seeds; each has recordings, a split and weights of its own.
         seed: The first of them.
         updates: Environment steps whose worth of updates each method makes, by its own schedule.
-        steps: How long the policy that is recorded half way and at the end is trained; at least 4,000 where that is SAC.
+        steps: How long the policy that is recorded half way and at the end is trained; at least 4,000 for SAC.
         episodes: How many episodes each of three policies plays: random, half way, trained.
         shift: Bag lengths to score on as well, without fitting anew.
         out: A CSV file for the rows; methods that it has are not run again.

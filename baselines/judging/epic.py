@@ -136,8 +136,9 @@ def shaping_free_distance(
     """Return Pearson's distance of recorded rewards from which the nearest potential shaping was taken.
 
     The shapings are discount Phi(s') - Phi(s), Phi(s') = 0 where the task ended, of all potentials Phi that are linear
-    in some features: one per state where at most 1,000 different ones were recorded, and then shaping is ignored
-    exactly; else a constant, the observation, and 64 random waves of it, and then other shapings still count.
+    in some features: one per state where at most 1,000 different ones were recorded, twice each on average, and then
+    shaping is ignored exactly; else a constant, the observation, and 64 random waves of it, and then other shapings
+    still count.
 
     It can be asked of any rewards, but knows the recorded steps only: where those leave hardly a choice, shapings
     explain much of any reward, and what is left says little.
@@ -159,7 +160,7 @@ def potentials(recorded: Transitions, seed: int = 0) -> tuple[Floats, Floats]:
     """Return features of states and of following states, `[N, K]` each, that potentials are linear in."""
     together = np.concatenate((recorded.states, recorded.following))
     distinct, which = np.unique(together, axis=0, return_inverse=True)
-    if len(distinct) <= MOST_STATES:
+    if len(distinct) <= min(MOST_STATES, len(recorded.states) // 2):
         features = np.eye(len(distinct))[which.reshape(-1)]
     else:
         deviation = together.std(axis=0)

@@ -134,7 +134,7 @@ def dense_env(id: str, arguments: Mapping[str, Any] | None = None) -> Env:
 def record(make: Callable[[], Env], seed: int, config: RecordingConfig) -> list[Trajectory]:
     """Train a policy, and play episodes before, half way and after.
 
-    Boxes of actions are learned by SAC, tables by Q(lambda); where neither fits, all episodes are random.
+    Boxes of actions are learned by SAC, tables by Q(lambda); where neither fits, all episodes are random, and say so.
 
     Args:
         make: Makes the environment, as `dense_env` does.
@@ -146,7 +146,7 @@ def record(make: Callable[[], Env], seed: int, config: RecordingConfig) -> list[
     episodes: list[Trajectory] = []
 
     def watch(policy: int, act: Act) -> None:
-        played = Collector(watched, streams[policy]).collect(act, episodes=config.episodes)
+        played = Collector(watched, streams[len(episodes) // config.episodes]).collect(act, episodes=config.episodes)
         episodes.extend(_by(policy, one) for one in played)
 
     env.action_space.seed(streams[3])
@@ -154,8 +154,8 @@ def record(make: Callable[[], Env], seed: int, config: RecordingConfig) -> list[
     watch(0, lambda observation: watched.action_space.sample())
     trainer = _trainer(env)
     if trainer is None:
-        watch(1, lambda observation: watched.action_space.sample())
-        watch(2, lambda observation: watched.action_space.sample())
+        for _ in POLICIES[1:]:
+            watch(0, lambda observation: watched.action_space.sample())
     else:
         trainer(env, streams[4], config, watch)
     env.close()

@@ -161,6 +161,11 @@ class TestShapingFree:
         assert shaping_free_distance(true, linear, recorded, DISCOUNT) == pytest.approx(0.0, abs=1e-6)
         assert potentials(recorded)[0].shape == (3000, 1 + 4 + 64)
 
+    def test_states_that_hardly_come_twice_are_not_told_apart(self):
+        recorded = walks(300, sizes="continuous")
+        true, other = self.rewards(recorded, reward), self.rewards(recorded, another)
+        assert 0.0 < shaping_free_distance(true, other, recorded, DISCOUNT) < 1.0
+
     def test_shaping_is_told_from_the_reward(self):
         recorded = walks()
         true, other = self.rewards(recorded, reward), self.rewards(recorded, another)
