@@ -109,33 +109,7 @@ def _alone(features: Features, values: list[Array]) -> torch.Tensor:
     return torch.from_numpy(features.encode(np.stack(values)))[:, None, None]
 
 
-class Learned:
-    """What both wrappers show of their model."""
-
-    _model: RewardModel
-
-    @property
-    def redistributor(self) -> Redistributor:
-        """Who says what a step is worth."""
-        return self._model.driver.redistributor
-
-    @property
-    def metrics(self) -> Metrics:
-        """What the redistributor's last burst of updates returned, means over the burst; empty before the first."""
-        return self._model.driver.metrics
-
-    @property
-    def updates(self) -> int:
-        """How many updates of the redistributor were made."""
-        return self._model.driver.updates
-
-    @property
-    def store(self) -> EpisodeStore:
-        """The episodes that ended, with what the environment paid."""
-        return self._model.store
-
-
-class LearnedReward(Learned, Guard, gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+class LearnedReward(Guard, gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Pays each step what a redistributor gives it now, in place of the delayed reward.
 
     For learners that use a reward once, when it is paid, such as PPO. `info["delayed_reward"]` is what the environment
@@ -195,6 +169,26 @@ class LearnedReward(Learned, Guard, gym.Wrapper[Any, Any, Any, Any], RecordConst
         )
         self._episode: OpenEpisode | None = None
 
+    @property
+    def redistributor(self) -> Redistributor:
+        """Who says what a step is worth."""
+        return self._model.driver.redistributor
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the redistributor's last burst of updates returned, means over the burst; empty before the first."""
+        return self._model.driver.metrics
+
+    @property
+    def updates(self) -> int:
+        """How many updates of the redistributor were made."""
+        return self._model.driver.updates
+
+    @property
+    def store(self) -> EpisodeStore:
+        """The episodes that ended, with what the environment paid."""
+        return self._model.store
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset the environment.
 
@@ -229,7 +223,7 @@ class LearnedReward(Learned, Guard, gym.Wrapper[Any, Any, Any, Any], RecordConst
         return observation, learned, terminated, truncated, {**info, DELAYED: float(reward)}
 
 
-class VecLearnedReward(Learned, VectorGuard):
+class VecLearnedReward(VectorGuard):
     """Pays each step of a vector environment what one redistributor, shared by all copies, gives it now.
 
     As `LearnedReward`, in every autoreset mode. `infos["delayed_reward"]` is float64 `(num_envs,)`; with SAME_STEP that
@@ -262,6 +256,26 @@ class VecLearnedReward(Learned, VectorGuard):
         spaces = env.single_observation_space, env.single_action_space
         self._model = RewardModel(*spaces, redistributor, config, seed, capacity, device)
         self._recorder = VectorRecorder(env)
+
+    @property
+    def redistributor(self) -> Redistributor:
+        """Who says what a step is worth."""
+        return self._model.driver.redistributor
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the redistributor's last burst of updates returned, means over the burst; empty before the first."""
+        return self._model.driver.metrics
+
+    @property
+    def updates(self) -> int:
+        """How many updates of the redistributor were made."""
+        return self._model.driver.updates
+
+    @property
+    def store(self) -> EpisodeStore:
+        """The episodes that ended, with what the environment paid."""
+        return self._model.store
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments, or those of `options["reset_mask"]`."""
