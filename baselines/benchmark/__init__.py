@@ -1,0 +1,1 @@
+"""What people run to compare methods, and how the outcome is told."""

@@ -1,0 +1,257 @@
+"""What scores of several runs on several tasks say of a method, and how certainly.
+
+Scores of a method are a list with one array per task, that of its runs, one score each; tasks may have different
+numbers of runs. Intervals resample the runs of each task with replacement and keep the tasks: the stratified bootstrap.
+
+Source: Agarwal, Schwarzer, Castro, Courville and Bellemare, "Deep Reinforcement Learning at the Edge of the Statistical
+    Precipice", NeurIPS 2021 (arXiv:2108.13264), which names the aggregates; their code is google-research/rliable.
+    Where we differ: resampling is scipy's and comes from a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from bagged_envs.wrappers.arguments import known, positive_int
+
+Floats = npt.NDArray[np.float64]
+Scores = Sequence[npt.ArrayLike]
+# Each takes tasks' scores `[..., runs]` and returns `[...]`: the leading axes are resamples.
+Aggregate = Callable[..., Floats]
+
+
+def iqm(*tasks: Floats) -> Floats:
+    """Return the interquartile mean: that of the middle half of all runs of all tasks together.
+
+    A quarter of the runs, rounded down, is cut off at either end.
+
+    Example:
+        >>> float(iqm(np.array([0.0, 1.0]), np.array([2.0, 100.0])))
+        1.5
+    """
+    return np.asarray(stats.trim_mean(np.concatenate(tasks, axis=-1), 0.25, axis=-1), dtype=np.float64)
+
+
+def mean(*tasks: Floats) -> Floats:
+    """Return the mean over tasks of each task's mean over runs."""
+    return _over_tasks(task.mean(axis=-1) for task in tasks)
+
+
+def median(*tasks: Floats) -> Floats:
+    """Return the median over tasks of each task's mean over runs.
+
+    Example:
+        >>> float(median(np.array([0.0, 1.0]), np.array([2.0, 4.0]), np.array([9.0])))
+        3.0
+    """
+    found: Floats = np.median([task.mean(axis=-1) for task in tasks], axis=0)
+    return found
+
+
+def optimality_gap(*tasks: Floats, goal: float = 1.0) -> Floats:
+    """Return by how much runs fall short of a goal: the mean over tasks and runs of max(goal - score, 0).
+
+    Example:
+        >>> float(optimality_gap(np.array([0.5, 2.0]), np.array([1.0, 1.0])))
+        0.125
+    """
+    return _over_tasks(np.maximum(goal - task, 0.0).mean(axis=-1) for task in tasks)
+
+
+def _over_tasks(values: Iterable[Floats]) -> Floats:
+    found: Floats = np.mean(list(values), axis=0)
+    return found
+
+
+AGGREGATES: dict[str, Aggregate] = {"iqm": iqm, "mean": mean, "median": median, "optimality_gap": optimality_gap}
+
+
+class Interval(NamedTuple):
+    """An estimate, and a bootstrap interval around it.
+
+    Attributes:
+        estimate: From all runs.
+        low: Its lower end.
+        high: Its upper end.
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+
+def interval(
+    scores: Scores, aggregate: str = "iqm", resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return an aggregate of a method's scores with its percentile bootstrap interval.
+
+    With one run per task there is nothing to resample, and both ends are the estimate.
+
+    Args:
+        scores: For each task `[runs]`.
+        aggregate: One of `AGGREGATES`.
+        resamples: How many.
+        level: How much of the resamples' distribution lies in the interval.
+        seed: Of the resampling; the same scores and seed give the same interval.
+
+    Raises:
+        ValueError: There is no such aggregate, no task, a task without runs, or a score that is not finite.
+    """
+    tasks, of = checked(scores), AGGREGATES[known("aggregate", aggregate, list(AGGREGATES))]
+    return _interval(tasks, of, resamples, level, seed)
+
+
+def probability_of_improvement(
+    first: Scores, second: Scores, resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the probability that a run of the first method is better than one of the second, averaged over tasks.
+
+    Of each task, the share of pairs of runs in which the first has the higher score; a tie counts a half. That is the
+    Mann-Whitney statistic divided by the number of pairs.
+
+    Args:
+        first: For each task `[runs]`.
+        second: For the same tasks, in the same order.
+        resamples: As for `interval`.
+        level: As for `interval`.
+        seed: As for `interval`.
+
+    Raises:
+        ValueError: As for `interval`, or the methods have different numbers of tasks.
+
+    Example:
+        >>> probability_of_improvement([[1.0, 3.0]], [[2.0, 1.0]], resamples=10).estimate
+        0.625
+    """
+    ones, others = checked(first), checked(second)
+    if len(ones) != len(others):
+        raise ValueError(f"second must have the {len(ones)} tasks of first, got {len(others)}: take common ones.")
+
+    def improvement(*tasks: Floats) -> Floats:
+        pairs = zip(tasks[: len(ones)], tasks[len(ones) :], strict=True)
+        return _over_tasks(_won(one, other) for one, other in pairs)
+
+    return _interval([*ones, *others], improvement, resamples, level, seed)
+
+
+def _won(one: Floats, other: Floats) -> Floats:
+    """Return the share of pairs of runs that one wins, `[..., runs]` and `[..., runs]` to `[...]`."""
+    difference = one[..., :, None] - other[..., None, :]
+    wins: Floats = (0.5 * (np.sign(difference) + 1.0)).mean(axis=(-2, -1))
+    return wins
+
+
+class Profile(NamedTuple):
+    """Which share of runs scores above each threshold, and the pointwise bootstrap interval around it.
+
+    Attributes:
+        thresholds: `[K]`.
+        share: `[K]`, in [0, 1], over runs of each task and then over tasks.
+        low: `[K]`.
+        high: `[K]`.
+    """
+
+    thresholds: Floats
+    share: Floats
+    low: Floats
+    high: Floats
+
+
+def performance_profile(
+    scores: Scores, thresholds: npt.ArrayLike, resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> Profile:
+    """Return the share of runs whose score exceeds each of some thresholds, averaged over tasks.
+
+    Args:
+        scores: For each task `[runs]`.
+        thresholds: `[K]`.
+        resamples: As for `interval`.
+        level: As for `interval`.
+        seed: As for `interval`.
+
+    Raises:
+        ValueError: As for `interval`.
+
+    Example:
+        >>> performance_profile([[0.2, 0.6], [1.0, 1.0]], [0.0, 0.5, 1.0], resamples=10).share.tolist()
+        [1.0, 0.75, 0.0]
+    """
+    tasks, taus = checked(scores), np.asarray(thresholds, dtype=np.float64)
+
+    def above(tau: float, *resampled: Floats) -> Floats:
+        return _over_tasks((task > tau).mean(axis=-1) for task in resampled)
+
+    found = [_interval(tasks, partial(above, tau), resamples, level, seed) for tau in taus]
+    share, low, high = np.array(found, dtype=np.float64).reshape(-1, 3).T
+    return Profile(taus, share, low, high)
+
+
+def checked(scores: Scores) -> list[Floats]:
+    """Return scores as arrays, one per task.
+
+    Raises:
+        ValueError: There is no task, a task has no runs, or a score is not finite.
+    """
+    tasks = [np.asarray(task, dtype=np.float64) for task in scores]
+    if not tasks:
+        raise ValueError("scores must have at least one task, got none.")
+    for place, task in enumerate(tasks):
+        if task.ndim != 1 or not len(task):
+            raise ValueError(f"scores must have [runs] for each task, got shape {task.shape} for task {place}.")
+        if not np.isfinite(task).all():
+            raise ValueError(f"scores must be finite, got {task.tolist()} for task {place}: leave out what failed.")
+    return tasks
+
+
+def _interval(tasks: Sequence[Floats], of: Aggregate, resamples: int, level: float, seed: int) -> Interval:
+    positive_int("resamples", resamples)
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie in (0, 1), got {level!r}.")
+    estimate = float(of(*tasks))
+    several = [task for task in tasks if len(task) > 1]
+    if not several:
+        return Interval(estimate, estimate, estimate)
+
+    def resampled(*drawn: Floats, axis: int) -> Floats:  # scipy takes no sample of one, which has nothing to resample
+        rows, them = drawn[0].shape[:-1], iter(drawn)
+        return of(*(next(them) if len(task) > 1 else np.broadcast_to(task, (*rows, 1)) for task in tasks))
+
+    found = stats.bootstrap(
+        several,
+        resampled,
+        n_resamples=resamples,
+        vectorized=True,
+        axis=-1,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return Interval(estimate, *map(float, found.confidence_interval))
+
+
+def as_matrix(scores: Scores) -> Floats:
+    """Return scores in rliable's shape, `[runs, tasks]`.
+
+    Raises:
+        ValueError: As for `interval`, or tasks have different numbers of runs, which that shape cannot hold.
+    """
+    tasks = checked(scores)
+    counts = sorted({len(task) for task in tasks})
+    if len(counts) > 1:
+        raise ValueError(f"scores must have as many runs for each task, got between {counts[0]} and {counts[-1]}.")
+    return np.stack(tasks, axis=1)
+
+
+def export(path: Any, methods: Mapping[str, Scores]) -> None:
+    """Write an NPZ file with `[runs, tasks]` for each method, as rliable's functions take them.
+
+    Raises:
+        ValueError: As for `as_matrix`.
+    """
+    np.savez(path, **{name: as_matrix(scores) for name, scores in methods.items()})  # type: ignore[arg-type]
