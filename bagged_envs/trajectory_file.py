@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bagged_envs.trajectory import Array, Trajectory
+from bagged_envs.whole_file import whole_file
 
 FORMAT = "bagged_envs trajectories 1"
 PER_STEP, PER_STATE = "step_extras/", "state_extras/"  # extras of T and of T + 1 rows
@@ -39,6 +39,7 @@ def save_trajectories(path: Path | str, trajectories: Sequence[Trajectory]) -> s
         The SHA-256 of the content, which is kept in the file.
 
     Raises:
+        OSError: The file could not be written.
         ValueError: There is none, they do not fit together, or a number is not finite.
 
     Example:
@@ -53,17 +54,9 @@ def save_trajectories(path: Path | str, trajectories: Sequence[Trajectory]) -> s
     path = Path(path)
     arrays = _as_arrays(trajectories)
     digest = _digest(arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as stream:
-            told: dict[str, Any] = {"format": np.array(FORMAT), "sha256": np.array(digest)}
-            np.savez_compressed(stream, **{**told, **arrays})
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    told: dict[str, Any] = {"format": np.array(FORMAT), "sha256": np.array(digest)}
+    with whole_file(path) as stream:
+        np.savez_compressed(stream, **{**told, **arrays})
     return digest
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from bagged_envs.whole_file import write_whole
 
 MAGIC = b"bagged_envs checkpoint 1\n"
 
@@ -34,19 +35,14 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
         The SHA-256 of the content.
 
     Raises:
+        OSError: The file could not be written; the older one is whole.
         TypeError: Something else is in the state.
     """
     buffer = io.BytesIO()
     torch.save(packed(state), buffer)
     content = buffer.getvalue()
     digest = hashlib.sha256(content).hexdigest()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as stream:
-        stream.write(MAGIC + digest.encode() + b"\n" + content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(beside, path)
+    write_whole(path, MAGIC + digest.encode() + b"\n" + content)
     return digest
 
 

@@ -57,7 +57,7 @@ def train_from_command(
     try:
         with _Bar(console, steps) as bar:
             train(run, folder, steps, checkpoint_every, bar.report)
-    except (FloatingPointError, RuntimeError, KeyboardInterrupt) as error:
+    except (FloatingPointError, OSError, RuntimeError, KeyboardInterrupt) as error:
         console.print(f"bagged-envs: {error}", style="red", markup=False, highlight=False)
         return 1
     return 0

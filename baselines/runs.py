@@ -6,7 +6,6 @@ import csv
 import importlib.metadata
 import io
 import json
-import os
 import signal
 import threading
 import time
@@ -21,6 +20,7 @@ import torch
 from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.training import Progress, Training, TrainingConfig
+from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import known, positive_int
 
 PACKAGES = ("bagged_envs", "gymnasium", "mujoco", "dm-control", "numpy", "torch")
@@ -125,6 +125,7 @@ def train(
         CheckpointError: The folder's checkpoint is damaged.
         FloatingPointError: A loss is not finite.
         KeyboardInterrupt: It was interrupted.
+        OSError: A file could not be written; the older ones are whole.
         RuntimeError: Nothing could be learned in all these steps; everything is kept.
         ValueError: Another run is in the folder, or an argument is wrong.
     """
@@ -189,16 +190,15 @@ class _Diary:
         self._checkpoint = folder / "checkpoint.pt"
         if self._checkpoint.exists():
             self._resume()
-        self._write("evaluations.csv", _csv_lines(COLUMNS, *(row.values() for row in self.rows)))
-        self._write("metrics.jsonl", "".join(self._metrics))
+        write_whole(folder / "evaluations.csv", _csv_lines(COLUMNS, *(row.values() for row in self.rows)))
+        write_whole(folder / "metrics.jsonl", "".join(self._metrics))
 
     def _claim(self, run: Run) -> None:
         file, described = self.folder / "run.json", run.described()
         rows = self.folder / "evaluations.csv"
         begun = (self.folder / "checkpoint.pt").exists() or (rows.exists() and rows.read_text().count("\n") > 1)
         if not begun or not file.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._write("run.json", json.dumps(described, indent=2) + "\n")
+            write_whole(file, json.dumps(described, indent=2) + "\n")
             return
         try:
             found = json.loads(file.read_text())
@@ -237,11 +237,6 @@ class _Diary:
 
     def _spent(self) -> float:
         return round(self._seconds + time.perf_counter() - self._begun, 1)
-
-    def _write(self, name: str, text: str) -> None:
-        beside = self.folder / f".{name}.{os.getpid()}"
-        beside.write_text(text, newline="")
-        os.replace(beside, self.folder / name)
 
 
 def _row(progress: Progress, updates: int, seconds: float) -> Row:

@@ -46,7 +46,7 @@ def test_a_writer_that_dies_leaves_the_older_one(tmp_path, monkeypatch):
     def dies(descriptor):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint.os, "fsync", dies)
+    monkeypatch.setattr(os, "fsync", dies)
     with pytest.raises(KeyboardInterrupt):
         save(path, {"n": 2})
     assert load(path) == {"n": 1}
