@@ -69,7 +69,8 @@ class TestHash:
         "change",
         [
             {"every": 5001}, {"episodes": 9}, {"final_share": 0.2}, {"tuning": (0,)}, {"test": (7,)},
-            {"steps": {"a": 1}}, {"schedules": {}}, {"references": {"X": Reference(0.0, 1.0, "test")}}, {"version": "2"},
+            {"steps": {"a": 1}}, {"schedules": {}}, {"references": {"X": Reference(0.0, 1.0, "test")}},
+            {"version": "2"},
         ],
     )  # fmt: skip
     def test_it_changes_with_anything(self, change):

@@ -1,0 +1,95 @@
+"""What a benchmark compares: methods with their settings, and how those were come by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.training import TrainingConfig
+from bagged_envs.wrappers.arguments import int_between, known
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A method as it is run, under a name.
+
+    Attributes:
+        name: What tables call it.
+        method: `<redistributor>-<learner>`.
+        source: Where its settings come from.
+        trials: How many other settings were tried, on tuning seeds, before these were chosen.
+        redistributor: Settings of the redistributor that are not its defaults.
+        learner: The same of the learner.
+        training: The same of the run.
+
+    Example:
+        >>> Arm("far-sighted td3", "identity-td3", "ours", 0, learner={"discount": 0.999}).made().name
+        'identity-td3'
+    """
+
+    name: str
+    method: str
+    source: str
+    trials: int
+    redistributor: Mapping[str, Any] = field(default_factory=dict)
+    learner: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check what would only fail once it is run.
+
+        Raises:
+            ValueError: There is no such method or setting, the source is empty, or the trials are negative.
+        """
+        self.made()
+        if not self.source.strip():
+            raise ValueError(f"source of {self.name!r} must say where its settings come from, got {self.source!r}.")
+        int_between(f"trials of {self.name!r}", self.trials, 0, 10**9)
+        for name in self.training:
+            known("A setting of training", name, [one.name for one in fields(TrainingConfig)])
+            if name.startswith("evaluat"):
+                raise ValueError(f"training of {self.name!r} must leave {name} to the protocol.")
+
+    def made(self) -> Method:
+        """Return the method."""
+        return Method.named(self.method, self.redistributor, self.learner)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what results depend on: neither its name nor how it was chosen."""
+        return {name: getattr(self, name) for name in ("method", "redistributor", "learner", "training")}
+
+
+TD3 = "TD3 as by its authors' code (arXiv:1802.09477), both learning rates 3e-4"
+SAC = "SAC with a learned temperature (arXiv:1812.05905), as Diaster's authors use it"
+PPO = "PPO as in table 3 of arXiv:1707.06347, and CleanRL for what that leaves open"
+
+
+def _row(redistributor: str, learner: str, source: str) -> Arm:
+    return Arm(f"{redistributor}-{learner}", f"{redistributor}-{learner}", source, trials=0)
+
+
+ROWS = (
+    *(_row(control, "td3", TD3) for control in ("identity", "uniform", "oracle")),
+    *(_row(control, "sac", SAC) for control in ("identity", "uniform", "oracle")),
+    *(_row(control, "ppo", PPO) for control in ("identity", "oracle")),
+    _row("ircr", "td3", f"{TD3}; IRCR as in arXiv:2010.12718"),
+    _row("rd", "td3", f"{TD3}; RD as in thu-rllab/LaRe's MuJoCo code"),
+    _row("rrd", "td3", f"{TD3}; RRD as in its authors' code (arXiv:2111.13485)"),
+    _row("rrd_unbiased", "td3", f"{TD3}; RRD as in its authors' code (arXiv:2111.13485)"),
+    _row("grd", "td3", f"{TD3}; GRD as in its authors' code (arXiv:2305.18427)"),
+    _row("diaster", "td3", f"{TD3}; Diaster as in its authors' code (arXiv:2312.10642), with bursts that cost less"),
+    _row("rbt", "td3", f"{TD3}; the Reward Bag Transformer, smaller than in arXiv:2402.03771"),
+    _row("rudder", "td3", f"{TD3}; RUDDER as in its authors' demonstration (arXiv:1806.07857)"),
+    # Controls that could do without redistribution: they look further.
+    Arm("identity-td3 discount=0.999", "identity-td3", TD3, trials=0, learner={"discount": 0.999}),
+    Arm(
+        "identity-ppo discount=1",
+        "identity-ppo",
+        PPO,
+        trials=0,
+        learner={"discount": 1.0, "gae_lambda": 1.0},
+    ),
+)
+ARMS: dict[str, Arm] = {arm.name: arm for arm in ROWS}

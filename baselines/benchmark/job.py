@@ -1,0 +1,204 @@
+"""One run of a benchmark in its own folder: owned by one, resumed where it was stopped, and marked when it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from bagged_envs.baselines import runs
+from bagged_envs.baselines.benchmark.arms import Arm
+from bagged_envs.baselines.benchmark.lease import lease
+from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.training import TrainingConfig
+from bagged_envs.registration import spec_of, task_arguments, task_of
+from bagged_envs.whole_file import remove_unfinished, write_whole
+
+RESULT, FAILURE = "result.json", "failure.json"
+FORMAT = 1
+# Of an evaluation, what is the same however often the run was stopped.
+EVALUATED = ("step", "episodes", "return", "return_std", "length", "success_rate", "paid", "learner_updates")
+
+Report = Callable[[int, Mapping[str, Any] | None], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A method on an environment with a seed, under a protocol: all that its result depends on.
+
+    Attributes:
+        arm: The method.
+        id: A registered ID with a delay.
+        arguments: Of the environment.
+        seed: Of everything random.
+        steps: How long.
+        protocol: What it is evaluated by.
+        device: Where networks live.
+        threads: Of torch.
+    """
+
+    arm: Arm
+    id: str
+    arguments: Mapping[str, Any]
+    seed: int
+    steps: int
+    protocol: Protocol = field(repr=False)
+    device: str = "cpu"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Check that there is something to score.
+
+        Raises:
+            ValueError: The run ends before its first evaluation.
+        """
+        if self.steps < self.protocol.every:
+            raise ValueError(f"steps must be at least {self.protocol.every}, one evaluation, got {self.steps}.")
+
+    def run(self) -> runs.Run:
+        """Return what is trained.
+
+        Raises:
+            ValueError: A setting is wrong, or there is no such device here.
+        """
+        evaluation = {"evaluate_every": self.protocol.every, "evaluation_episodes": self.protocol.episodes}
+        config = TrainingConfig(**evaluation, **self.arm.training)
+        return runs.Run(self.arm.made(), self.id, self.arguments, config, self.seed, self.device, self.threads)
+
+    def described(self) -> dict[str, Any]:
+        """Return what the result depends on, versions of packages included, as JSON carries it."""
+        own = {name: getattr(self, name) for name in ("id", "arguments", "seed", "steps", "device", "threads")}
+        told = {**self.arm.settings(), **own, "protocol": self.protocol.hash, "versions": runs.versions()}
+        described: dict[str, Any] = json.loads(json.dumps(told))
+        return described
+
+    @property
+    def key(self) -> str:
+        """Twelve hex digits that are others as soon as anything that the result depends on is."""
+        return _digest(self.described())[:12]
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        arguments = [f"{name}={value}" for name, value in self.arguments.items()]
+        told = "-".join([self.arm.name, self.id, *arguments, str(self.seed), self.key])
+        return "".join(sign if sign.isalnum() or sign in "-_=.," else "_" for sign in told)
+
+    def folder(self, out: Path) -> Path:
+        """Return its folder among those of a benchmark."""
+        return out / self.name
+
+    def work(
+        self, out: Path, checkpoint_every: int = 25_000, report: Report = lambda step, row: None
+    ) -> dict[str, Any]:
+        """Make the run, go on with it, or return what it came to.
+
+        The folder has what `runs.train` writes, and `result.json`, which is there once the run is whole and whose hash
+        says that it is. A run that fails leaves `failure.json`, and is tried again by the next one who works there.
+
+        Args:
+            out: Where the folders of the benchmark are.
+            checkpoint_every: Environment steps between two checkpoints.
+            report: As for `runs.train`.
+
+        Raises:
+            Taken: Somebody else works there.
+            KeyboardInterrupt: It was interrupted, and has a checkpoint.
+            OSError: A file could not be written.
+            Exception: Whatever training raises.
+        """
+        folder = self.folder(out)
+        with lease(folder) as held:
+            found = read_result(folder)
+            if found is not None:
+                return found
+            remove_unfinished(folder)
+            (folder / FAILURE).unlink(missing_ok=True)
+
+            def checked(step: int, row: Mapping[str, Any] | None) -> None:
+                if not held():
+                    raise RuntimeError(f"{folder} was taken over by another process while this one was stopped.")
+                report(step, row)
+
+            try:
+                rows = runs.train(self.run(), folder, self.steps, checkpoint_every, checked)
+            except (OSError, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                _write_failure(folder, error)
+                raise
+            return self._finish(folder, rows)
+
+    def _finish(self, folder: Path, rows: list[runs.Row]) -> dict[str, Any]:
+        task, final = task_of(spec_of(self.id)).name, self.protocol.final([row["return"] for row in rows])
+        # A task that was changed has another scale.
+        known = task in self.protocol.references and not task_arguments(self.arguments)
+        result = {
+            "format": FORMAT,
+            "key": self.key,
+            "arm": {"name": self.arm.name, "source": self.arm.source, "trials": self.arm.trials},
+            "job": self.described(),
+            "task": task,
+            "environment": self._environment(),
+            "revision": revision(),
+            "rows": [{name: row[name] for name in EVALUATED} for row in rows],
+            "final": final,
+            "normalized": self.protocol.normalized(task, final) if known else None,
+            "seconds": rows[-1]["seconds"],
+        }
+        result["sha256"] = _digest(result)
+        write_whole(folder / RESULT, json.dumps(result, indent=1) + "\n")
+        return result
+
+    def _environment(self) -> dict[str, Any]:
+        env = gym.make(self.id, disable_env_checker=True, **self.arguments)
+        env.close()
+        spec: dict[str, Any] = {} if env.spec is None else json.loads(env.spec.to_json())
+        return spec
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """Return what the run in a folder came to; None where it is not whole, or its file is damaged."""
+    try:
+        result = json.loads((folder / RESULT).read_text())
+        told = result.pop("sha256")
+    except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return {**result, "sha256": told} if told == _digest(result) else None
+
+
+def read_failure(folder: Path) -> str | None:
+    """Return why the run in a folder failed the last time; None where it did not."""
+    try:
+        return str(json.loads((folder / FAILURE).read_text())["error"])
+    except FileNotFoundError:
+        return None
+
+
+def revision() -> str | None:
+    """Return the git commit of the working copy that this package is used from, None where it is installed."""
+    here = Path(__file__)
+
+    def git(*words: str) -> str | None:
+        found = subprocess.run(["git", "-C", str(here.parent), *words], capture_output=True, text=True, check=False)
+        return found.stdout.strip() if found.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", here.name) is None:  # of somebody else's repository, or of none
+        return None
+    return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _write_failure(folder: Path, error: Exception) -> None:
+    told = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+    write_whole(folder / FAILURE, json.dumps(told, indent=1) + "\n")

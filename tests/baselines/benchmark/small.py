@@ -1,0 +1,18 @@
+"""Small runs for the tests of the benchmark."""
+
+from bagged_envs.baselines.benchmark.arms import Arm
+from bagged_envs.baselines.benchmark.job import Job
+from bagged_envs.baselines.benchmark.protocol import Protocol
+
+PROTOCOL = Protocol("test", 40, 2, 0.5, (0,), (7, 8, 9), {"short": 120}, {"bags_of_3": {"bag_len": 3}})
+ID = "BaggedInvertedPendulum-v0"
+TRAINING = {"random_steps": 30, "batch_size": 8}
+
+
+def arm(name="uniform-td3", **changes):
+    settings = {"learner": {"hidden": (8, 8)}, "training": TRAINING, **changes}
+    return Arm(name, name, "the tests' own", trials=0, **settings)
+
+
+def job(name="uniform-td3", seed=7, steps=120, arguments=None, protocol=PROTOCOL, **changes):
+    return Job(arm(name, **changes), ID, arguments or {"bag_len": 3}, seed, steps, protocol)

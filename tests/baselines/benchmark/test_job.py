@@ -1,0 +1,206 @@
+"""A run is made once, goes on where it was stopped, and is whole or not there."""
+
+import dataclasses
+import json
+import os
+
+import pytest
+from gymnasium.spaces import Box
+
+from bagged_envs.baselines.benchmark import job as module
+from bagged_envs.baselines.benchmark.arms import ARMS, Arm
+from bagged_envs.baselines.benchmark.job import EVALUATED, FAILURE, RESULT, read_failure, read_result, revision
+from bagged_envs.baselines.benchmark.lease import Taken, lease
+from tests.baselines.benchmark.small import PROTOCOL, arm, job
+
+
+def interrupting(at):
+    def report(step, row):
+        if step == at:
+            raise KeyboardInterrupt
+
+    return report
+
+
+class TestArms:
+    def test_every_row_says_where_its_settings_come_from(self):
+        assert all(one.name == name and len(one.source) > 20 for name, one in ARMS.items())
+
+    def test_identity_has_its_honest_controls(self):
+        assert ARMS["identity-td3 discount=0.999"].learner == {"discount": 0.999}
+        assert ARMS["identity-ppo discount=1"].learner == {"discount": 1.0, "gae_lambda": 1.0}
+        for one in ARMS.values():
+            one.made().make_learner(3, Box(-1, 1, (1,)), seed=0)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"method": "rdd-td3"}, "got 'rdd'. Did you mean 'rd'"),
+            ({"source": " "}, "source of 'x' must say where its settings come from"),
+            ({"trials": -1}, "trials of 'x' must .*got -1"),
+            ({"training": {"batch": 3}}, "setting of training.*got 'batch'. Did you mean 'batch_size'"),
+            ({"training": {"evaluate_every": 3}}, "must leave evaluate_every to the protocol"),
+        ],
+    )
+    def test_what_is_wrong_is_said_at_once(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            Arm(**{"name": "x", "method": "rd-td3", "source": "here", "trials": 0, **changes})
+
+
+class TestKeys:
+    def test_a_key_is_of_what_results_depend_on(self):
+        one = job()
+        changed = [
+            job("identity-td3"), job(seed=8), job(steps=160), job(arguments={"bag_len": 4}),
+            job(learner={"hidden": (8, 9)}), job(training={"random_steps": 31, "batch_size": 8}),
+            job(protocol=dataclasses.replace(PROTOCOL, episodes=3)), dataclasses.replace(one, threads=2),
+        ]  # fmt: skip
+        assert len({other.key for other in (one, *changed)}) == 1 + len(changed)
+        renamed = dataclasses.replace(one, arm=Arm("mine", "uniform-td3", "elsewhere", 9, **{
+            name: getattr(one.arm, name) for name in ("redistributor", "learner", "training")
+        }))  # fmt: skip
+        assert renamed.key == one.key
+
+    def test_versions_are_in_it(self, monkeypatch):
+        before = job().key
+        monkeypatch.setattr(module.runs, "versions", lambda: {"torch": "another"})
+        assert job().key != before
+
+    def test_a_folder_s_name_can_be_read(self):
+        one = job()
+        assert one.name == f"uniform-td3-BaggedInvertedPendulum-v0-bag_len=3-7-{one.key}"
+
+    def test_a_run_must_have_an_evaluation(self):
+        with pytest.raises(ValueError, match="steps must be at least 40, one evaluation, got 39"):
+            job(steps=39)
+
+
+class TestWork:
+    def test_what_a_result_says(self, tmp_path):
+        one = job()
+        result = one.work(tmp_path)
+        folder = one.folder(tmp_path)
+        assert json.loads((folder / RESULT).read_text()) == result == read_result(folder)
+        assert [row["step"] for row in result["rows"]] == [40, 80, 120]
+        assert tuple(result["rows"][0]) == EVALUATED
+        returns = [row["return"] for row in result["rows"]]
+        assert result["final"] == pytest.approx((returns[1] + returns[2]) / 2)
+        assert (result["task"], result["normalized"], result["key"]) == ("InvertedPendulum", None, one.key)
+        assert result["job"]["protocol"] == PROTOCOL.hash
+        assert result["arm"] == {"name": "uniform-td3", "source": "the tests' own", "trials": 0}
+        assert result["environment"]["id"] == "BaggedInvertedPendulum-v0"
+        assert result["environment"]["kwargs"]["bag_len"] == 3
+        assert result["job"]["versions"]["torch"]
+        assert sorted(os.listdir(folder)) == [
+            "checkpoint.pt",
+            "evaluations.csv",
+            "metrics.jsonl",
+            RESULT,
+            "run.json",
+        ]
+
+    def test_it_is_made_once(self, tmp_path, monkeypatch):
+        first = job().work(tmp_path)
+        monkeypatch.setattr(module.runs, "train", lambda *_: pytest.fail("trained again"))
+        assert job().work(tmp_path) == first
+
+    def test_a_stopped_one_goes_on_and_comes_to_the_same(self, tmp_path):
+        whole = job("rrd-td3", redistributor={"warm_up": 30, "every": 10, "updates": 1}).work(tmp_path / "whole")
+        stopped = job("rrd-td3", redistributor={"warm_up": 30, "every": 10, "updates": 1})
+        for at in (45, 90):
+            with pytest.raises(KeyboardInterrupt):
+                stopped.work(tmp_path / "stopped", checkpoint_every=20, report=interrupting(at))
+            assert read_result(stopped.folder(tmp_path / "stopped")) is None
+        seen = []
+        again = stopped.work(tmp_path / "stopped", checkpoint_every=20, report=lambda step, row: seen.append(step))
+        assert seen[0] == 81
+        different = {"seconds", "sha256"}
+        assert {k: v for k, v in again.items() if k not in different} == {
+            k: v for k, v in whole.items() if k not in different
+        }
+
+    def test_only_one_works_there(self, tmp_path):
+        with lease(job().folder(tmp_path)), pytest.raises(Taken):
+            job().work(tmp_path)
+
+    def test_who_lost_the_folder_stops(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(module, "lease", lost)
+        with pytest.raises(RuntimeError, match="was taken over by another process"):
+            job().work(tmp_path)
+
+    def test_a_failure_is_kept_and_tried_again(self, tmp_path, monkeypatch):
+        one, train = job(), module.runs.train
+
+        def fails(*_):
+            raise FloatingPointError("the loss is nan")
+
+        monkeypatch.setattr(module.runs, "train", fails)
+        with pytest.raises(FloatingPointError):
+            one.work(tmp_path)
+        folder = one.folder(tmp_path)
+        assert read_failure(folder) == "FloatingPointError: the loss is nan"
+        assert "Traceback" in (folder / FAILURE).read_text()
+        monkeypatch.setattr(module.runs, "train", train)
+        assert one.work(tmp_path)["final"] > 0.0
+        assert read_failure(folder) is None
+
+    def test_a_full_disk_is_no_failure_of_the_method(self, tmp_path, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(module.runs, "train", full)
+        with pytest.raises(OSError, match="No space left"):
+            job().work(tmp_path)
+        assert read_failure(job().folder(tmp_path)) is None
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda text: text[:-3],
+            lambda text: "",
+            lambda text: text.replace('"final": ', '"final": 1'),
+            lambda text: "[]",
+        ],
+    )
+    def test_a_damaged_result_is_none_and_is_made_anew(self, tmp_path, spoil):
+        one = job()
+        before = one.work(tmp_path)
+        file = one.folder(tmp_path) / RESULT
+        file.write_text(spoil(file.read_text()))
+        assert read_result(one.folder(tmp_path)) is None
+        assert one.work(tmp_path)["rows"] == before["rows"]
+
+    def test_what_a_killed_writer_left_is_removed(self, tmp_path):
+        folder = job().folder(tmp_path)
+        folder.mkdir(parents=True)
+        (folder / ".checkpoint.pt.0123.unfinished").write_text("half")
+        job().work(tmp_path)
+        assert not [name for name in os.listdir(folder) if name.startswith(".")]
+
+
+class lost:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __enter__(self):
+        self.folder.mkdir(parents=True)
+        return lambda: False
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_symbolic_tasks_are_normalized_unless_they_are_changed(tmp_path):
+    references = {"KeyDoor": module.Protocol.load("v1").references["KeyDoor"]}
+    protocol = dataclasses.replace(PROTOCOL, references=references)
+    ppo = arm("identity-ppo", training={"rollout": 20})
+    plain = module.Job(ppo, "BaggedKeyDoor-v0", {"bag_len": 3}, 7, 40, protocol).work(tmp_path)
+    reference = references["KeyDoor"]
+    assert plain["normalized"] == (plain["final"] - reference.random) / (reference.oracle - reference.random)
+    longer = module.Job(ppo, "BaggedKeyDoor-v0", {"bag_len": 3, "delay": 20}, 7, 40, protocol).work(tmp_path)
+    assert longer["normalized"] is None
+
+
+def test_the_revision_is_of_our_own_repository():
+    found = revision()
+    assert found is None or len(found.removesuffix("-dirty")) == 12
