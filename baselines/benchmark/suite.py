@@ -1,0 +1,174 @@
+"""What a benchmark runs: methods on environments with seeds, from a TOML file or one of ours."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bagged_envs.baselines.benchmark.arms import ARMS, Arm
+from bagged_envs.baselines.benchmark.job import Job
+from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.registration import spec_of
+from bagged_envs.wrappers.arguments import known, positive_int
+
+FOLDER = Path(__file__).parent / "suites"
+KEYS = ("protocol", "steps", "seeds", "first_seeds", "methods", "environments", "arms", "device", "threads")
+ARM_KEYS = ("method", "source", "trials", "redistributor", "learner", "training")
+ENVIRONMENT_KEYS = ("id", "ids", "schedules", "arguments")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Methods x environments x seeds, all for as many steps and under one protocol.
+
+    Attributes:
+        name: What it is called.
+        protocol: Under what.
+        arms: The methods.
+        environments: IDs with their arguments.
+        seeds: Of the protocol: all for tests, or all for tuning.
+        steps: Environment steps of each run.
+        device: Where networks live.
+        threads: Of torch, in each run.
+    """
+
+    name: str
+    protocol: Protocol
+    arms: tuple[Arm, ...]
+    environments: tuple[tuple[str, Mapping[str, Any]], ...]
+    seeds: tuple[int, ...]
+    steps: int
+    device: str = "cpu"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Check what would only fail once it runs.
+
+        Raises:
+            ValueError: Nothing is to be run, something would be run twice, or a seed is none of the protocol's.
+            gymnasium.error.Error: An ID is not registered, or has no delay.
+        """
+        for what in ("arms", "environments", "seeds"):
+            if not getattr(self, what):
+                raise ValueError(f"{what} of suite {self.name!r} must have at least one, got none.")
+        protocol = self.protocol
+        if not (set(self.seeds) <= set(protocol.test) or set(self.seeds) <= set(protocol.tuning)):
+            raise ValueError(
+                f"seeds must be of the protocol, all for tests ({_told(protocol.test)}) or all for tuning "
+                f"({_told(protocol.tuning)}), got {_told(self.seeds)}."
+            )
+        names = {job.key: job.name for job in self.jobs()}
+        key, count = Counter(job.key for job in self.jobs()).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"each run must be there once, got {names[key]} {count} times: name what differs.")
+
+    @classmethod
+    def load(cls, name: str | Path) -> Suite:
+        """Return a suite of ours by its name, or that of a TOML file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: Something in it is missing, unknown or wrong; the message names the file.
+            gymnasium.error.Error: An ID is not registered, or has no delay.
+        """
+        path = FOLDER / f"{name}.toml" if str(name) in presets() else Path(name)
+        try:
+            content = tomllib.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"suite must be one of {', '.join(presets())} or a file, got {name}.") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{path}: {error}") from error
+        try:
+            return cls._parsed(path.stem, content)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    @classmethod
+    def _parsed(cls, name: str, content: Mapping[str, Any]) -> Suite:
+        for key in content:
+            known("setting", key, KEYS)
+        missing = [key for key in ("steps", "methods", "environments") if key not in content]
+        if missing:
+            raise ValueError(f"a suite must have {', '.join(missing)}.")
+        protocol = Protocol.load(content.get("protocol", "v1"))
+        own = {name: _arm(name, told) for name, told in content.get("arms", {}).items()}
+        arms = {**ARMS, **own}
+        for method in content["methods"]:
+            known("method", method, list(arms))
+        environments = [pair for told in content["environments"] for pair in _environments(told, protocol)]
+        return cls(
+            name,
+            protocol,
+            tuple(arms[method] for method in content["methods"]),
+            tuple(environments),
+            _seeds(content, protocol),
+            _steps(content["steps"], protocol),
+            content.get("device", "cpu"),
+            content.get("threads", 1),
+        )
+
+    def jobs(self) -> list[Job]:
+        """Return its runs, those of one seed before those of the next."""
+        return [
+            Job(arm, id, arguments, seed, self.steps, self.protocol, self.device, self.threads)
+            for seed, (id, arguments), arm in itertools.product(self.seeds, self.environments, self.arms)
+        ]
+
+
+def presets() -> list[str]:
+    """Return the names of the suites that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def _arm(name: str, told: Mapping[str, Any]) -> Arm:
+    for key in told:
+        known(f"setting of arms.{name}", key, ARM_KEYS)
+    missing = [key for key in ("method", "source", "trials") if key not in told]
+    if missing:
+        raise ValueError(f"arms.{name} must have {', '.join(missing)}.")
+    return Arm(name, **{key: _tuples(value) for key, value in told.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """Return what TOML gives with tuples for lists, as settings have them."""
+    if isinstance(value, dict):
+        return {key: _tuples(one) for key, one in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _environments(told: Mapping[str, Any], protocol: Protocol) -> list[tuple[str, dict[str, Any]]]:
+    for key in told:
+        known("setting of environments", key, ENVIRONMENT_KEYS)
+    ids = [*told.get("ids", []), *([told["id"]] if "id" in told else [])]
+    if not ids:
+        raise ValueError(f"environments must have an id or ids, got {dict(told)}.")
+    for id in ids:
+        spec_of(id)  # an unknown one is refused here, with the nearest
+    for schedule in told.get("schedules", []):
+        known("schedule", schedule, list(protocol.schedules))
+    arguments = [{**protocol.schedules[name], **told.get("arguments", {})} for name in told.get("schedules", [])]
+    return [(id, one) for id in ids for one in (arguments or [dict(told.get("arguments", {}))])]
+
+
+def _seeds(content: Mapping[str, Any], protocol: Protocol) -> tuple[int, ...]:
+    seeds = content.get("seeds", "test")
+    chosen = protocol.seeds(seeds) if isinstance(seeds, str) else tuple(seeds)
+    first = content.get("first_seeds")
+    if first is not None and positive_int("first_seeds", first) > len(chosen):
+        raise ValueError(f"first_seeds must be at most {len(chosen)}, got {first}.")
+    return chosen[:first]
+
+
+def _steps(told: Any, protocol: Protocol) -> int:
+    if isinstance(told, str):
+        return protocol.steps[known("steps", told, list(protocol.steps))]
+    return positive_int("steps", told)
+
+
+def _told(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))

@@ -1,0 +1,103 @@
+"""Suites: what a file says is what is run, and what is wrong in it is said."""
+
+import gymnasium as gym
+import pytest
+
+from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.suite import Suite, presets
+
+V1 = Protocol.load("v1")
+MINE = """
+steps = "quick"
+first_seeds = 2
+methods = ["identity-td3", "mine"]
+
+[arms.mine]
+method = "rrd-td3"
+source = "chosen by hand"
+trials = 4
+redistributor = { bags = 8, hidden = [32, 32] }
+training = { batch_size = 64 }
+
+[[environments]]
+ids = ["BaggedHopper-v0", "BaggedReacher-v0"]
+schedules = ["bags_of_5", "random_bags"]
+
+[[environments]]
+id = "EpisodicKeyDoor-v0"
+arguments = { delay = 40 }
+"""
+
+
+def load(folder, text):
+    (folder / "mine.toml").write_text(text)
+    return Suite.load(folder / "mine.toml")
+
+
+def test_it_is_the_product_seed_by_seed(tmp_path):
+    suite = load(tmp_path, MINE)
+    jobs = suite.jobs()
+    assert (suite.name, suite.steps, suite.seeds, len(jobs)) == ("mine", 20_000, V1.test[:2], 2 * 5 * 2)
+    assert [job.seed for job in jobs] == [1000] * 10 + [1001] * 10
+    assert [(job.arm.name, job.id, dict(job.arguments)) for job in jobs[:10:2]] == [
+        ("identity-td3", "BaggedHopper-v0", {"bag_len": 5}),
+        ("identity-td3", "BaggedHopper-v0", {"bag_len": [100, 500]}),
+        ("identity-td3", "BaggedReacher-v0", {"bag_len": 5}),
+        ("identity-td3", "BaggedReacher-v0", {"bag_len": [100, 500]}),
+        ("identity-td3", "EpisodicKeyDoor-v0", {"delay": 40}),
+    ]
+    assert {job.arm.name for job in jobs[1::2]} == {"mine"}
+    assert jobs[1].arm.trials == 4
+    assert jobs[1].run().config.batch_size == 64
+    assert jobs[1].run().config.evaluate_every == V1.every
+    assert jobs[1].arm.made().redistributor_settings == {"bags": 8, "hidden": (32, 32)}
+
+
+def test_seeds_are_the_protocol_s(tmp_path):
+    tuning = load(tmp_path, MINE.replace("first_seeds = 2", 'seeds = "tuning"'))
+    assert tuning.seeds == V1.tuning
+    some = load(tmp_path, MINE.replace("first_seeds = 2", "seeds = [1003, 1001]"))
+    assert some.seeds == (1003, 1001)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('steps = "quick"', "", "must have steps"),
+        ('steps = "quick"', 'steps = "quik"', "steps must be .*got 'quik'. Did you mean 'quick'"),
+        ('steps = "quick"', "steps = 10", "steps must be at least 5000, one evaluation, got 10"),
+        ('steps = "quick"', 'stepz = "quick"', "setting must be .*got 'stepz'. Did you mean 'steps'"),
+        ("first_seeds = 2", "first_seeds = 11", "first_seeds must be at most 10, got 11"),
+        ("first_seeds = 2", "seeds = [1000, 0]", "all for tests .* or all for tuning .*, got 1000, 0"),
+        ("first_seeds = 2", "seeds = []", "seeds of suite 'mine' must have at least one, got none"),
+        ("first_seeds = 2", "seeds = [1000, 1000]", "each run must be there once, got .*Hopper.* 2 times"),
+        ("first_seeds = 2", 'protocol = "v0"', "protocol must be one of v1 or a file, got v0"),
+        ('"mine"]', '"mien"]', "method must be .*got 'mien'.*'mine'"),
+        ('"mine"]', '"mine", "rrd-td3", "rrd-td3"]', "each run must be there once, got rrd-td3-BaggedHopper.* 2 times"),
+        ("trials = 4", "", "arms.mine must have trials"),
+        ("trials = 4", "trials = 4\nbags = 3", "setting of arms.mine must be .*got 'bags'"),
+        ('"bags_of_5"', '"bags_of_6"', "schedule must be .*got 'bags_of_6'. Did you mean 'bags_of_5'"),
+        ('id = "Ep', 'idd = "Ep', "setting of environments must be .*got 'idd'"),
+        ('id = "EpisodicKeyDoor-v0"\n', "", "environments must have an id or ids, got"),
+        ("first_seeds = 2", "first_seeds = ", "mine.toml: "),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_file(tmp_path, old, new, message):
+    assert old in MINE
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load(tmp_path, MINE.replace(old, new))
+
+
+def test_an_unknown_id_names_the_nearest(tmp_path):
+    with pytest.raises(gym.error.Error, match="BaggedHopper"):
+        load(tmp_path, MINE.replace('"BaggedHopper-v0"', '"BaggedHoper-v0"'))
+
+
+def test_no_such_suite():
+    with pytest.raises(FileNotFoundError, match="suite must be one of .* or a file, got nothing"):
+        Suite.load("nothing")
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_load(name):
+    assert Suite.load(name).jobs()
