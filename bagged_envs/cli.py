@@ -1,13 +1,15 @@
-"""The command `bagged-envs`: list, describe, check, demo, train, redistribute, diagnose."""
+"""The command `bagged-envs`: list, describe, check, demo, train, redistribute, diagnose, bench."""
 
 from __future__ import annotations
 
+import functools
 import importlib
+import operator
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 
@@ -171,6 +173,43 @@ def diagnose_command(
     return 0
 
 
+def bench_run_command(
+    suite: str,
+    /,
+    out: Path = Path("benchmark"),
+    workers: int = 2,
+    checkpoint_every: int = 25_000,
+    dry_run: bool = False,
+) -> int:
+    """Make the runs of a suite that are not whole yet, and write its tables.
+
+    Args:
+        suite: One of ours, such as quick, or a TOML file.
+        out: The folder of all runs; several suites may share one.
+        workers: Runs at once.
+        checkpoint_every: Environment steps between two checkpoints of a run.
+        dry_run: Only print a shell command for each run that is not whole.
+    """
+    runner, chosen = _baselines("benchmark.runner"), _baselines("benchmark.suite").Suite.load(suite)
+    if dry_run:
+        for line in runner.commands(suite, chosen, out, checkpoint_every):
+            print(line)
+        return 0
+    return int(runner.run_suite(suite, chosen, out, workers, checkpoint_every, _wide_console()))
+
+
+def bench_one_command(suite: str, key: str, /, out: Path = Path("benchmark"), checkpoint_every: int = 25_000) -> int:
+    """Make one run of a suite.
+
+    Args:
+        suite: One of ours, or a TOML file.
+        key: The run's, as the name of its folder ends.
+        out: The folder of all runs.
+        checkpoint_every: Environment steps between two checkpoints.
+    """
+    return int(_baselines("benchmark.runner").work_on_one(suite, key, out, checkpoint_every))
+
+
 def _wide_console() -> Any:
     """Return a console for wide tables: as wide as the terminal, and wide enough for a file."""
     from rich.console import Console
@@ -198,19 +237,40 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "redistribute": redistribute_command,
     "diagnose": diagnose_command,
 }
+BENCH: dict[str, Callable[..., Any]] = {"run": bench_run_command, "one": bench_one_command}
+
+
+def _grouped(commands: Mapping[str, Callable[..., Any]], description: str) -> Callable[..., Any]:
+    """Return a command that has commands of its own."""
+    from tyro.conf import subcommand
+
+    def group(command: Any) -> Any:
+        return command  # what the chosen one returned
+
+    kinds = tuple(Annotated[Any, subcommand(name=name, constructor=made)] for name, made in commands.items())
+    group.__annotations__["command"] = functools.reduce(operator.or_, kinds)
+    group.__doc__ = description
+    return group
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code: 0, 1 where a check failed, 2 where the call was wrong."""
     try:
         import rich  # noqa: F401
+        from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
         from tyro.extras import subcommand_cli_from_dict
     except ImportError:
         print(MISSING_EXTRA, file=sys.stderr)
         return 2
     sys.path.insert(0, os.getcwd())  # so that my_module:ID finds what stands in the current folder, as python does
     try:
-        return int(subcommand_cli_from_dict(COMMANDS, prog="bagged-envs", description=DESCRIPTION, args=arguments))
+        commands = {**COMMANDS, "bench": _grouped(BENCH, "Run benchmarks: methods on environments with seeds.")}
+        config = (OmitArgPrefixes, OmitSubcommandPrefixes)
+        return int(
+            subcommand_cli_from_dict(
+                commands, prog="bagged-envs", description=DESCRIPTION, args=arguments, config=config
+            )
+        )
     except (ValueError, TypeError, OSError, gym.error.Error, ImportError) as error:
         print(f"bagged-envs: {error}", file=sys.stderr)
         return 2

@@ -1,0 +1,85 @@
+"""The table of a benchmark, made anew each time from the folders of its runs: there is no file that all write to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from bagged_envs.baselines.benchmark.job import EVALUATED, Job, read_failure, read_result
+from bagged_envs.baselines.benchmark.lease import owner
+from bagged_envs.whole_file import write_whole
+
+State = Literal["done", "running", "failed", "waiting"]
+RUNS, EVALUATIONS = "runs.csv", "evaluations.csv"
+KEYS = ("protocol", "key", "method", "id", "arguments", "task", "seed", "steps")
+COLUMNS = (*KEYS, "final", "normalized", "source", "trials", "revision", "versions")
+
+Result = Mapping[str, Any]
+
+
+def state(job: Job, out: Path) -> State:
+    """Return how a run stands."""
+    folder = job.folder(out)
+    if read_result(folder) is not None:
+        return "done"
+    if owner(folder) is not None:
+        return "running"
+    return "failed" if read_failure(folder) is not None else "waiting"
+
+
+def results(out: Path) -> list[dict[str, Any]]:
+    """Return what every whole run in a folder came to, in the order of their methods, environments and seeds."""
+    folders = sorted(path for path in out.iterdir() if path.is_dir())
+    found = [result for folder in folders if (result := read_result(folder)) is not None]
+    return sorted(found, key=lambda one: tuple(map(str, _keys(one).values())))
+
+
+def write_tables(out: Path, found: Sequence[Result]) -> None:
+    """Write `runs.csv`, a row per run, and `evaluations.csv`, a row per evaluation of each.
+
+    They depend on nothing but the results: not on how often runs were stopped, by whom, or how long they took.
+
+    Raises:
+        OSError: One of them could not be written.
+    """
+    write_whole(out / RUNS, _lines(COLUMNS, (run_row(one).values() for one in found)))
+    evaluations = (
+        [*_keys(one).values(), *(_cell(row[name]) for name in EVALUATED)] for one in found for row in one["rows"]
+    )
+    write_whole(out / EVALUATIONS, _lines((*KEYS, *EVALUATED), evaluations))
+
+
+def run_row(result: Result) -> dict[str, Any]:
+    """Return the row of a run in `runs.csv`."""
+    versions = " ".join(f"{name}={version}" for name, version in result["job"]["versions"].items() if version)
+    told = {"final": result["final"], "normalized": result["normalized"], **result["arm"]}
+    told |= {"revision": result["revision"], "versions": versions}
+    return {**_keys(result), **{name: _cell(told[name]) for name in COLUMNS[len(KEYS) :]}}
+
+
+def _keys(result: Result) -> dict[str, Any]:
+    job = result["job"]
+    return {
+        "protocol": job["protocol"],
+        "key": result["key"],
+        "method": result["arm"]["name"],
+        "id": job["id"],
+        "arguments": json.dumps(job["arguments"]),
+        "task": result["task"],
+        "seed": job["seed"],
+        "steps": job["steps"],
+    }
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _lines(heading: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([heading, *rows])
+    return text.getvalue()

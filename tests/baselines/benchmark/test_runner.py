@@ -1,0 +1,232 @@
+"""A suite is run by processes, each run once; what fails, waits or is stopped is told; kills lose nothing."""
+
+import csv
+import io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from bagged_envs import cli
+from bagged_envs.baselines.benchmark import runner
+from bagged_envs.baselines.benchmark.job import read_failure, read_result
+from bagged_envs.baselines.benchmark.lease import lease
+from bagged_envs.baselines.benchmark.results import COLUMNS, results, run_row, state, write_tables
+from bagged_envs.baselines.benchmark.runner import BUSY, Queue, run_suite, work_on_one
+from bagged_envs.baselines.benchmark.suite import Suite
+from tests.baselines.benchmark.kills import siege, written
+from tests.baselines.benchmark.small import PROTOCOL, job
+
+
+def console():
+    return Console(file=io.StringIO(), width=200)
+
+
+def jobs(count=3):
+    return [job(seed=PROTOCOL.test[place]) for place in range(count)]
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Runs are made in this process, by a function that tests may replace; whom they are asked for is kept."""
+    made = []
+
+    class Process:
+        def __init__(self, words, **_):
+            made.append(words[words.index("one") + 2])
+            self.code = Process.work(words)
+
+        work = staticmethod(lambda words: 0)
+
+        def wait(self):
+            return self.code
+
+        def poll(self):
+            return self.code
+
+        def terminate(self):
+            pass
+
+        kill = terminate
+
+    monkeypatch.setattr(runner, "subprocess", SimpleNamespace(Popen=Process))
+    return Process, made
+
+
+class TestQueue:
+    def test_each_is_made_once_and_whole_ones_are_left_out(self, tmp_path, at_once):
+        some = jobs()
+        some[1].work(tmp_path)
+        queue = Queue("mine.toml", some, tmp_path, 50)
+        queue.serve()
+        assert at_once[1] == [some[0].key, some[2].key]
+
+    def test_one_that_somebody_else_works_on_is_come_back_to(self, tmp_path, at_once, monkeypatch):
+        monkeypatch.setattr(runner, "TOLD_EVERY", 0.01)
+        some, codes = jobs(2), iter([BUSY, 0, BUSY, 0])
+        at_once[0].work = staticmethod(lambda words: next(codes))
+        Queue("mine.toml", some, tmp_path, 50).serve()
+        assert at_once[1] == [some[0].key, some[1].key, some[0].key, some[0].key]
+
+    def test_a_failed_one_is_not_tried_twice_in_one_go(self, tmp_path, at_once):
+        at_once[0].work = staticmethod(lambda words: 1)
+        some = jobs(2)
+        Queue("mine.toml", some, tmp_path, 50).serve()
+        assert at_once[1] == [some[0].key, some[1].key]
+
+    def test_none_is_begun_once_it_was_stopped(self, tmp_path, at_once):
+        queue = Queue("mine.toml", jobs(), tmp_path, 50)
+        queue.stop()
+        queue.serve()
+        assert at_once[1] == []
+
+    def test_how_they_stand(self, tmp_path):
+        some = jobs()
+        some[0].work(tmp_path)
+        folder = some[1].folder(tmp_path)
+        folder.mkdir()
+        (folder / "failure.json").write_text('{"error": "it failed", "traceback": ""}')
+        (folder / runner.PROGRESS).write_text('{"step": 30}')
+        queue = Queue("mine.toml", some, tmp_path, 50)
+        assert queue.counts() == {"done": 1, "running": 0, "failed": 1, "waiting": 1}
+        assert queue.steps() == 120 + 30
+        with lease(some[2].folder(tmp_path)):
+            assert state(some[2], tmp_path) == "running"
+
+
+class TestOne:
+    @pytest.fixture
+    def suite(self, tmp_path):
+        return written(tmp_path, seeds=1)
+
+    def test_it_is_made(self, suite, tmp_path):
+        one = Suite.load(suite).jobs()[0]
+        assert work_on_one(str(suite), one.key, tmp_path / "out", 50) == 0
+        assert read_result(one.folder(tmp_path / "out"))["key"] == one.key
+        assert runner.PROGRESS not in os.listdir(one.folder(tmp_path / "out"))
+
+    def test_it_says_how_far_it_is_about_once_a_second(self, tmp_path, monkeypatch):
+        times = iter([10.0, 10.0, 10.5, 11.5, 11.5])
+        monkeypatch.setattr(runner.time, "monotonic", lambda: next(times))
+        told, found = runner._Told(tmp_path), []
+        for step in (1, 2, 3):
+            told(step, None)
+            found.append(json.loads((tmp_path / runner.PROGRESS).read_text())["step"])
+        assert found == [1, 1, 3]
+        told.forget()
+        assert os.listdir(tmp_path) == []
+
+    def test_an_unknown_key_is_refused(self, suite, tmp_path):
+        with pytest.raises(ValueError, match="key must be that of a run of .*got 'abc': versions"):
+            work_on_one(str(suite), "abc", tmp_path, 50)
+
+    def test_one_that_is_worked_on_is_busy(self, suite, tmp_path, capsys):
+        one = Suite.load(suite).jobs()[0]
+        with lease(one.folder(tmp_path)):
+            assert work_on_one(str(suite), one.key, tmp_path, 50) == BUSY
+        assert "is worked in by process" in capsys.readouterr().err
+
+    def test_a_failure_is_told(self, suite, tmp_path, monkeypatch, capsys):
+        def fails(*_):
+            raise FloatingPointError("the loss is nan")
+
+        monkeypatch.setattr("bagged_envs.baselines.benchmark.job.runs.train", fails)
+        one = Suite.load(suite).jobs()[0]
+        assert work_on_one(str(suite), one.key, tmp_path, 50) == 1
+        assert "FloatingPointError: the loss is nan" in capsys.readouterr().err
+        assert read_failure(one.folder(tmp_path)) == "FloatingPointError: the loss is nan"
+
+
+class TestCommands:
+    def test_a_dry_run_prints_what_would_be_run(self, tmp_path, capsys):
+        suite = written(tmp_path, seeds=1)
+        first, second = Suite.load(suite).jobs()
+        first.work(tmp_path / "out")
+        assert cli.main(["bench", "run", str(suite), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        words = shlex.split(line)
+        assert words[1:6] == ["-m", "bagged_envs.cli", "bench", "one", str(suite)]
+        assert words[6] == second.key
+
+    def test_an_unknown_suite_lists_ours(self, capsys):
+        assert cli.main(["bench", "run", "nothing"]) == 2
+        assert "suite must be one of" in capsys.readouterr().err
+
+
+class TestTables:
+    def test_rows_say_under_which_protocol(self, tmp_path):
+        for one in jobs(2):
+            one.work(tmp_path)
+        write_tables(tmp_path, results(tmp_path))
+        with (tmp_path / "runs.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["seed"], row["protocol"], row["method"]) for row in rows] == [
+            ("7", PROTOCOL.hash, "uniform-td3"),
+            ("8", PROTOCOL.hash, "uniform-td3"),
+        ]
+        assert tuple(rows[0]) == COLUMNS
+        assert json.loads(rows[0]["arguments"]) == {"bag_len": 3}
+        with (tmp_path / "evaluations.csv").open(newline="") as file:
+            evaluations = list(csv.DictReader(file))
+        assert [(row["seed"], row["step"]) for row in evaluations] == [
+            (s, t) for s in "78" for t in ("40", "80", "120")
+        ]
+        before = (tmp_path / "runs.csv").read_bytes()
+        write_tables(tmp_path, results(tmp_path))  # with the tables there
+        assert (tmp_path / "runs.csv").read_bytes() == before
+        assert float(rows[0]["final"]) == (float(evaluations[1]["return"]) + float(evaluations[2]["return"])) / 2
+
+    def test_a_damaged_result_has_no_row(self, tmp_path):
+        one = jobs(1)[0]
+        row = run_row(one.work(tmp_path))
+        assert row["final"] == read_result(one.folder(tmp_path))["final"]
+        (one.folder(tmp_path) / "result.json").write_text("{")
+        assert results(tmp_path) == []
+
+
+def test_a_failed_run_is_told_in_the_end(tmp_path, at_once):
+    suite = written(tmp_path, seeds=1)
+    loaded = Suite.load(suite)
+    first, second = loaded.jobs()
+    out = tmp_path / "out"
+    first.work(out)
+    (out / second.name).mkdir()
+    (out / second.name / "failure.json").write_text('{"error": "FloatingPointError: nan", "traceback": ""}')
+    at_once[0].work = staticmethod(lambda words: 1)
+    shown = console()
+    assert run_suite(str(suite), loaded, out, 2, 50, shown) == 1
+    text = shown.file.getvalue()
+    assert "1 done, 1 failed" in text
+    assert f"{second.name} failed: FloatingPointError: nan" in text
+    assert len(results(out)) == 1
+
+
+def test_sigterm_stops_all_with_checkpoints_and_the_next_one_goes_on(tmp_path):
+    suite, out = written(tmp_path, seeds=1), tmp_path / "out"
+    text = suite.read_text().replace("steps = 400", "steps = 4000000")
+    suite.write_text(text)
+    words = ["bench", "run", str(suite), "--out", str(out), "--workers", "1", "--checkpoint-every", "10000000"]
+    process = subprocess.Popen([sys.executable, "-m", "bagged_envs.cli", *words], stderr=subprocess.DEVNULL)
+    limit = time.monotonic() + 90
+    while not list(out.glob("*/evaluations.csv")) and time.monotonic() < limit:
+        time.sleep(0.05)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 1
+    assert time.monotonic() - begin < 10.0
+    (folder,) = [path for path in out.iterdir() if path.is_dir()]
+    assert (folder / "checkpoint.pt").exists()
+    assert "lease.json" not in os.listdir(folder)
+
+
+def test_kills_lose_nothing(tmp_path):
+    """Two hundred of them: `python -m tests.baselines.benchmark.kills`."""
+    found = siege(tmp_path, kills=1, seeds=1)
+    assert (found.kills, found.lost, found.wrong, found.left) == (1, (), (), ())
