@@ -105,7 +105,9 @@ class Transitions:
         actions: float32 `[N, U]`.
         rewards: float32 `[N]`, redistributed.
         next_observations: float32 `[N, D]`.
-        terminated: float32 `[N]`: 1.0 where the task itself ended; truncation does not stop bootstrapping.
+        terminated: float32 `[N]`: 1.0 where the task itself ended; truncation does not stop bootstrapping. What lies
+            between is a share of later rewards that does not count: of several steps taken as one, 1 - discount^(n - 1)
+            where the task goes on.
     """
 
     observations: Tensor

@@ -88,6 +88,11 @@ class Method:
         """`<redistributor>-<learner>`."""
         return f"{self.redistributor}-{self.learner}"
 
+    @property
+    def discount(self) -> float:
+        """The learner's."""
+        return float(self.learner_settings.get("discount", LEARNERS[self.learner].config.discount))
+
     def make_learner(
         self, observation_size: int, action_space: Space[Any], seed: int, device: torch.device | str = "cpu"
     ) -> Learner:

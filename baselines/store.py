@@ -187,25 +187,39 @@ class EpisodeStore:
         indices = self.sample_steps(n, generator, only_labeled, include_open)
         return indices, self.transitions(indices)
 
-    def transitions(self, indices: Ints, rewards: Tensor | None = None) -> Transitions:
-        """Return some steps for a learner, all agents together: `[N, A * D]`, `[N, A * U]`, the sum of rewards.
-
-        Args:
-            indices: int64 `[N]`, numbers of steps.
-            rewards: float32 `[N, A]`, such as `relabel` gives; None for what was paid.
+    def following(self, indices: Ints, count: int) -> tuple[Ints, Bools]:
+        """Return some steps and those after them in their episodes: int64 `[N, count]`, and which there are.
 
         Raises:
             ValueError: A number is no step's.
         """
         self._check_steps(indices)
+        steps = self._ring.wrap(indices[:, None] + np.arange(count))
+        # After an episode's last step stands a row without a step.
+        there = np.logical_and.accumulate(self._ring.rows["bag"][steps] >= 0, axis=1)
+        return steps, there
+
+    def transitions(self, indices: Ints, rewards: Tensor | None = None, until: Ints | None = None) -> Transitions:
+        """Return some steps for a learner, all agents together: `[N, A * D]`, `[N, A * U]`, the sum of rewards.
+
+        Args:
+            indices: int64 `[N]`, numbers of steps.
+            rewards: float32 `[N, A]`, such as `relabel` gives; None for what was paid.
+            until: int64 `[N]`, the last of several steps that each transition spans; None for the step itself.
+
+        Raises:
+            ValueError: A number is no step's.
+        """
+        self._check_steps(indices)
+        until = indices if until is None else until
         paid = torch.from_numpy(self._take("paid", indices)) if rewards is None else rewards
         seen, acted = self.agents * self.observation_size, self.agents * self.action_size
         return Transitions(
             torch.from_numpy(self._take("observations", indices).reshape(-1, seen)),
             torch.from_numpy(self._take("actions", indices).reshape(-1, acted)),
             paid[:, 0] if self.agents == 1 else paid.sum(dim=1),
-            torch.from_numpy(self._take("observations", self._ring.after(indices)).reshape(-1, seen)),
-            torch.from_numpy(self._take("terminated", indices)),
+            torch.from_numpy(self._take("observations", self._ring.after(until)).reshape(-1, seen)),
+            torch.from_numpy(self._take("terminated", until)),
         )
 
     def steps(self, indices: Ints) -> BagBatch:

@@ -35,6 +35,8 @@ class TrainingConfig:
         random_steps: How many random actions are taken first, before an off-policy learner acts and learns.
         batch_size: Transitions of one update of an off-policy learner.
         updates: Updates of an off-policy learner per environment step.
+        n_step: Steps that an off-policy learner takes as one: their rewards are discounted and added up before its
+            value of what follows. Above 1 it looks further, and learns of what other policies did in these steps.
         capacity: Transitions that are kept; the oldest episodes make room.
         rollout: Environment steps between two updates of an on-policy learner.
         evaluate_every: Environment steps between two evaluations.
@@ -44,6 +46,7 @@ class TrainingConfig:
     random_steps: int = 10_000
     batch_size: int = 256
     updates: int = 1
+    n_step: int = 1
     capacity: int = 1_000_000
     rollout: int = 2048
     evaluate_every: int = 5000
@@ -140,7 +143,7 @@ class Training:
 
         Raises:
             TypeError: The learner cannot act in the environment.
-            ValueError: There is no such method, or one of its settings is wrong.
+            ValueError: There is no such method, or one of its settings is wrong, or does not go with the others.
             gymnasium.error.Error: The ID is not registered, or has no delay.
         """
         self.method = Method.named(method) if isinstance(method, str) else method
@@ -166,7 +169,16 @@ class Training:
         )
         self.redistributor = self._driver.redistributor
         self.store = EpisodeStore.for_spaces(env.observation_space, env.action_space, capacity=self.config.capacity)
-        self._replay = Replay(self.learner, self.redistributor, self.store, replay, self.config.batch_size, device)
+        self._replay = Replay(
+            self.learner,
+            self.redistributor,
+            self.store,
+            replay,
+            self.config.batch_size,
+            device,
+            self.config.n_step,
+            self.method.discount,
+        )
         self._rollouts: Rollouts | None = None
         if isinstance(self.learner, PPO):
             self._rollouts = Rollouts(self.learner, self.redistributor, self.store, device)

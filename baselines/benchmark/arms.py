@@ -84,6 +84,7 @@ ROWS = (
     _row("rudder", "td3", f"{TD3}; RUDDER as in its authors' demonstration (arXiv:1806.07857)"),
     # Controls that could do without redistribution: they look further.
     Arm("identity-td3 discount=0.999", "identity-td3", TD3, trials=0, learner={"discount": 0.999}),
+    Arm("identity-td3 n_step=10", "identity-td3", TD3, trials=0, training={"n_step": 10}),
     Arm(
         "identity-ppo discount=1",
         "identity-ppo",

@@ -28,6 +28,7 @@ class TestArms:
 
     def test_identity_has_its_honest_controls(self):
         assert ARMS["identity-td3 discount=0.999"].learner == {"discount": 0.999}
+        assert ARMS["identity-td3 n_step=10"].training == {"n_step": 10}
         assert ARMS["identity-ppo discount=1"].learner == {"discount": 1.0, "gae_lambda": 1.0}
         for one in ARMS.values():
             one.made().make_learner(3, Box(-1, 1, (1,)), seed=0)
