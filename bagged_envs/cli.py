@@ -210,6 +210,41 @@ def bench_one_command(suite: str, key: str, /, out: Path = Path("benchmark"), ch
     return int(_baselines("benchmark.runner").work_on_one(suite, key, out, checkpoint_every))
 
 
+def bench_validate_command(folder: Path, /, protocol: str = "v1") -> int:
+    """Say of every run in a folder whether its result keeps the protocol.
+
+    Args:
+        folder: The folder of all runs.
+        protocol: One of ours, or a TOML file.
+    """
+    kept = _baselines("benchmark.protocol").Protocol.load(protocol)
+    problems = _baselines("benchmark.validate").problems
+    runs = sorted(path for path in folder.iterdir() if (path / "run.json").exists() or (path / "result.json").exists())
+    if not runs:
+        raise ValueError(f"folder must have runs in it, got {folder} without any: name that of bench run --out.")
+    wrong = {run.name: found for run in runs if (found := problems(run, kept))}
+    for name, found in wrong.items():
+        for line in found:
+            print(f"{name}: {line}")
+    print(f"{len(runs) - len(wrong)} of {len(runs)} runs keep protocol {kept.version} ({kept.hash})")
+    return int(bool(wrong))
+
+
+def bench_reproduce_command(run: Path, /, protocol: str = "v1") -> int:
+    """Make a run again and say whether it came out the same, to the bit.
+
+    Args:
+        run: The folder of one run.
+        protocol: What it was made under: one of ours, or a TOML file.
+    """
+    kept = _baselines("benchmark.protocol").Protocol.load(protocol)
+    found = _baselines("benchmark.validate").reproduce(run, kept)
+    for name, then, now in found.differs:
+        print(f"{name} was {then}, is {now}")
+    print("equal to the bit" if found.same else f"not equal: returns differ by up to {found.furthest:g}")
+    return int(not found.same)
+
+
 def _wide_console() -> Any:
     """Return a console for wide tables: as wide as the terminal, and wide enough for a file."""
     from rich.console import Console
@@ -237,7 +272,12 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "redistribute": redistribute_command,
     "diagnose": diagnose_command,
 }
-BENCH: dict[str, Callable[..., Any]] = {"run": bench_run_command, "one": bench_one_command}
+BENCH: dict[str, Callable[..., Any]] = {
+    "run": bench_run_command,
+    "one": bench_one_command,
+    "validate": bench_validate_command,
+    "reproduce": bench_reproduce_command,
+}
 
 
 def _grouped(commands: Mapping[str, Callable[..., Any]], description: str) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import subprocess
 import traceback
 from collections.abc import Callable, Mapping
@@ -82,7 +83,7 @@ class Job:
     @property
     def key(self) -> str:
         """Twelve hex digits that are others as soon as anything that the result depends on is."""
-        return _digest(self.described())[:12]
+        return digest(self.described())[:12]
 
     @property
     def name(self) -> str:
@@ -148,12 +149,13 @@ class Job:
             "task": task,
             "environment": self._environment(),
             "revision": revision(),
+            "machine": machine(),
             "rows": [{name: row[name] for name in EVALUATED} for row in rows],
             "final": final,
             "normalized": self.protocol.normalized(task, final) if known else None,
             "seconds": rows[-1]["seconds"],
         }
-        result["sha256"] = _digest(result)
+        result["sha256"] = digest(result)
         write_whole(folder / RESULT, json.dumps(result, indent=1) + "\n")
         return result
 
@@ -171,7 +173,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         told = result.pop("sha256")
     except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
         return None
-    return {**result, "sha256": told} if told == _digest(result) else None
+    return {**result, "sha256": told} if told == digest(result) else None
 
 
 def read_failure(folder: Path) -> str | None:
@@ -180,6 +182,14 @@ def read_failure(folder: Path) -> str | None:
         return str(json.loads((folder / FAILURE).read_text())["error"])
     except FileNotFoundError:
         return None
+
+
+def machine() -> dict[str, str]:
+    """Return what the last digits of results depend on besides versions: processor and system."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {"processor": models[0] if models else platform.machine(), "system": platform.platform()}
 
 
 def revision() -> str | None:
@@ -195,7 +205,8 @@ def revision() -> str | None:
     return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what JSON carries, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

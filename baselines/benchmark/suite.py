@@ -131,14 +131,14 @@ def _arm(name: str, told: Mapping[str, Any]) -> Arm:
     missing = [key for key in ("method", "source", "trials") if key not in told]
     if missing:
         raise ValueError(f"arms.{name} must have {', '.join(missing)}.")
-    return Arm(name, **{key: _tuples(value) for key, value in told.items()})
+    return Arm(name, **{key: as_settings(value) for key, value in told.items()})
 
 
-def _tuples(value: Any) -> Any:
+def as_settings(value: Any) -> Any:
     """Return what TOML gives with tuples for lists, as settings have them."""
     if isinstance(value, dict):
-        return {key: _tuples(one) for key, one in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+        return {key: as_settings(one) for key, one in value.items()}
+    return tuple(map(as_settings, value)) if isinstance(value, list) else value
 
 
 def _environments(told: Mapping[str, Any], protocol: Protocol) -> list[tuple[str, dict[str, Any]]]:

@@ -92,6 +92,7 @@ class TestWork:
         assert result["environment"]["id"] == "BaggedInvertedPendulum-v0"
         assert result["environment"]["kwargs"]["bag_len"] == 3
         assert result["job"]["versions"]["torch"]
+        assert all(result["machine"].values())
         assert sorted(os.listdir(folder)) == [
             "checkpoint.pt",
             "evaluations.csv",

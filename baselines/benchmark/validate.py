@@ -1,0 +1,137 @@
+"""Do results keep the protocol they name? And does a run come out again as it is told?"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bagged_envs.baselines import runs
+from bagged_envs.baselines.benchmark.arms import Arm
+from bagged_envs.baselines.benchmark.job import EVALUATED, FORMAT, RESULT, Job, digest, machine, read_result
+from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.suite import as_settings
+from bagged_envs.registration import spec_of, task_arguments, task_of
+
+KEYS = {
+    "format": int, "key": str, "arm": dict, "job": dict, "task": str, "environment": dict, "rows": list, "final": float,
+    "seconds": float, "machine": dict,
+}  # fmt: skip
+JOB_KEYS = (
+    "method", "redistributor", "learner", "training", "id", "arguments", "seed", "steps", "device", "threads",
+    "protocol", "versions",
+)  # fmt: skip
+
+
+def problems(folder: Path, protocol: Protocol) -> list[str]:
+    """Return what is wrong with a run's result, in words; nothing where it keeps the protocol.
+
+    Args:
+        folder: Of the run.
+        protocol: What it should keep.
+    """
+    if not (folder / RESULT).exists():
+        return [f"it has no {RESULT}: it is not whole"]
+    result = read_result(folder)
+    if result is None:
+        return [f"{RESULT} is damaged: its hash is not that of its content"]
+    wrong = list(_of_form(result))
+    return wrong or [*_of_job(result, protocol), *_of_rows(result, protocol)]
+
+
+def _of_form(result: Mapping[str, Any]) -> Iterator[str]:
+    for name, kind in KEYS.items():
+        if not isinstance(result.get(name), kind):
+            yield f"{name} must be of type {kind.__name__}, got {result.get(name)!r}"
+    if result.get("format") != FORMAT:
+        yield f"format must be {FORMAT}, got {result.get('format')!r}"
+    job = result.get("job")
+    if isinstance(job, dict):
+        missing = [name for name in JOB_KEYS if name not in job]
+        if missing:
+            yield f"job must have {', '.join(missing)}"
+    rows = result.get("rows")
+    if isinstance(rows, list):
+        for place, row in enumerate(rows):
+            if not isinstance(row, dict) or tuple(row) != EVALUATED:
+                yield f"row {place} must have {', '.join(EVALUATED)}"
+
+
+def _of_job(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
+    job, arm = result["job"], result["arm"]
+    if result["key"] != digest(job)[:12]:
+        yield f"key must be {digest(job)[:12]}, the hash of job, got {result['key']}"
+    if job["protocol"] != protocol.hash:
+        yield f"protocol must be {protocol.hash}, version {protocol.version}, got {job['protocol']}"
+    if job["seed"] not in (*protocol.test, *protocol.tuning):
+        yield f"seed must be one of the protocol's, got {job['seed']}"
+    if not str(arm.get("source", "")).strip() or not isinstance(arm.get("trials"), int):
+        yield f"arm must say its source and how many trials were spent, got {arm}"
+
+
+def _of_rows(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
+    expected = list(range(protocol.every, result["job"]["steps"] + 1, protocol.every))
+    steps = [row["step"] for row in result["rows"]]
+    if steps != expected:
+        yield f"evaluations must be at every {protocol.every} steps up to {result['job']['steps']}, got {steps}"
+        return
+    returns = [row["return"] for row in result["rows"]]
+    if not all(isinstance(value, float) and math.isfinite(value) for value in returns):
+        yield "returns must be finite numbers"
+        return
+    if result["final"] != protocol.final(returns):
+        yield f"final must be {protocol.final(returns)}, from the last evaluations, got {result['final']}"
+    task, arguments = task_of(spec_of(result["job"]["id"])).name, result["job"]["arguments"]
+    known = task in protocol.references and not task_arguments(arguments)
+    normalized = protocol.normalized(task, result["final"]) if known else None
+    if result["normalized"] != normalized:
+        yield f"normalized must be {normalized}, got {result['normalized']}"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How a run came out again.
+
+    Attributes:
+        same: Whether every row is equal to the bit.
+        furthest: The largest difference of a return, over the rows that both have.
+        differs: What of versions and machine is not as it was: name, then, now.
+    """
+
+    same: bool
+    furthest: float
+    differs: tuple[tuple[str, str, str], ...]
+
+
+def reproduce(
+    folder: Path, protocol: Protocol, report: Callable[[int, Mapping[str, Any] | None], None] = lambda step, row: None
+) -> Reproduction:
+    """Make a run again, in a folder that is thrown away, and compare.
+
+    Args:
+        folder: Of a whole run.
+        protocol: The one it was made under.
+        report: As for `runs.train`.
+
+    Raises:
+        ValueError: The run is not whole, is damaged, or does not keep the protocol.
+    """
+    wrong = problems(folder, protocol)
+    if wrong:
+        raise ValueError(f"{folder} must have a result that keeps the protocol: {'; '.join(wrong)}.")
+    told = json.loads((folder / RESULT).read_text())
+    settings = {name: as_settings(told["job"][name]) for name in ("redistributor", "learner", "training")}
+    arm = Arm(told["arm"]["name"], told["job"]["method"], told["arm"]["source"], told["arm"]["trials"], **settings)
+    own = {name: told["job"][name] for name in ("id", "arguments", "seed", "steps", "device", "threads")}
+    job = Job(arm, protocol=protocol, **own)
+    with tempfile.TemporaryDirectory() as place:
+        again = job.work(Path(place), report=report)
+    gaps = [abs(a["return"] - b["return"]) for a, b in zip(told["rows"], again["rows"], strict=True)]
+    then = {**told["job"]["versions"], **told["machine"]}
+    now = {**runs.versions(), **machine()}
+    differs = tuple((name, str(then.get(name)), str(now.get(name))) for name in now if then.get(name) != now.get(name))
+    return Reproduction(told["rows"] == again["rows"], max(gaps), differs)

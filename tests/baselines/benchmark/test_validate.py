@@ -1,0 +1,132 @@
+"""What keeps the protocol is told from what does not, and a run comes out again."""
+
+import json
+import re
+
+import pytest
+
+from bagged_envs import cli
+from bagged_envs.baselines.benchmark.job import RESULT, digest
+from bagged_envs.baselines.benchmark.suite import Suite
+from bagged_envs.baselines.benchmark.validate import problems, reproduce
+from tests.baselines.benchmark.kills import written
+from tests.baselines.benchmark.small import PROTOCOL, job
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    one = job()
+    one.work(out)
+    return one.folder(out)
+
+
+@pytest.fixture
+def changed(made, tmp_path):
+    """Returns a copy of the run whose result was changed by a function, and hashed anew."""
+
+    def copy(change, seal=True):
+        folder = tmp_path / "copy"
+        folder.mkdir()
+        result = json.loads((made / RESULT).read_text())
+        change(result)
+        if seal:
+            result.pop("sha256")
+            result["sha256"] = digest(result)
+        (folder / RESULT).write_text(json.dumps(result))
+        return folder
+
+    return copy
+
+
+def put(*places):
+    *path, value = places
+
+    def change(result):
+        for place in path[:-1]:
+            result = result[place]
+        if value is ...:
+            del result[path[-1]]
+        else:
+            result[path[-1]] = value
+
+    return change
+
+
+def test_what_keeps_it(made):
+    assert problems(made, PROTOCOL) == []
+
+
+def test_what_is_not_whole(made, tmp_path, changed):
+    assert problems(tmp_path, PROTOCOL) == ["it has no result.json: it is not whole"]
+    assert problems(changed(put("final", 1e9), seal=False), PROTOCOL) == [
+        "result.json is damaged: its hash is not that of its content"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (put("final", 1e9), "final must be .*, from the last evaluations, got 1000000000.0"),
+        (put("rows", 1, "return", float("inf")), "returns must be finite"),
+        (put("rows", 1, "return", "12"), "returns must be finite"),
+        (put("rows", 1, ...), r"at every 40 steps up to 120, got \[40, 120\]"),
+        (put("rows", 1, "step", 41), r"at every 40 steps up to 120, got \[40, 41, 120\]"),
+        (put("rows", 1, "paid", ...), "row 1 must have step, episodes"),
+        (put("rows", "many"), "rows must be of type list, got 'many'"),
+        (put("normalized", 0.5), "normalized must be None, got 0.5"),
+        (put("job", "seed", 1), "seed must be one of the protocol's, got 1"),
+        (put("job", "protocol", "abc"), f"protocol must be {PROTOCOL.hash}, version test, got abc"),
+        (put("job", "learner", {"hidden": [9]}), "key must be .*the hash of job"),
+        (put("job", "versions", ...), "job must have versions"),
+        (put("job", []), r"job must be of type dict, got \[\]"),
+        (put("arm", "source", " "), "arm must say its source"),
+        (put("arm", "trials", "few"), "arm must say its source and how many trials"),
+        (put("format", 2), "format must be 1, got 2"),
+        (put("machine", ...), "machine must be of type dict, got None"),
+    ],
+)
+def test_what_does_not_is_said(changed, change, message):
+    found = problems(changed(change), PROTOCOL)
+    assert any(re.search(message, line) for line in found), found
+
+
+class TestReproduce:
+    def test_it_comes_out_the_same(self, made):
+        seen = []
+        found = reproduce(made, PROTOCOL, lambda step, row: seen.append(step))
+        assert (found.same, found.furthest, found.differs) == (True, 0.0, ())
+        assert seen == list(range(1, 121))
+
+    def test_what_differs_is_said(self, changed):
+        def change(result):
+            result["rows"][0]["return"] += 0.25
+            result["machine"]["processor"] = "another"
+
+        found = reproduce(changed(change), PROTOCOL)
+        assert (found.same, found.furthest) == (False, 0.25)
+        assert [(name, then) for name, then, _ in found.differs] == [("processor", "another")]
+
+    def test_what_does_not_keep_the_protocol_is_not_made_again(self, changed):
+        with pytest.raises(ValueError, match="must have a result that keeps the protocol: final must be"):
+            reproduce(changed(put("final", 0.0)), PROTOCOL)
+
+
+def test_commands(tmp_path, capsys):
+    suite = written(tmp_path, seeds=1)
+    first, second = Suite.load(suite).jobs()
+    out, protocol = tmp_path / "out", ["--protocol", str(tmp_path / "protocol.toml")]
+    first.work(out)
+    assert cli.main(["bench", "validate", str(out), *protocol]) == 0
+    assert "1 of 1 runs keep protocol kills" in capsys.readouterr().out
+    assert cli.main(["bench", "reproduce", str(first.folder(out)), *protocol]) == 0
+    assert capsys.readouterr().out == "equal to the bit\n"
+    second.folder(out).mkdir()
+    (second.folder(out) / "run.json").write_text("{}")
+    assert cli.main(["bench", "validate", str(out)]) == 1
+    told = capsys.readouterr().out
+    assert f"{second.name}: it has no result.json: it is not whole" in told
+    assert f"{first.name}: protocol must be " in told
+    assert "0 of 2 runs keep protocol 1" in told
+    assert cli.main(["bench", "validate", str(tmp_path / "out" / second.name)]) == 2
+    assert "folder must have runs in it" in capsys.readouterr().err
