@@ -17,11 +17,11 @@ class Arm:
 
     Attributes:
         name: What tables call it.
-        method: `<redistributor>-<learner>`.
+        method: `<redistributor>-<learner>`, or `module:function` of a factory of agents (see `agents`).
         source: Where its settings come from.
         trials: How many other settings were tried, on tuning seeds, before these were chosen.
         redistributor: Settings of the redistributor that are not its defaults.
-        learner: The same of the learner.
+        learner: The same of the learner, or what the factory is given.
         training: The same of the run.
 
     Example:
@@ -43,7 +43,12 @@ class Arm:
         Raises:
             ValueError: There is no such method or setting, the source is empty, or the trials are negative.
         """
-        self.made()
+        if self.is_agent:
+            for group in ("redistributor", "training"):
+                if getattr(self, group):
+                    raise ValueError(f"{group} of {self.name!r} must be empty for an agent: name settings in learner.")
+        else:
+            self.made()
         if not self.source.strip():
             raise ValueError(f"source of {self.name!r} must say where its settings come from, got {self.source!r}.")
         int_between(f"trials of {self.name!r}", self.trials, 0, 10**9)
@@ -52,8 +57,17 @@ class Arm:
             if name.startswith("evaluat"):
                 raise ValueError(f"training of {self.name!r} must leave {name} to the protocol.")
 
+    @property
+    def is_agent(self) -> bool:
+        """Whether it is an agent of another library, and no method of ours."""
+        return ":" in self.method
+
     def made(self) -> Method:
-        """Return the method."""
+        """Return the method of ours.
+
+        Raises:
+            ValueError: There is no such method or setting.
+        """
         return Method.named(self.method, self.redistributor, self.learner)
 
     def settings(self) -> dict[str, Any]:
@@ -61,6 +75,7 @@ class Arm:
         return {name: getattr(self, name) for name in ("method", "redistributor", "learner", "training")}
 
 
+SB3 = "Stable-Baselines3's defaults"
 TD3 = "TD3 as by its authors' code (arXiv:1802.09477), both learning rates 3e-4"
 SAC = "SAC with a learned temperature (arXiv:1812.05905), as Diaster's authors use it"
 PPO = "PPO as in table 3 of arXiv:1707.06347, and CleanRL for what that leaves open"
@@ -82,6 +97,20 @@ ROWS = (
     _row("diaster", "td3", f"{TD3}; Diaster as in its authors' code (arXiv:2312.10642), with bursts that cost less"),
     _row("rbt", "td3", f"{TD3}; the Reward Bag Transformer, smaller than in arXiv:2402.03771"),
     _row("rudder", "td3", f"{TD3}; RUDDER as in its authors' demonstration (arXiv:1806.07857)"),
+    *(
+        Arm(f"sb3-{name}", f"bagged_envs.baselines.benchmark.sb3_agents:{name}", SB3, trials=0)
+        for name in ("ppo", "sac", "td3")
+    ),
+    *(
+        Arm(
+            f"rrd-sb3-{name}",
+            f"bagged_envs.baselines.benchmark.sb3_agents:{name}",
+            f"{SB3}; RRD as in its authors' code (arXiv:2111.13485)",
+            trials=0,
+            learner={"redistributor": "rrd"},
+        )
+        for name in ("ppo", "sac", "td3")
+    ),
     # Controls that could do without redistribution: they look further.
     Arm("identity-td3 discount=0.999", "identity-td3", TD3, trials=0, learner={"discount": 0.999}),
     Arm("identity-td3 n_step=10", "identity-td3", TD3, trials=0, training={"n_step": 10}),

@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium as gym
 
 from bagged_envs.baselines import runs
+from bagged_envs.baselines.benchmark.agents import packages, train_agent
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.lease import lease
 from bagged_envs.baselines.benchmark.protocol import Protocol
@@ -76,7 +77,8 @@ class Job:
     def described(self) -> dict[str, Any]:
         """Return what the result depends on, versions of packages included, as JSON carries it."""
         own = {name: getattr(self, name) for name in ("id", "arguments", "seed", "steps", "device", "threads")}
-        told = {**self.arm.settings(), **own, "protocol": self.protocol.hash, "versions": runs.versions()}
+        versions = runs.versions() | (packages(self.arm.method) if self.arm.is_agent else {})
+        told = {**self.arm.settings(), **own, "protocol": self.protocol.hash, "versions": versions}
         described: dict[str, Any] = json.loads(json.dumps(told))
         return described
 
@@ -101,8 +103,9 @@ class Job:
     ) -> dict[str, Any]:
         """Make the run, go on with it, or return what it came to.
 
-        The folder has what `runs.train` writes, and `result.json`, which is there once the run is whole and whose hash
-        says that it is. A run that fails leaves `failure.json`, and is tried again by the next one who works there.
+        The folder has what `runs.train` writes (nothing for an agent, which begins anew after a stop), and
+        `result.json`, which is there once the run is whole and whose hash says that it is. A run that fails leaves
+        `failure.json`, and is tried again by the next one who works there.
 
         Args:
             out: Where the folders of the benchmark are.
@@ -129,13 +132,30 @@ class Job:
                 report(step, row)
 
             try:
-                rows = runs.train(self.run(), folder, self.steps, checkpoint_every, checked)
+                rows = self._trained(folder, checkpoint_every, checked)
             except (OSError, KeyboardInterrupt):
                 raise
             except Exception as error:
                 _write_failure(folder, error)
                 raise
             return self._finish(folder, rows)
+
+    def _trained(self, folder: Path, checkpoint_every: int, report: Report) -> list[runs.Row]:
+        if not self.arm.is_agent:
+            return runs.train(self.run(), folder, self.steps, checkpoint_every, report)
+        protocol = self.protocol
+        return train_agent(
+            self.arm.method,
+            self.arm.learner,
+            self.id,
+            self.arguments,
+            self.seed,
+            self.steps,
+            protocol.every,
+            protocol.episodes,
+            self.threads,
+            report,
+        )
 
     def _finish(self, folder: Path, rows: list[runs.Row]) -> dict[str, Any]:
         task, final = task_of(spec_of(self.id)).name, self.protocol.final([row["return"] for row in rows])

@@ -1,0 +1,161 @@
+"""Learners of other libraries in a benchmark: they train as they like, and are evaluated as all others are."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
+from bagged_envs.baselines.player import SEEDS
+from bagged_envs.baselines.runs import Row
+
+Report = Callable[[int, Mapping[str, Any] | None], None]
+
+
+class Agent(Protocol):
+    """What a factory returns."""
+
+    def learn(self, steps: int) -> None:
+        """Train on the factory's environment for so many steps, or for a few more where it must."""
+
+    def act(self, observation: Any) -> Any:
+        """Return the best action for an observation, without exploring. It is asked in the middle of training."""
+
+
+Factory = Callable[..., Agent]  # (env, seed, **settings)
+
+
+def factory(name: str) -> Factory:
+    """Import a function, `module:function`, that makes an agent of an environment, a seed and settings.
+
+    Raises:
+        ImportError: There is no such module or function, or a package is missing.
+    """
+    module, _, function = name.partition(":")
+    try:
+        made: Factory = getattr(importlib.import_module(module), function)
+    except AttributeError as error:
+        raise ImportError(f"method must be module:function, got {name!r}: {module} has no {function!r}.") from error
+    return made
+
+
+def packages(name: str) -> dict[str, str]:
+    """Return the versions of the packages that an agent's module names in `PACKAGES`."""
+    module = importlib.import_module(name.partition(":")[0])
+    return {package: importlib.metadata.version(package) for package in getattr(module, "PACKAGES", ())}
+
+
+class Watched(gym.Wrapper[Any, Any, Any, Any]):
+    """Counts the steps of a training environment, and calls back at every so many of them.
+
+    The first reset without a seed has the run's.
+
+    Attributes:
+        steps: Steps so far.
+        paid: What each whole episode since the last call was paid.
+        episodes: Whole episodes so far.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], seed: int, every: int, call: Callable[[], None]) -> None:
+        """Wrap an environment."""
+        super().__init__(env)
+        self.steps, self.episodes, self.paid = 0, 0, list[float]()
+        self._seed: int | None = seed
+        self._every, self._call, self._sum = every, call, 0.0
+        env.action_space.seed(seed)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Reset the environment."""
+        first, self._seed, self._sum = self._seed, None, 0.0
+        return self.env.reset(seed=first if seed is None else seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Make a step."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self.steps += 1
+        self._sum += float(reward)
+        if terminated or truncated:
+            self.episodes += 1
+            self.paid.append(self._sum)
+        if self.steps % self._every == 0:
+            self._call()
+            self.paid = []
+        return observation, reward, terminated, truncated, info
+
+
+def train_agent(
+    name: str,
+    settings: Mapping[str, Any],
+    id: str,
+    arguments: Mapping[str, Any],
+    seed: int,
+    steps: int,
+    every: int,
+    episodes: int,
+    threads: int = 1,
+    report: Report = lambda step, row: None,
+) -> list[Row]:
+    """Train an agent and evaluate it at every so many steps; it cannot be resumed.
+
+    Args:
+        name: `module:function` of its factory.
+        settings: For the factory.
+        id: A registered ID with a delay.
+        arguments: Of the environment.
+        seed: Of everything random.
+        steps: Environment steps that it is asked to make; evaluations end there, though it may make more.
+        every: Environment steps between two evaluations.
+        episodes: Of each evaluation.
+        threads: Of torch.
+        report: Called at every evaluation.
+
+    Raises:
+        ImportError: There is no such factory.
+        RuntimeError: It made fewer steps.
+    """
+    torch.set_num_threads(threads)
+    training, judging = np.random.SeedSequence(seed).generate_state(2).tolist()
+    training, first = training % SEEDS, SEEDS + judging % (SEEDS // 2)  # of training and of evaluation: never the same
+    rows: list[Row] = []
+    begun = time.perf_counter()
+
+    def call() -> None:
+        if len(rows) < steps // every:
+            found = evaluate(judged, agent.act, episodes, first + len(rows) * episodes)
+            rows.append(_row(env, found, time.perf_counter() - begun))
+            report(env.steps, rows[-1])
+
+    made = factory(name)
+    env = Watched(gym.make(id, disable_env_checker=True, **arguments), training, every, call)
+    judged = evaluation_env(id, arguments)
+    try:
+        agent = made(env, seed=training, **settings)
+        agent.learn(steps)
+    finally:
+        env.close()
+        judged.close()
+    if env.steps < steps:
+        raise RuntimeError(f"{name} must make {steps} steps in learn({steps}), made {env.steps}.")
+    return rows
+
+
+def _row(env: Watched, found: Evaluation, seconds: float) -> Row:
+    return {
+        "step": env.steps,
+        "episodes": env.episodes,
+        "return": found.mean,
+        "return_std": found.std,
+        "length": sum(found.lengths) / len(found.lengths),
+        "success_rate": found.success_rate,
+        "paid": float(np.mean(env.paid)) if env.paid else None,
+        "redistribution_loss": None,
+        "learner_updates": None,
+        "seconds": round(seconds, 1),
+    }

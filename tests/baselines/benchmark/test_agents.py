@@ -1,0 +1,168 @@
+"""Agents of other libraries: counted, evaluated and kept as our own are."""
+
+import importlib.util
+import sys
+import types
+
+import gymnasium as gym
+import pytest
+
+from bagged_envs.baselines.benchmark.agents import Watched, factory, packages, train_agent
+from bagged_envs.baselines.benchmark.arms import ARMS, Arm
+from bagged_envs.baselines.benchmark.job import Job, read_result
+from bagged_envs.baselines.benchmark.validate import problems, reproduce
+from bagged_envs.baselines.player import SEEDS
+from tests.baselines.benchmark.small import ID, PROTOCOL
+
+HAS_SB3 = importlib.util.find_spec("stable_baselines3") is not None
+needs_sb3 = pytest.mark.skipif(not HAS_SB3, reason="needs stable-baselines3")
+
+
+class Constant:
+    """Pushes one way; its best action tells how many steps it has made."""
+
+    def __init__(self, env, seed, more=0, fewer=0):
+        self.env, self.seed, self.more, self.fewer, self.asked = env, seed, more, fewer, []
+
+    def learn(self, steps):
+        self.env.reset()
+        for _ in range(steps + self.more - self.fewer):
+            *_, terminated, truncated, _ = self.env.step(self.env.action_space.sample())
+            if terminated or truncated:
+                self.env.reset()
+
+    def act(self, observation):
+        self.asked.append(self.env.steps)
+        return self.env.action_space.low * 0
+
+
+@pytest.fixture
+def module(monkeypatch):
+    made = []
+    name = types.ModuleType("an_agent")
+    name.make = lambda env, seed, **settings: made.append(Constant(env, seed, **settings)) or made[-1]
+    name.PACKAGES = ("numpy",)
+    monkeypatch.setitem(sys.modules, "an_agent", name)
+    return made
+
+
+def arm(**settings):
+    return Arm("mine", "an_agent:make", "the tests' own", 0, learner=settings)
+
+
+def job(seed=7, **settings):
+    return Job(arm(**settings), ID, {"bag_len": 3}, seed, 120, PROTOCOL)
+
+
+class TestTraining:
+    def test_it_is_evaluated_at_every_so_many_steps(self, module):
+        rows = train_agent("an_agent:make", {}, ID, {"bag_len": 3}, 7, 120, every=40, episodes=2)
+        assert [row["step"] for row in rows] == [40, 80, 120]
+        assert sorted(set(module[0].asked)) == [40, 80, 120]
+        assert all(row["return"] > 1.0 and row["paid"] > 1.0 and row["episodes"] > 0 for row in rows)
+        assert rows[0]["episodes"] < rows[2]["episodes"]
+
+    def test_what_it_makes_beyond_is_not_counted(self, module):
+        rows = train_agent("an_agent:make", {"more": 100}, ID, {"bag_len": 3}, 7, 120, every=40, episodes=2)
+        assert [row["step"] for row in rows] == [40, 80, 120]
+
+    def test_one_that_stops_early_is_no_run(self, module):
+        with pytest.raises(RuntimeError, match=r"an_agent:make must make 120 steps in learn\(120\), made 119"):
+            train_agent("an_agent:make", {"fewer": 1}, ID, {"bag_len": 3}, 7, 120, every=40, episodes=2)
+
+    def test_a_seed_makes_it_the_same_and_training_s_are_not_evaluation_s(self, module):
+        same = [train_agent("an_agent:make", {}, ID, {"bag_len": 3}, seed, 80, 40, 2) for seed in (7, 7, 8)]
+        returns = [[(row["return"], row["paid"]) for row in rows] for rows in same]
+        assert returns[0] == returns[1] != returns[2]
+        assert all(0 <= one.seed < SEEDS for one in module)
+
+    def test_what_was_paid_is_the_sum_of_dense_rewards(self):
+        env = Watched(gym.make("BaggedReacher-v0", bag_len=7, expose_reward=True), 3, 50, lambda: None)
+        env.reset()
+        dense = sum(env.step(env.action_space.sample())[4]["dense_reward"] for _ in range(49))
+        paid = env._sum
+        *_, info = env.step(env.action_space.sample())
+        assert env.paid == []  # told, and begun anew
+        assert env.episodes == 1
+        assert env._sum == pytest.approx(dense + info["dense_reward"])
+        assert paid != pytest.approx(env._sum)
+
+    def test_the_first_reset_has_the_run_s_seed(self):
+        seen = [Watched(gym.make(ID), seed, 50, lambda: None) for seed in (3, 3, 4)]
+        first = [env.reset()[0].tolist() for env in seen]
+        assert first[0] == first[1] != first[2]
+        assert seen[0].reset()[0].tolist() != first[0]
+        assert seen[1].reset(seed=4)[0].tolist() == first[2]
+
+
+class TestJobs:
+    def test_a_run_is_kept_and_keeps_the_protocol(self, module, tmp_path):
+        one = job()
+        result = one.work(tmp_path)
+        folder = one.folder(tmp_path)
+        assert read_result(folder) == result
+        assert result["job"]["versions"]["numpy"]
+        assert problems(folder, PROTOCOL) == []
+        assert reproduce(folder, PROTOCOL).same
+
+    def test_settings_are_in_the_key(self, module):
+        assert job().key == job().key
+        assert len({job().key, job(more=1).key, job(seed=8).key}) == 3
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [("nowhere_at_all:make", "No module named 'nowhere_at_all'"), ("an_agent:mak", "an_agent has no 'mak'")],
+    )
+    def test_an_unknown_factory_is_said(self, module, name, message):
+        with pytest.raises(ImportError, match=message):
+            factory(name)
+
+    @pytest.mark.parametrize("group", ["redistributor", "training"])
+    def test_an_agent_has_settings_of_its_own_only(self, group):
+        with pytest.raises(ValueError, match=f"{group} of 'mine' must be empty for an agent: name settings in learner"):
+            Arm("mine", "an_agent:make", "here", 0, **{group: {"bags": 3}})
+
+
+@needs_sb3
+@pytest.mark.filterwarnings("ignore")
+class TestStableBaselines3:
+    @pytest.mark.parametrize("name", ["sb3-ppo", "rrd-sb3-ppo", "sb3-sac", "rrd-sb3-sac", "rrd-sb3-td3"])
+    def test_its_own_log_agrees_with_ours(self, name):
+        from bagged_envs.baselines.benchmark import sb3_agents
+
+        settings, made = dict(ARMS[name].learner), []
+        settings |= {"n_steps": 64} if name.endswith("ppo") else {"learning_starts": 50, "buffer_size": 1000}
+        kind = getattr(sb3_agents, name.rpartition("-")[2])
+
+        def keep(env, seed, **given):
+            made.append(kind(env, seed, **given))
+            return made[-1]
+
+        spy = types.ModuleType("spy")
+        spy.make = keep
+        sys.modules["spy"] = spy
+        try:
+            rows = train_agent("spy:make", settings, ID, {"bag_len": 3}, 7, 128, every=64, episodes=2)
+        finally:
+            del sys.modules["spy"]
+        assert [row["step"] for row in rows] == [64, 128]
+        monitor = made[0].model.get_env().envs[0]
+        lengths, theirs = monitor.get_episode_lengths(), monitor.get_episode_rewards()
+        assert rows[-1]["episodes"] == len(lengths) > 0
+        if name != "rrd-sb3-ppo":  # whose monitor sees learned rewards
+            late = theirs[rows[0]["episodes"] :]
+            assert rows[-1]["paid"] == pytest.approx(sum(late) / len(late), abs=1e-4)
+
+    def test_versions_are_in_the_key(self):
+        assert packages(ARMS["sb3-sac"].method)["stable-baselines3"]
+
+    def test_redistributed_rewards_are_learned_from(self):
+        from bagged_envs.baselines.benchmark.sb3_agents import ppo, sac
+        from bagged_envs.baselines.learned_reward import LearnedReward
+        from bagged_envs.baselines.sb3 import BagReplayBuffer
+
+        agent = sac(gym.make(ID), 0, "rrd", buffer_size=100)
+        assert isinstance(agent.model.replay_buffer, BagReplayBuffer)
+        assert agent.model.replay_buffer.redistributor.name == "rrd"
+        inner = ppo(gym.make(ID), 0, "rrd").model.get_env().envs[0].env
+        assert isinstance(inner, LearnedReward)
