@@ -105,11 +105,11 @@ ROWS = (
         Arm(
             f"rrd-sb3-{name}",
             f"bagged_envs.baselines.benchmark.sb3_agents:{name}",
-            f"{SB3}; RRD as in its authors' code (arXiv:2111.13485)",
+            f"{SB3}; RRD as in its authors' code (arXiv:2111.13485), both from step 2,000 on",
             trials=0,
-            learner={"redistributor": "rrd"},
+            learner={"redistributor": {"name": "rrd", "warm_up": 2000}, **waits},
         )
-        for name in ("ppo", "sac", "td3")
+        for name, waits in (("ppo", {}), ("sac", {"learning_starts": 2000}), ("td3", {"learning_starts": 2000}))
     ),
     # Controls that could do without redistribution: they look further.
     Arm("identity-td3 discount=0.999", "identity-td3", TD3, trials=0, learner={"discount": 0.999}),

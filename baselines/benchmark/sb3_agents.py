@@ -38,23 +38,33 @@ class Stable:
         return self.model.predict(observation, deterministic=True)[0]
 
 
-def sac(env: gym.Env[Any, Any], seed: int, redistributor: str | None = None, **settings: Any) -> Stable:
-    """Return SAC, with `BagReplayBuffer` where a redistributor is named."""
+def sac(env: gym.Env[Any, Any], seed: int, redistributor: Mapping[str, Any] | None = None, **settings: Any) -> Stable:
+    """Return SAC, with `BagReplayBuffer` where a redistributor is given: its `name`, and settings."""
     return Stable(SAC("MlpPolicy", env, seed=seed, device="cpu", **_buffer(redistributor), **settings))
 
 
-def td3(env: gym.Env[Any, Any], seed: int, redistributor: str | None = None, **settings: Any) -> Stable:
-    """Return TD3, with `BagReplayBuffer` where a redistributor is named."""
+def td3(env: gym.Env[Any, Any], seed: int, redistributor: Mapping[str, Any] | None = None, **settings: Any) -> Stable:
+    """Return TD3, with `BagReplayBuffer` where a redistributor is given: its `name`, and settings."""
     return Stable(TD3("MlpPolicy", env, seed=seed, device="cpu", **_buffer(redistributor), **settings))
 
 
-def ppo(env: gym.Env[Any, Any], seed: int, redistributor: str | None = None, **settings: Any) -> Stable:
-    """Return PPO, with `LearnedReward` where a redistributor is named."""
-    paid = env if redistributor is None else LearnedReward(env, redistributor, seed=seed)
+def ppo(env: gym.Env[Any, Any], seed: int, redistributor: Mapping[str, Any] | None = None, **settings: Any) -> Stable:
+    """Return PPO, with `LearnedReward` where a redistributor is given: its `name`, and settings."""
+    paid = env if redistributor is None else LearnedReward(env, *_named(redistributor), seed=seed)
     return Stable(PPO("MlpPolicy", paid, seed=seed, device="cpu", **settings))
 
 
-def _buffer(redistributor: str | None) -> Mapping[str, Any]:
+def _buffer(redistributor: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if redistributor is None:
         return {}
-    return {"replay_buffer_class": BagReplayBuffer, "replay_buffer_kwargs": {"redistributor": redistributor}}
+    name, config = _named(redistributor)
+    return {
+        "replay_buffer_class": BagReplayBuffer,
+        "replay_buffer_kwargs": {"redistributor": name, "config": config},
+    }
+
+
+def _named(redistributor: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name of a redistributor, and its settings."""
+    settings = dict(redistributor)
+    return settings.pop("name"), settings

@@ -161,8 +161,9 @@ class TestStableBaselines3:
         from bagged_envs.baselines.learned_reward import LearnedReward
         from bagged_envs.baselines.sb3 import BagReplayBuffer
 
-        agent = sac(gym.make(ID), 0, "rrd", buffer_size=100)
+        agent = sac(gym.make(ID), 0, {"name": "rrd", "bags": 3}, buffer_size=100)
         assert isinstance(agent.model.replay_buffer, BagReplayBuffer)
         assert agent.model.replay_buffer.redistributor.name == "rrd"
-        inner = ppo(gym.make(ID), 0, "rrd").model.get_env().envs[0].env
+        assert agent.model.replay_buffer.redistributor.config.bags == 3
+        inner = ppo(gym.make(ID), 0, {"name": "rrd"}).model.get_env().envs[0].env
         assert isinstance(inner, LearnedReward)

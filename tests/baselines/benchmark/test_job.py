@@ -30,7 +30,7 @@ class TestArms:
         assert ARMS["identity-td3 discount=0.999"].learner == {"discount": 0.999}
         assert ARMS["identity-td3 n_step=10"].training == {"n_step": 10}
         assert ARMS["identity-ppo discount=1"].learner == {"discount": 1.0, "gae_lambda": 1.0}
-        for one in (arm for arm in ARMS.values() if not arm.is_agent):
+        for one in (row for row in ARMS.values() if not row.is_agent):
             one.made().make_learner(3, Box(-1, 1, (1,)), seed=0)
 
     @pytest.mark.parametrize(
