@@ -71,6 +71,23 @@ class TestGenerated:
         with pytest.raises(ValueError, match="'sparse'.*got.*'spare'"):
             generate.concepts()
 
+    def test_figures_have_two_or_three_digits(self, generate):
+        figure = generate.outcomes.figure
+        assert figure([0.5, 0.7]) == "0.60 ± 0.1"
+        assert figure([0.0123]) == "0.012"
+        assert figure([1234.5, 1234.5]) == "1,234"
+        assert figure([3e-8, -2e-8]) == "0"
+        assert figure([float("nan"), 2.0]) == "2.00"
+        assert figure([float("nan")]) == "–"
+        assert figure([0.5, 0.7], deviation=False) == "0.60"
+
+    def test_scores_are_means_over_seeds_of_the_bags_fitted(self, generate):
+        rows = [row for row in generate.outcomes.judged("BaggedReacher-v0") if row["method"] == "rd"]
+        own = [row["pearson"] for row in rows if row["scored_on"] == row["fitted_on"]]
+        assert len(own) == 3 < len(rows)
+        (line,) = [line for line in generate.outcomes.scores("BaggedReacher-v0").splitlines() if "| rd |" in line]
+        assert f"| {sum(own) / 3:.2f} ± " in line
+
     def test_every_task_of_the_tables_has_a_measured_random_policy(self):
         with (DOCS / "random_policy.csv").open(newline="") as stream:
             rows = {row["task"]: row for row in csv.DictReader(stream)}
