@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -74,12 +75,15 @@ def remove_unfinished(folder: Path) -> list[str]:
 
 
 def _sync(folder: Path) -> None:
-    """Have a rename on the disk, where the system can."""
+    """Have a rename on the disk, where the file system can: some know no such thing of a folder."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError:  # it may be written to, but not read
         return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +13,7 @@ from bagged_envs.baselines.api import Learner
 from bagged_envs.baselines.learners.ppo import PPO, PPOConfig
 from bagged_envs.baselines.learners.sac import SAC, SACConfig
 from bagged_envs.baselines.learners.td3 import DDPG, TD3, TD3Config
-from bagged_envs.baselines.redistributors import REDISTRIBUTORS
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class
 from bagged_envs.wrappers.arguments import known
 
 
@@ -92,6 +92,25 @@ class Method:
     def discount(self) -> float:
         """The learner's."""
         return float(self.learner_settings.get("discount", LEARNERS[self.learner].config.discount))
+
+    def resolved(self) -> dict[str, dict[str, Any]]:
+        """Return all settings of the redistributor and of the learner, defaults included.
+
+        Raises:
+            TypeError: A setting is of another type.
+            ValueError: There is no such setting, or a value is out of range.
+        """
+        kind, row = config_class(self.redistributor), LEARNERS[self.learner].config
+        for whose, settings, config in (
+            (self.redistributor, self.redistributor_settings, kind),
+            (self.learner, self.learner_settings, row),
+        ):
+            for setting in settings:
+                known(f"A setting of {whose!r}", setting, [one.name for one in fields(config)])
+        return {
+            "redistributor": asdict(kind(**self.redistributor_settings)),
+            "learner": asdict(replace(row, **self.learner_settings)),
+        }
 
     def make_learner(
         self, observation_size: int, action_space: Space[Any], seed: int, device: torch.device | str = "cpu"

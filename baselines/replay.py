@@ -48,7 +48,9 @@ class Replay:
             ValueError: Several steps are taken as one, but the redistributor leaves steps out.
         """
         if n_step > 1 and redistributor.only_labeled:
-            raise ValueError(f"n_step={n_step} needs all steps, got {redistributor.name!r}, which leaves some out.")
+            raise ValueError(
+                f"n_step={n_step} needs all steps, got {redistributor.name!r}, which leaves some out: use n_step=1."
+            )
         self._learner, self._redistributor, self._store = learner, redistributor, store
         self._generator, self._batch_size, self._device = generator, batch_size, device
         self._discounts = discount ** torch.arange(n_step)  # [n]

@@ -90,11 +90,12 @@ class Run:
 
 def versions() -> dict[str, str | None]:
     """Return the installed versions of the packages that results depend on, None of those that are not there."""
-    return {package: _version(package) for package in PACKAGES}
+    return {package: version(package) for package in PACKAGES}
 
 
 @functools.cache
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """Return the installed version of a package, None where it is not there."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -181,6 +181,8 @@ class Training:
         )
         self._rollouts: Rollouts | None = None
         if isinstance(self.learner, PPO):
+            if self.config.n_step > 1:
+                raise ValueError(f"n_step={self.config.n_step} needs an off-policy learner: use n_step=1 with PPO.")
             self._rollouts = Rollouts(self.learner, self.redistributor, self.store, device)
         self.total_steps = self.episodes = self.updates = 0
         self._means = Means()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import int_between, known
+
+OFF_POLICY = ("random_steps", "batch_size", "updates", "n_step")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Arm:
             known("A setting of training", name, [one.name for one in fields(TrainingConfig)])
             if name.startswith("evaluat"):
                 raise ValueError(f"training of {self.name!r} must leave {name} to the protocol.")
+        self.settings()
+        if self.method.endswith("-ppo"):
+            idle = [name for name in OFF_POLICY if name in self.training]
+            if idle:
+                raise ValueError(f"training of {self.name!r} must not have {idle[0]}: PPO does without.")
 
     @property
     def is_agent(self) -> bool:
@@ -71,8 +78,12 @@ class Arm:
         return Method.named(self.method, self.redistributor, self.learner)
 
     def settings(self) -> dict[str, Any]:
-        """Return what results depend on: neither its name nor how it was chosen."""
-        return {name: getattr(self, name) for name in ("method", "redistributor", "learner", "training")}
+        """Return all that results depend on, defaults included: neither its name nor how it was chosen."""
+        if self.is_agent:
+            return {"method": self.method, "redistributor": {}, "learner": dict(self.learner), "training": {}}
+        method, config = self.made(), TrainingConfig(**self.training)
+        training = {name: value for name, value in asdict(config).items() if not name.startswith("evaluat")}
+        return {"method": self.method, **method.resolved(), "training": training}
 
 
 SB3 = "Stable-Baselines3's defaults"

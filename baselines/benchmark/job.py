@@ -9,6 +9,7 @@ import subprocess
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import gymnasium as gym
 from bagged_envs.baselines import runs
 from bagged_envs.baselines.benchmark.agents import packages, train_agent
 from bagged_envs.baselines.benchmark.arms import Arm
-from bagged_envs.baselines.benchmark.lease import lease
+from bagged_envs.baselines.benchmark.lease import Taken, lease
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.registration import spec_of, task_arguments, task_of
@@ -27,6 +28,13 @@ RESULT, FAILURE = "result.json", "failure.json"
 FORMAT = 1
 # Of an evaluation, what is the same however often the run was stopped.
 EVALUATED = ("step", "episodes", "return", "return_std", "length", "success_rate", "paid", "learner_updates")
+
+PACKAGES = ("bagged_envs", "gymnasium", "numpy", "torch")
+PACKAGES_OF = {
+    "mujoco": ("mujoco",),
+    "dmc": ("mujoco", "dm-control"),
+    "marl": ("pettingzoo", "mpe2"),
+}  # by a task's extra
 
 Report = Callable[[int, Mapping[str, Any] | None], None]
 
@@ -75,23 +83,27 @@ class Job:
         return runs.Run(self.arm.made(), self.id, self.arguments, config, self.seed, self.device, self.threads)
 
     def described(self) -> dict[str, Any]:
-        """Return what the result depends on, versions of packages included, as JSON carries it."""
+        """Return what the result depends on, defaults and versions of packages included, as JSON carries it."""
         own = {name: getattr(self, name) for name in ("id", "arguments", "seed", "steps", "device", "threads")}
-        versions = runs.versions() | (packages(self.arm.method) if self.arm.is_agent else {})
-        told = {**self.arm.settings(), **own, "protocol": self.protocol.hash, "versions": versions}
+        told = {**self.arm.settings(), **own, "protocol": self.protocol.hash, "versions": self._versions()}
         described: dict[str, Any] = json.loads(json.dumps(told))
         return described
 
-    @property
+    def _versions(self) -> dict[str, str | None]:
+        extra = task_of(spec_of(self.id)).extra or ""
+        found = {package: runs.version(package) for package in (*PACKAGES, *PACKAGES_OF.get(extra, ()))}
+        return found | (packages(self.arm.method) if self.arm.is_agent else {})
+
+    @cached_property
     def key(self) -> str:
         """Twelve hex digits that are others as soon as anything that the result depends on is."""
         return digest(self.described())[:12]
 
     @property
     def name(self) -> str:
-        """What its folder is called."""
+        """What its folder is called: the method, whatever the arm is called, the environment, the seed and the key."""
         arguments = [f"{name}={value}" for name, value in self.arguments.items()]
-        told = "-".join([self.arm.name, self.id, *arguments, str(self.seed), self.key])
+        told = "-".join([self.arm.method, self.id, *arguments, str(self.seed), self.key])
         return "".join(sign if sign.isalnum() or sign in "-_=.," else "_" for sign in told)
 
     def folder(self, out: Path) -> Path:
@@ -126,19 +138,33 @@ class Job:
             remove_unfinished(folder)
             (folder / FAILURE).unlink(missing_ok=True)
 
-            def checked(step: int, row: Mapping[str, Any] | None) -> None:
+            def check() -> None:
                 if not held():
-                    raise RuntimeError(f"{folder} was taken over by another process while this one was stopped.")
+                    raise Taken(f"{folder} was taken over by another process while this one was stopped.")
+
+            def checked(step: int, row: Mapping[str, Any] | None) -> None:
+                check()
                 report(step, row)
 
             try:
+                begun = {"environment": self._environment(), "revision": revision(), "machine": machine()}
                 rows = self._trained(folder, checkpoint_every, checked)
-            except (OSError, KeyboardInterrupt):
+                check()
+                return self._finish(folder, rows, begun)
+            except (OSError, KeyboardInterrupt, Taken):
                 raise
             except Exception as error:
                 _write_failure(folder, error)
                 raise
-            return self._finish(folder, rows)
+
+    def retell(self, out: Path) -> None:
+        """Put into a whole run's result what the arm is called now, and what is said of how it was chosen."""
+        found, told = read_result(self.folder(out)), self._told()
+        if found is not None and found["arm"] != told:
+            _write_result(self.folder(out), {**found, "arm": told})
+
+    def _told(self) -> dict[str, Any]:
+        return {"name": self.arm.name, "source": self.arm.source, "trials": self.arm.trials}
 
     def _trained(self, folder: Path, checkpoint_every: int, report: Report) -> list[runs.Row]:
         if not self.arm.is_agent:
@@ -157,27 +183,23 @@ class Job:
             report,
         )
 
-    def _finish(self, folder: Path, rows: list[runs.Row]) -> dict[str, Any]:
+    def _finish(self, folder: Path, rows: list[runs.Row], begun: Mapping[str, Any]) -> dict[str, Any]:
         task, final = task_of(spec_of(self.id)).name, self.protocol.final([row["return"] for row in rows])
         # A task that was changed has another scale.
         known = task in self.protocol.references and not task_arguments(self.arguments)
         result = {
             "format": FORMAT,
             "key": self.key,
-            "arm": {"name": self.arm.name, "source": self.arm.source, "trials": self.arm.trials},
+            "arm": self._told(),
             "job": self.described(),
             "task": task,
-            "environment": self._environment(),
-            "revision": revision(),
-            "machine": machine(),
+            **begun,
             "rows": [{name: row[name] for name in EVALUATED} for row in rows],
             "final": final,
             "normalized": self.protocol.normalized(task, final) if known else None,
             "seconds": rows[-1]["seconds"],
         }
-        result["sha256"] = digest(result)
-        write_whole(folder / RESULT, json.dumps(result, indent=1) + "\n")
-        return result
+        return _write_result(folder, result)
 
     def _environment(self) -> dict[str, Any]:
         env = gym.make(self.id, disable_env_checker=True, **self.arguments)
@@ -186,12 +208,19 @@ class Job:
         return spec
 
 
+def _write_result(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    content = {name: value for name, value in result.items() if name != "sha256"}
+    whole = {**content, "sha256": digest(content)}
+    write_whole(folder / RESULT, json.dumps(whole, indent=1) + "\n")
+    return whole
+
+
 def read_result(folder: Path) -> dict[str, Any] | None:
     """Return what the run in a folder came to; None where it is not whole, or its file is damaged."""
     try:
         result = json.loads((folder / RESULT).read_text())
         told = result.pop("sha256")
-    except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, AttributeError, TypeError):
         return None
     return {**result, "sha256": told} if told == digest(result) else None
 
@@ -200,7 +229,7 @@ def read_failure(folder: Path) -> str | None:
     """Return why the run in a folder failed the last time; None where it did not."""
     try:
         return str(json.loads((folder / FAILURE).read_text())["error"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -217,7 +246,10 @@ def revision() -> str | None:
     here = Path(__file__)
 
     def git(*words: str) -> str | None:
-        found = subprocess.run(["git", "-C", str(here.parent), *words], capture_output=True, text=True, check=False)
+        try:
+            found = subprocess.run(["git", "-C", str(here.parent), *words], capture_output=True, text=True, check=False)
+        except FileNotFoundError:  # there is no git here
+            return None
         return found.stdout.strip() if found.returncode == 0 else None
 
     if git("ls-files", "--error-unmatch", here.name) is None:  # of somebody else's repository, or of none

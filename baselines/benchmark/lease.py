@@ -1,9 +1,10 @@
 """One owner per folder: who works there says so in a file that only one can make, and keeps it fresh.
 
-The file is put there whole by a hard link, which fails where there is one, and touched while its owner lives. It is
-stale where its owner is a process of this machine that is gone, or where it has not been touched for long by the clock
-of the file system; a stale one is moved away, and looked at again before it is thrown away, so that of two who find it
-stale one becomes the owner. Nothing here needs locks of the file system, which network file systems lack.
+The files are numbered, and the highest number owns. It is put there whole by a hard link, which fails where that number
+is taken, and touched while its owner lives; an owner that leaves says so in it. The next number may be taken once the
+highest was left, or is stale: its owner is a process of this machine that is gone, or it has not been touched for long
+by the clock of the file system. Numbers only rise, so that of several who find one stale one gets the next. Nothing
+here needs locks of the file system, which network file systems lack.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-NAME = "lease.json"
+from bagged_envs.whole_file import MARK, write_whole
+
+PREFIX, SUFFIX = "lease-", ".json"
 INTERVAL = 5.0  # seconds between two touches
 STALE_AFTER = 120.0  # seconds without one; long, for owners that are stopped or wait for a slow disk
 
@@ -44,92 +48,126 @@ def lease(folder: Path, interval: float = INTERVAL, stale_after: float = STALE_A
         OSError: The file cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, mine = folder / NAME, _identity()
-    if not _make(path, mine):
-        _remove_if_stale(path, stale_after)
-        if not _make(path, mine):
-            owner = _read(path)
-            raise Taken(f"{folder} is worked in by process {owner.get('pid')} on {owner.get('host')}.")
+    mine = _identity()
+    path = _taken(folder, mine, stale_after)
     stop, lost = threading.Event(), threading.Event()
-    beat = threading.Thread(target=_touch, args=(path, mine, stop, lost, interval), daemon=True)
+    beat = threading.Thread(target=_touch, args=(path, stop, lost, interval, stale_after), daemon=True)
     beat.start()
     try:
         yield lambda: not lost.is_set()
     finally:
         stop.set()
         beat.join()
-        if _read(path) == mine:
-            path.unlink(missing_ok=True)
+        if not lost.is_set():
+            write_whole(path, json.dumps({**mine, "left": True}))
 
 
 def owner(folder: Path, stale_after: float = STALE_AFTER) -> dict[str, Any] | None:
     """Return who works in a folder, None where nobody does."""
-    path = folder / NAME
-    found = _read(path)
-    return None if not found or _is_stale(path, found, stale_after) else found
+    path = _highest(folder)
+    found = None if path is None else _read(path)
+    return None if path is None or found is None or _is_over(path, found, stale_after) else found
 
 
 def _identity() -> dict[str, Any]:
     pid = os.getpid()
-    return {"host": _host(), "pid": pid, "began": _began(pid), "token": uuid.uuid4().hex}
+    return {"host": _host(), "pid": pid, "began": _began(pid)}
 
 
 def _host() -> str:
-    """Return a name of this machine since it was started."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{socket.gethostname()}/{boot.read_text()[:8] if boot.exists() else 'unknown'}"
+    """Return a name of where numbers of processes mean the same: this machine since its start, or a container."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    parts = [boot.read_text()[:8] if boot.exists() else "unknown", os.readlink(space) if space.exists() else "unknown"]
+    return "/".join([socket.gethostname(), *parts])
 
 
-def _make(path: Path, identity: dict[str, Any]) -> bool:
-    """Make the file, whole at once, unless it is there."""
-    beside = path.with_name(f".{path.name}.{identity['token']}")
+def _taken(folder: Path, mine: dict[str, Any], stale_after: float) -> Path:
+    """Become the owner.
+
+    Raises:
+        Taken: There is one.
+    """
+    while True:
+        before = _highest(folder)
+        found = None if before is None else _read(before)
+        if before is not None and found is None:
+            continue  # it was swept up: look again
+        if before is not None and found is not None and not _is_over(before, found, stale_after):
+            raise Taken(f"{folder} is worked in by process {found.get('pid')} on {found.get('host')}.")
+        path = folder / f"{PREFIX}{0 if before is None else _number(before) + 1}{SUFFIX}"
+        if not _linked(path, mine):
+            continue  # another one was faster: look again
+        if _highest(folder) != path:  # of numbers that were given up long ago
+            path.unlink()
+            continue
+        for older in _all(folder):
+            if _number(older) < _number(path):
+                older.unlink(missing_ok=True)
+        return path
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{PREFIX}*{SUFFIX}"), key=_number)
+
+
+def _highest(folder: Path) -> Path | None:
+    there = _all(folder)
+    return there[-1] if there else None
+
+
+def _number(path: Path) -> int:
+    return int(path.name.removeprefix(PREFIX).removesuffix(SUFFIX))
+
+
+def _linked(path: Path, identity: dict[str, Any]) -> bool:
+    """Make a file, whole at once, unless it is there."""
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}{MARK}")
     beside.write_text(json.dumps(identity))
     try:
         os.link(beside, path)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):  # the latter: an owner swept up
         return False
     finally:
-        beside.unlink()
+        beside.unlink(missing_ok=True)
     return True
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return what a file says; nothing where it is damaged, None where it is gone."""
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:
+        return None
+    except ValueError:
         return {}
-    return dict(found)
+    return found if isinstance(found, dict) else {}
 
 
-def _touch(path: Path, mine: dict[str, Any], stop: threading.Event, lost: threading.Event, interval: float) -> None:
+def _touch(path: Path, stop: threading.Event, lost: threading.Event, interval: float, stale_after: float) -> None:
+    good = time.monotonic()
     while not stop.wait(interval):
         try:
-            if _read(path) != mine:
-                break
+            if _highest(path.parent) != path:
+                lost.set()
+                return
             os.utime(path)
-        except FileNotFoundError:
-            break
-    if not stop.is_set():
-        lost.set()
+            good = time.monotonic()
+        except OSError:  # the file system may come back
+            if time.monotonic() - good > stale_after:
+                lost.set()
+                return
 
 
-def _remove_if_stale(path: Path, stale_after: float) -> None:
-    found = _read(path)
-    if not found or not _is_stale(path, found, stale_after):
-        return
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        os.rename(path, aside)
-    except FileNotFoundError:  # another one was faster
-        return
-    if _read(aside) != found:  # another one was faster, and this is its own, fresh one: give it back
-        os.link(aside, path)
-    aside.unlink()
-
-
-def _is_stale(path: Path, found: dict[str, Any], stale_after: float) -> bool:
-    if found["host"] == _host():
-        return bool(_began(found["pid"]) != found["began"])
+def _is_over(path: Path, found: dict[str, Any], stale_after: float) -> bool:
+    """Whether an owner left, or is gone."""
+    if found.get("left"):
+        return True
+    if found.get("host") == _host():
+        began = _began(found["pid"])
+        if began != found["began"]:
+            return True
+        if began != UNKNOWN:
+            return False
     try:
         return _now(path.parent) - path.stat().st_mtime > stale_after
     except FileNotFoundError:
@@ -138,12 +176,18 @@ def _is_stale(path: Path, found: dict[str, Any], stale_after: float) -> bool:
 
 def _now(folder: Path) -> float:
     """Return the time by the clock of the file system."""
-    probe = folder / f".clock.{uuid.uuid4().hex}"
-    probe.touch()
-    try:
-        return probe.stat().st_mtime
-    finally:
-        probe.unlink()
+    while True:
+        probe = folder / f".clock.{uuid.uuid4().hex}{MARK}"
+        probe.touch()
+        try:
+            return probe.stat().st_mtime
+        except FileNotFoundError:  # an owner swept up
+            continue
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+UNKNOWN = "unknown"
 
 
 def _began(pid: int) -> str | None:
@@ -151,7 +195,7 @@ def _began(pid: int) -> str | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return None if not _lives(pid) else "unknown"
+        return UNKNOWN if not Path("/proc/self/stat").exists() and _lives(pid) else None
     state, *fields = text.rpartition(")")[2].split()
     return None if state in "ZX" else fields[18]
 

@@ -13,6 +13,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ class Protocol:
             references=_references(references) if references.exists() else {},
         )
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Twelve hex digits that are others as soon as anything in it is."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
@@ -165,7 +166,7 @@ class Protocol:
         """
         if not len(returns):
             raise ValueError("returns must have at least one evaluation, got none.")
-        last = returns[-math.ceil(self.final_share * len(returns) - 1e-9) :]  # 0.1 * 30 is a little more than 3
+        last = returns[-max(1, math.ceil(self.final_share * len(returns) - 1e-9)) :]  # 0.1 * 30 is a little more than 3
         return float(math.fsum(last) / len(last))
 
     def normalized(self, task: str, score: float) -> float:

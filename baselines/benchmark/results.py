@@ -15,7 +15,7 @@ from bagged_envs.whole_file import write_whole
 
 State = Literal["done", "running", "failed", "waiting"]
 RUNS, EVALUATIONS = "runs.csv", "evaluations.csv"
-KEYS = ("protocol", "key", "method", "id", "arguments", "task", "seed", "steps")
+KEYS = ("protocol", "key", "method", "id", "arguments", "task", "seed", "steps", "device", "threads")
 COLUMNS = (*KEYS, "final", "normalized", "source", "trials", "revision", "versions")
 
 Result = Mapping[str, Any]
@@ -32,10 +32,14 @@ def state(job: Job, out: Path) -> State:
 
 
 def results(out: Path) -> list[dict[str, Any]]:
-    """Return what every whole run in a folder came to, in the order of their methods, environments and seeds."""
+    """Return what every whole run in a folder came to, each once, ordered by method, environment and seed.
+
+    A copy of a run's folder under another name does not count.
+    """
     folders = sorted(path for path in out.iterdir() if path.is_dir())
-    found = [result for folder in folders if (result := read_result(folder)) is not None]
-    return sorted(found, key=lambda one: tuple(map(str, _keys(one).values())))
+    found = [(folder, result) for folder in folders if (result := read_result(folder)) is not None]
+    whole = {one["key"]: one for folder, one in found if folder.name.endswith(f"-{one['key']}")}
+    return sorted(whole.values(), key=lambda one: tuple(map(str, _keys(one).values())))
 
 
 def write_tables(out: Path, found: Sequence[Result]) -> None:
@@ -72,6 +76,8 @@ def _keys(result: Result) -> dict[str, Any]:
         "task": result["task"],
         "seed": job["seed"],
         "steps": job["steps"],
+        "device": job["device"],
+        "threads": job["threads"],
     }
 
 

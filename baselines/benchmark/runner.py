@@ -14,21 +14,24 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bagged_envs.baselines.benchmark.job import Job, read_failure, read_result
-from bagged_envs.baselines.benchmark.lease import Taken
+from bagged_envs.baselines.benchmark.lease import Taken, owner
 from bagged_envs.baselines.benchmark.results import results, state, write_tables
-from bagged_envs.baselines.benchmark.suite import Suite
+from bagged_envs.baselines.benchmark.suite import Suite, presets
+from bagged_envs.whole_file import MARK
 from bagged_envs.wrappers.arguments import positive_int
 
-PROGRESS = "progress.json"
+PROGRESS, LOG = "progress.json", "log.txt"
 BUSY = 75  # exit code of a run that somebody else works on
 PATIENCE = 10.0  # seconds that runs have for a last checkpoint
 TOLD_EVERY = 1.0  # seconds
+WAIT = 10.0  # seconds until a run that somebody else works on is looked at again
+SHARE = 0.02  # of the time, at most, is spent on looking how all runs stand
 
 
 def command(suite: str, job: Job, out: Path, checkpoint_every: int) -> list[str]:
@@ -38,9 +41,15 @@ def command(suite: str, job: Job, out: Path, checkpoint_every: int) -> list[str]
 
 
 def commands(suite: str, chosen: Suite, out: Path, checkpoint_every: int) -> list[str]:
-    """Return a shell command for each run of a suite that is not whole yet."""
+    """Return a shell command for each run of a suite that is not whole yet, to be given in any folder."""
+    suite, out = located(suite), out.absolute()
     waiting = [job for job in chosen.jobs() if read_result(job.folder(out)) is None]
     return [shlex.join(command(suite, job, out, checkpoint_every)) for job in waiting]
+
+
+def located(suite: str) -> str:
+    """Return the name of a suite of ours, or the whole path of a file."""
+    return suite if suite in presets() else str(Path(suite).absolute())
 
 
 def work_on_one(suite: str, key: str, out: Path, checkpoint_every: int) -> int:
@@ -67,11 +76,10 @@ def work_on_one(suite: str, key: str, out: Path, checkpoint_every: int) -> int:
     except KeyboardInterrupt as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
-    except (FloatingPointError, RuntimeError, ValueError, TypeError) as error:
+    except (FloatingPointError, OSError, RuntimeError, ValueError, TypeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    finally:
-        told.forget()
+    told.forget()
     return 0
 
 
@@ -85,7 +93,7 @@ class _Told:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + TOLD_EVERY
-        beside = self._path.with_name(f".{PROGRESS}.{os.getpid()}")
+        beside = self._path.with_name(f".{PROGRESS}.{os.getpid()}{MARK}")
         beside.write_text(json.dumps({"step": step}))
         os.replace(beside, self._path)
 
@@ -113,7 +121,9 @@ def run_suite(name: str, suite: Suite, out: Path, workers: int, checkpoint_every
         OSError: A table could not be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    queue = Queue(name, suite.jobs(), out, checkpoint_every)
+    _check_protocol(out, suite)
+    suite.check()
+    queue = Queue(located(name), suite.jobs(), out.absolute(), checkpoint_every)
     with _stopping(queue.stop), _Display(console, queue):
         threads = [threading.Thread(target=queue.serve) for _ in range(positive_int("workers", workers))]
         for thread in threads:
@@ -121,14 +131,28 @@ def run_suite(name: str, suite: Suite, out: Path, workers: int, checkpoint_every
         for thread in threads:
             while thread.is_alive():  # so that signals come through
                 thread.join(timeout=0.2)
+    for job in queue.jobs:
+        job.retell(out)
     write_tables(out, results(out))
     counts = queue.counts()
     console.print(", ".join(f"{count} {what}" for what, count in counts.items() if count), highlight=False)
-    for job in queue.jobs:
-        why = None if read_result(job.folder(out)) else read_failure(job.folder(out))
-        if why is not None:
-            console.print(f"{job.name} failed: {why}", markup=False, highlight=False, style="red")
+    for line in queue.troubles():
+        console.print(line, markup=False, highlight=False, style="red")
     return int(counts["done"] < len(queue.jobs))
+
+
+def _check_protocol(out: Path, suite: Suite) -> None:
+    """Check that no run in a folder is of another protocol.
+
+    Raises:
+        ValueError: One is.
+    """
+    others = {result["job"]["protocol"] for result in results(out)} - {suite.protocol.hash}
+    if others:
+        raise ValueError(
+            f"out must have runs of protocol {suite.protocol.hash} only, got {out} with some of {', '.join(others)}: "
+            "name another folder."
+        )
 
 
 class Queue:
@@ -145,6 +169,7 @@ class Queue:
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._whole: set[str] = set()
+        self._ended: dict[str, str] = {}
 
     def serve(self) -> None:
         """Take runs and make them until none waits."""
@@ -153,30 +178,55 @@ class Queue:
                 if not self._waiting:
                     return
                 job = self._waiting.popleft()
-            if self._made(job) == BUSY:
+            code = self._made(job)
+            if code == BUSY:
                 with self._lock:
                     self._waiting.append(job)
-                self._stopped.wait(TOLD_EVERY)
+                self._stopped.wait(WAIT)
+            elif code:
+                self._ended.setdefault(job.key, _in_words(code))
 
     def _made(self, job: Job) -> int:
+        """Make a run in a process of its own; returns its exit code."""
         folder = job.folder(self._out)
         if read_result(folder) is not None:
             return 0
-        folder.mkdir(parents=True, exist_ok=True)
+        if owner(folder) is not None:
+            return BUSY
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / LOG).open("ab") as log:
+                process = self._begun(job, log)
+        except OSError as error:
+            self._ended[job.key] = str(error)
+            return 1
+        code = 1 if process is None else process.wait()
+        with self._lock:
+            self._running.pop(job.key, None)
+        return code
+
+    def _begun(self, job: Job, log: IO[bytes]) -> subprocess.Popen[bytes] | None:
         threads = {f"{name}_NUM_THREADS": str(job.threads) for name in ("OMP", "MKL", "OPENBLAS")}
         words = command(self._suite, job, self._out, self._every)
-        with (folder / "log.txt").open("ab") as log, self._lock:
+        with self._lock:
             if self._stopped.is_set():
-                return 1
+                return None
             # A session of its own: what the terminal sends goes to the runner alone, which passes it on.
             process = subprocess.Popen(
                 words, env={**os.environ, **threads}, stdout=log, stderr=log, start_new_session=True
             )
             self._running[job.key] = process
-        code = process.wait()
-        with self._lock:
-            del self._running[job.key]
-        return code
+            return process
+
+    def troubles(self) -> list[str]:
+        """Return, for each run that was begun and is not whole, why in words."""
+        told = []
+        for job in (job for job in self.jobs if not self._done(job)):
+            folder = job.folder(self._out)
+            why = read_failure(folder) or self._ended.get(job.key)
+            if why is not None:
+                told.append(f"{job.name} failed: {why}. See {folder / LOG}")
+        return told
 
     def stop(self) -> None:
         """Have all runs write a checkpoint and end; those that take too long are killed."""
@@ -198,20 +248,17 @@ class Queue:
 
     def counts(self) -> dict[str, int]:
         """Return how many runs stand how."""
-        states = ["done" if self._done(job) else state(job, self._out) for job in self.jobs]
+        states = [self._state(job) for job in self.jobs]
         return {what: states.count(what) for what in ("done", "running", "failed", "waiting")}
+
+    def _state(self, job: Job) -> str:
+        if self._done(job):
+            return "done"
+        return "running" if job.key in self._running else state(job, self._out)
 
     def steps(self) -> int:
         """Return how many environment steps were made, in all runs."""
-        return sum(self._steps_of(job) for job in self.jobs)
-
-    def _steps_of(self, job: Job) -> int:
-        if self._done(job):
-            return job.steps
-        try:
-            return int(json.loads((job.folder(self._out) / PROGRESS).read_text())["step"])
-        except FileNotFoundError:
-            return 0
+        return sum(job.steps if self._done(job) else _steps_told(job.folder(self._out)) for job in self.jobs)
 
     def _done(self, job: Job) -> bool:
         if job.key not in self._whole and read_result(job.folder(self._out)) is not None:
@@ -219,13 +266,24 @@ class Queue:
         return job.key in self._whole
 
 
+def _steps_told(folder: Path) -> int:
+    try:
+        return int(json.loads((folder / PROGRESS).read_text())["step"])
+    except FileNotFoundError:
+        return 0
+
+
+def _in_words(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
 @contextmanager
 def _stopping(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on SIGINT and SIGTERM, in the main thread."""
+    """Call `stop` on SIGINT, SIGTERM and SIGHUP, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, lambda *_: threading.Thread(target=stop).start()) for number in numbers]
     try:
         yield
@@ -256,9 +314,12 @@ class _Display:
         self._progress.stop()
 
     def _follow(self) -> None:
-        while not self._over.wait(TOLD_EVERY):
-            counts = self._queue.counts()
+        pause = TOLD_EVERY
+        while not self._over.wait(pause):
+            begin = time.monotonic()
+            counts, steps = self._queue.counts(), self._queue.steps()
             told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
             speed = self._progress.tasks[0].speed
             told += "" if speed is None else f", {speed:.0f} steps/s"
-            self._progress.update(self._task, completed=self._queue.steps(), told=told)
+            self._progress.update(self._task, completed=steps, told=told)
+            pause = max(TOLD_EVERY, (time.monotonic() - begin) / SHARE)

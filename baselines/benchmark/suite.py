@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+
+from bagged_envs.baselines.benchmark.agents import factory
 from bagged_envs.baselines.benchmark.arms import ARMS, Arm
 from bagged_envs.baselines.benchmark.job import Job
-from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.protocol import Protocol, names
+from bagged_envs.baselines.features import Features
 from bagged_envs.registration import spec_of
 from bagged_envs.wrappers.arguments import known, positive_int
 
@@ -84,25 +88,28 @@ class Suite:
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path}: {error}") from error
         try:
-            return cls._parsed(path.stem, content)
+            return cls._parsed(path, content)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
 
     @classmethod
-    def _parsed(cls, name: str, content: Mapping[str, Any]) -> Suite:
+    def _parsed(cls, path: Path, content: Mapping[str, Any]) -> Suite:
         for key in content:
             known("setting", key, KEYS)
         missing = [key for key in ("steps", "methods", "environments") if key not in content]
         if missing:
             raise ValueError(f"a suite must have {', '.join(missing)}.")
-        protocol = Protocol.load(content.get("protocol", "v1"))
+        protocol = _protocol(content.get("protocol", "v1"), path.parent)
         own = {name: _arm(name, told) for name, told in content.get("arms", {}).items()}
+        for name in own:
+            if name in ARMS:
+                raise ValueError(f"arms.{name} must have another name: there is one of ours that is called so.")
         arms = {**ARMS, **own}
         for method in content["methods"]:
             known("method", method, list(arms))
         environments = [pair for told in content["environments"] for pair in _environments(told, protocol)]
         return cls(
-            name,
+            path.stem,
             protocol,
             tuple(arms[method] for method in content["methods"]),
             tuple(environments),
@@ -111,6 +118,27 @@ class Suite:
             content.get("device", "cpu"),
             content.get("threads", 1),
         )
+
+    def check(self) -> None:
+        """Make each environment once, and each method's networks for it.
+
+        Raises:
+            ValueError: A method does not fit an environment; the message names both.
+            gymnasium.error.Error: An environment cannot be made.
+            ImportError: A package is missing.
+        """
+        for id, arguments in self.environments:
+            env = gym.make(id, disable_env_checker=True, **arguments)
+            for arm in self.arms:
+                if arm.is_agent:
+                    factory(arm.method)
+                    continue
+                try:
+                    size = Features(env.observation_space).size
+                    arm.made().make_learner(size, env.action_space, seed=0)
+                except (TypeError, ValueError) as error:
+                    raise ValueError(f"{arm.name!r} must fit {id}: {error}") from error
+            env.close()
 
     def jobs(self) -> list[Job]:
         """Return its runs, those of one seed before those of the next."""
@@ -123,6 +151,11 @@ class Suite:
 def presets() -> list[str]:
     """Return the names of the suites that come with the package."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def _protocol(name: str, folder: Path) -> Protocol:
+    """Return one of ours, or that of a file, which is looked for beside the suite's."""
+    return Protocol.load(name if name in names() or not (folder / name).exists() else folder / name)
 
 
 def _arm(name: str, told: Mapping[str, Any]) -> Arm:

@@ -10,21 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bagged_envs.baselines import runs
+import gymnasium as gym
+
 from bagged_envs.baselines.benchmark.arms import Arm
-from bagged_envs.baselines.benchmark.job import EVALUATED, FORMAT, RESULT, Job, digest, machine, read_result
+from bagged_envs.baselines.benchmark.job import EVALUATED, FORMAT, RESULT, Job, digest, read_result
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.suite import as_settings
 from bagged_envs.registration import spec_of, task_arguments, task_of
 
-KEYS = {
-    "format": int, "key": str, "arm": dict, "job": dict, "task": str, "environment": dict, "rows": list, "final": float,
-    "seconds": float, "machine": dict,
+Kinds = Mapping[str, tuple[type, ...]]
+KEYS: Kinds = {
+    "format": (int,), "key": (str,), "arm": (dict,), "job": (dict,), "task": (str,), "environment": (dict,),
+    "revision": (str, type(None)), "machine": (dict,), "rows": (list,), "final": (float,),
+    "normalized": (float, type(None)), "seconds": (float, int),
 }  # fmt: skip
-JOB_KEYS = (
-    "method", "redistributor", "learner", "training", "id", "arguments", "seed", "steps", "device", "threads",
-    "protocol", "versions",
-)  # fmt: skip
+JOB: Kinds = {
+    "method": (str,), "redistributor": (dict,), "learner": (dict,), "training": (dict,), "id": (str,),
+    "arguments": (dict,), "seed": (int,), "steps": (int,), "device": (str,), "threads": (int,), "protocol": (str,),
+    "versions": (dict,),
+}  # fmt: skip
+ARM: Kinds = {"name": (str,), "source": (str,), "trials": (int,)}
+NUMBER = (int, float)
+ROW: Kinds = {name: (*NUMBER, type(None)) for name in EVALUATED} | {"step": (int,), "return": (float,)}
 
 
 def problems(folder: Path, protocol: Protocol) -> list[str]:
@@ -44,21 +51,24 @@ def problems(folder: Path, protocol: Protocol) -> list[str]:
 
 
 def _of_form(result: Mapping[str, Any]) -> Iterator[str]:
-    for name, kind in KEYS.items():
-        if not isinstance(result.get(name), kind):
-            yield f"{name} must be of type {kind.__name__}, got {result.get(name)!r}"
+    yield from _of_kinds("", result, KEYS)
+    yield from _of_kinds("job.", result.get("job"), JOB)
+    yield from _of_kinds("arm.", result.get("arm"), ARM)
+    rows = result.get("rows")
+    for place, row in enumerate(rows if isinstance(rows, list) else []):
+        yield from _of_kinds(f"rows[{place}].", row, ROW)
     if result.get("format") != FORMAT:
         yield f"format must be {FORMAT}, got {result.get('format')!r}"
-    job = result.get("job")
-    if isinstance(job, dict):
-        missing = [name for name in JOB_KEYS if name not in job]
-        if missing:
-            yield f"job must have {', '.join(missing)}"
-    rows = result.get("rows")
-    if isinstance(rows, list):
-        for place, row in enumerate(rows):
-            if not isinstance(row, dict) or tuple(row) != EVALUATED:
-                yield f"row {place} must have {', '.join(EVALUATED)}"
+
+
+def _of_kinds(prefix: str, told: object, kinds: Kinds) -> Iterator[str]:
+    if not isinstance(told, Mapping):
+        return
+    for name, kind in kinds.items():
+        value = told.get(name, ...)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            words = " or ".join("null" if one is type(None) else one.__name__ for one in kind)
+            yield f"{prefix}{name} must be of type {words}, got {'nothing' if value is ... else repr(value)}"
 
 
 def _of_job(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
@@ -69,8 +79,8 @@ def _of_job(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
         yield f"protocol must be {protocol.hash}, version {protocol.version}, got {job['protocol']}"
     if job["seed"] not in (*protocol.test, *protocol.tuning):
         yield f"seed must be one of the protocol's, got {job['seed']}"
-    if not str(arm.get("source", "")).strip() or not isinstance(arm.get("trials"), int):
-        yield f"arm must say its source and how many trials were spent, got {arm}"
+    if not arm["source"].strip():
+        yield f"arm must say where its settings come from, got {arm}"
 
 
 def _of_rows(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
@@ -80,13 +90,23 @@ def _of_rows(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
         yield f"evaluations must be at every {protocol.every} steps up to {result['job']['steps']}, got {steps}"
         return
     returns = [row["return"] for row in result["rows"]]
-    if not all(isinstance(value, float) and math.isfinite(value) for value in returns):
+    if not all(map(math.isfinite, returns)):
         yield "returns must be finite numbers"
         return
     if result["final"] != protocol.final(returns):
         yield f"final must be {protocol.final(returns)}, from the last evaluations, got {result['final']}"
-    task, arguments = task_of(spec_of(result["job"]["id"])).name, result["job"]["arguments"]
-    known = task in protocol.references and not task_arguments(arguments)
+    yield from _of_scale(result, protocol)
+
+
+def _of_scale(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
+    try:
+        task = task_of(spec_of(result["job"]["id"])).name
+    except gym.error.Error as error:
+        yield f"job.id must be a registered ID: {error}"
+        return
+    if result["task"] != task:
+        yield f"task must be {task}, got {result['task']}"
+    known = task in protocol.references and not task_arguments(result["job"]["arguments"])
     normalized = protocol.normalized(task, result["final"]) if known else None
     if result["normalized"] != normalized:
         yield f"normalized must be {normalized}, got {result['normalized']}"
@@ -132,6 +152,6 @@ def reproduce(
         again = job.work(Path(place), report=report)
     gaps = [abs(a["return"] - b["return"]) for a, b in zip(told["rows"], again["rows"], strict=True)]
     then = {**told["job"]["versions"], **told["machine"]}
-    now = {**runs.versions(), **machine()}
+    now = {**again["job"]["versions"], **again["machine"]}
     differs = tuple((name, str(then.get(name)), str(now.get(name))) for name in now if then.get(name) != now.get(name))
     return Reproduction(told["rows"] == again["rows"], max(gaps), differs)

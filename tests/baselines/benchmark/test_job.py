@@ -40,6 +40,9 @@ class TestArms:
             ({"source": " "}, "source of 'x' must say where its settings come from"),
             ({"trials": -1}, "trials of 'x' must .*got -1"),
             ({"training": {"batch": 3}}, "setting of training.*got 'batch'. Did you mean 'batch_size'"),
+            ({"method": "identity-ppo", "training": {"n_step": 2}}, "must not have n_step: PPO does without"),
+            ({"redistributor": {"bag": 3}}, "setting of 'rd' must be .*got 'bag'. Did you mean 'bags'"),
+            ({"learner": {"discount": 9.0}}, "discount must be .*got 9.0"),
             ({"training": {"evaluate_every": 3}}, "must leave evaluate_every to the protocol"),
         ],
     )
@@ -60,12 +63,19 @@ class TestKeys:
         renamed = dataclasses.replace(one, arm=Arm("mine", "uniform-td3", "elsewhere", 9, **{
             name: getattr(one.arm, name) for name in ("redistributor", "learner", "training")
         }))  # fmt: skip
-        assert renamed.key == one.key
+        assert (renamed.key, renamed.name) == (one.key, one.name)
 
     def test_versions_are_in_it(self, monkeypatch):
         before = job().key
-        monkeypatch.setattr(module.runs, "versions", lambda: {"torch": "another"})
+        monkeypatch.setattr(module.runs, "version", lambda package: f"another {package}")
         assert job().key != before
+        assert set(job().described()["versions"]) == {"bagged_envs", "gymnasium", "numpy", "torch", "mujoco"}
+
+    def test_defaults_are_in_it(self, monkeypatch):
+        before = job("rrd-td3").key
+        assert job("rrd-td3", redistributor={"bags": 4}).key == before
+        assert job("rrd-td3", learner={"hidden": (8, 8), "discount": 0.99}).key == before
+        assert job("rrd-td3").described()["redistributor"]["steps"] == 64
 
     def test_a_folder_s_name_can_be_read(self):
         one = job()
@@ -96,6 +106,7 @@ class TestWork:
         assert sorted(os.listdir(folder)) == [
             "checkpoint.pt",
             "evaluations.csv",
+            "lease-0.json",
             "metrics.jsonl",
             RESULT,
             "run.json",
@@ -127,8 +138,9 @@ class TestWork:
 
     def test_who_lost_the_folder_stops(self, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "lease", lost)
-        with pytest.raises(RuntimeError, match="was taken over by another process"):
+        with pytest.raises(Taken, match="was taken over by another process"):
             job().work(tmp_path)
+        assert read_failure(job().folder(tmp_path)) is None
 
     def test_a_failure_is_kept_and_tried_again(self, tmp_path, monkeypatch):
         one, train = job(), module.runs.train
@@ -201,6 +213,11 @@ def test_symbolic_tasks_are_normalized_unless_they_are_changed(tmp_path):
     assert plain["normalized"] == (plain["final"] - reference.random) / (reference.oracle - reference.random)
     longer = module.Job(ppo, "BaggedKeyDoor-v0", {"bag_len": 3, "delay": 20}, 7, 40, protocol).work(tmp_path)
     assert longer["normalized"] is None
+
+
+def test_without_git_there_is_no_revision(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert revision() is None
 
 
 def test_the_revision_is_of_our_own_repository():

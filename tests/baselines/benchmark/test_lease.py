@@ -11,8 +11,9 @@ import time
 import pytest
 
 from bagged_envs.baselines.benchmark import lease as module
-from bagged_envs.baselines.benchmark.lease import NAME, Taken, lease, owner
+from bagged_envs.baselines.benchmark.lease import Taken, lease, owner
 
+FIRST = "lease-0.json"
 HOLD = (
     "import pathlib, sys, time; from bagged_envs.baselines.benchmark.lease import lease\n"
     "with lease(pathlib.Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)\n"
@@ -22,8 +23,8 @@ HOLD = (
 def elsewhere(folder, age):
     """A lease of another machine, touched so many seconds ago."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / NAME).write_text(json.dumps({"host": "elsewhere/1", "pid": 1, "began": "1", "token": "x"}))
-    os.utime(folder / NAME, (time.time() - age,) * 2)
+    (folder / FIRST).write_text(json.dumps({"host": "elsewhere/1", "pid": 1, "began": "1"}))
+    os.utime(folder / FIRST, (time.time() - age,) * 2)
 
 
 def test_it_is_owned_inside_the_block_only(tmp_path):
@@ -35,13 +36,15 @@ def test_it_is_owned_inside_the_block_only(tmp_path):
             pass
         assert owner(folder) is not None  # a loser takes nothing away
     assert owner(folder) is None
-    assert os.listdir(folder) == []
+    assert os.listdir(folder) == [FIRST]
+    with lease(folder):
+        assert os.listdir(folder) == ["lease-1.json"]
 
 
 def test_an_error_inside_gives_it_back(tmp_path):
     with pytest.raises(ZeroDivisionError), lease(tmp_path):
         _ = 1 / 0
-    assert os.listdir(tmp_path) == []
+    assert owner(tmp_path) is None
 
 
 def test_a_killed_owner_is_gone_at_once(tmp_path):
@@ -60,8 +63,27 @@ def test_a_killed_owner_is_gone_at_once(tmp_path):
 
 def test_another_process_with_the_same_number_is_not_the_owner(tmp_path):
     identity = module._identity()
-    (tmp_path / NAME).write_text(json.dumps({**identity, "began": "1"}))
+    (tmp_path / FIRST).write_text(json.dumps(identity))
+    assert owner(tmp_path) == identity
+    (tmp_path / FIRST).write_text(json.dumps({**identity, "began": "1"}))
     assert owner(tmp_path) is None
+
+
+def test_numbers_of_processes_mean_nothing_in_another_container(tmp_path, monkeypatch):
+    (tmp_path / FIRST).write_text(json.dumps({**module._identity(), "pid": 2**22 + 1}))
+    assert owner(tmp_path) is None
+    monkeypatch.setattr(module, "_host", lambda: "here/1/pid:[2]")
+    assert owner(tmp_path) is not None  # whether it lives is told by its touches
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+def test_a_damaged_file_is_stale_once_it_is_old(tmp_path, content):
+    (tmp_path / FIRST).write_text(content)
+    with pytest.raises(Taken), lease(tmp_path):
+        pass
+    os.utime(tmp_path / FIRST, (time.time() - 400,) * 2)
+    with lease(tmp_path):
+        assert owner(tmp_path)["pid"] == os.getpid()
 
 
 @pytest.mark.parametrize(("age", "taken"), [(60, True), (400, False)])
@@ -76,41 +98,74 @@ def test_an_owner_elsewhere_lives_while_it_touches(tmp_path, age, taken):
             assert owner(tmp_path)["pid"] == os.getpid()
 
 
+def until(condition):
+    limit = time.monotonic() + 20
+    while not condition() and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert condition()
+
+
 def test_an_owner_touches(tmp_path):
     with lease(tmp_path, interval=0.01):
-        os.utime(tmp_path / NAME, (0, 0))
-        limit = time.monotonic() + 10
-        while (tmp_path / NAME).stat().st_mtime == 0 and time.monotonic() < limit:
-            time.sleep(0.01)
-        assert (tmp_path / NAME).stat().st_mtime > 0
+        os.utime(tmp_path / FIRST, (0, 0))
+        until(lambda: (tmp_path / FIRST).stat().st_mtime > 0)
 
 
 @pytest.mark.parametrize("how", ["removed", "another's"])
 def test_an_owner_that_lost_it_knows_and_leaves_it(tmp_path, how):
     with lease(tmp_path, interval=0.01) as held:
-        (tmp_path / NAME).unlink()
-        if how == "another's":
-            elsewhere(tmp_path, 0)
-        limit = time.monotonic() + 10
-        while held() and time.monotonic() < limit:
-            time.sleep(0.01)
-        assert not held()
+        if how == "removed":
+            (tmp_path / FIRST).unlink()
+        else:
+            (tmp_path / "lease-1.json").write_text(json.dumps(module._identity()))
+        until(lambda: not held())
     assert (owner(tmp_path) is not None) is (how == "another's")
 
 
-def test_a_fresh_one_that_was_moved_away_by_mistake_is_given_back(tmp_path, monkeypatch):
+def test_an_owner_whose_file_system_is_gone_for_long_lost_it(tmp_path, monkeypatch):
+    broken = []
+
+    def fails(path):
+        if broken:
+            raise OSError(116, "Stale file handle")
+        return touch(path)
+
+    touch = os.utime
+    monkeypatch.setattr(module.os, "utime", fails)
+    with lease(tmp_path, interval=0.01, stale_after=0.3) as held:
+        broken.append(True)
+        time.sleep(0.1)
+        assert held()  # it may come back
+        until(lambda: not held())
+
+
+def test_of_three_who_find_it_stale_one_gets_it(tmp_path, monkeypatch):
+    """The first takes over between the second's look and its move; the third comes after."""
     elsewhere(tmp_path, 400)
-    rename, fresh = os.rename, module._identity()
+    linked, first = module._linked, module._identity()
 
-    def faster(source, target):  # between the look and the move, another one becomes the owner
-        (tmp_path / NAME).unlink()
-        (tmp_path / NAME).write_text(json.dumps(fresh))
-        rename(source, target)
+    def slower(path, identity):
+        if path.name == "lease-1.json" and not path.exists():
+            path.write_text(json.dumps(first))  # the first was faster
+        return linked(path, identity)
 
-    monkeypatch.setattr(module.os, "rename", faster)
-    with pytest.raises(Taken, match=f"process {fresh['pid']}"), lease(tmp_path):
+    monkeypatch.setattr(module, "_linked", slower)
+    for _ in range(2):
+        with pytest.raises(Taken, match=f"process {first['pid']}"), lease(tmp_path):
+            pass
+    assert json.loads((tmp_path / "lease-1.json").read_text()) == first
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
+
+
+def test_a_number_that_was_swept_up_is_not_taken_again(tmp_path, monkeypatch):
+    """Who looked long ago may find a low number free; a higher one owns."""
+    (tmp_path / "lease-5.json").write_text(json.dumps(module._identity()))
+    looks = iter([None])
+    highest = module._highest
+    monkeypatch.setattr(module, "_highest", lambda folder: next(looks, highest(folder)))
+    with pytest.raises(Taken), lease(tmp_path):
         pass
-    assert json.loads((tmp_path / NAME).read_text()) == fresh
+    assert os.listdir(tmp_path) == ["lease-5.json"]
 
 
 def contend(folders, barrier, wins):
@@ -141,4 +196,5 @@ def test_of_those_who_come_at_once_one_wins(tmp_path, stale):
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert wins.empty()
     assert won == [folder.name for folder in folders]
-    assert [os.listdir(folder) for folder in folders] == [[]] * len(folders)
+    assert [owner(folder) for folder in folders] == [None] * len(folders)
+    assert [len(os.listdir(folder)) for folder in folders] == [1] * len(folders)

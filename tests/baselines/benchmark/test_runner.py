@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from rich.console import Console
 from bagged_envs import cli
 from bagged_envs.baselines.benchmark import runner
 from bagged_envs.baselines.benchmark.job import read_failure, read_result
-from bagged_envs.baselines.benchmark.lease import lease
+from bagged_envs.baselines.benchmark.lease import lease, owner
 from bagged_envs.baselines.benchmark.results import COLUMNS, results, run_row, state, write_tables
 from bagged_envs.baselines.benchmark.runner import BUSY, Queue, run_suite, work_on_one
 from bagged_envs.baselines.benchmark.suite import Suite
@@ -69,7 +70,7 @@ class TestQueue:
         assert at_once[1] == [some[0].key, some[2].key]
 
     def test_one_that_somebody_else_works_on_is_come_back_to(self, tmp_path, at_once, monkeypatch):
-        monkeypatch.setattr(runner, "TOLD_EVERY", 0.01)
+        monkeypatch.setattr(runner, "WAIT", 0.01)
         some, codes = jobs(2), iter([BUSY, 0, BUSY, 0])
         at_once[0].work = staticmethod(lambda words: next(codes))
         Queue("mine.toml", some, tmp_path, 50).serve()
@@ -80,6 +81,29 @@ class TestQueue:
         some = jobs(2)
         Queue("mine.toml", some, tmp_path, 50).serve()
         assert at_once[1] == [some[0].key, some[1].key]
+
+    def test_one_that_has_an_owner_needs_no_process_to_find_out(self, tmp_path, at_once, monkeypatch):
+        monkeypatch.setattr(runner, "WAIT", 0.01)
+        some = jobs(2)
+        with lease(some[0].folder(tmp_path)):
+            queue = Queue("mine.toml", some, tmp_path, 50)
+            monkeypatch.setattr(queue, "_waiting", type(queue._waiting)(some))
+            at_once[0].work = staticmethod(lambda words: queue._stopped.set() or 0)
+            queue.serve()
+        assert at_once[1] == [some[1].key]
+
+    def test_why_a_run_ended_is_kept(self, tmp_path, at_once):
+        codes = iter([-9, 3])
+        at_once[0].work = staticmethod(lambda words: next(codes))
+        some = jobs(3)
+        some[2].folder(tmp_path).write_text("in the way")
+        queue = Queue("mine.toml", some, tmp_path, 50)
+        queue.serve()
+        told = queue.troubles()
+        assert "failed: signal SIGKILL. See" in told[0]
+        assert "failed: exit code 3. See" in told[1]
+        assert "log.txt" in told[1]
+        assert "File exists" in told[2]
 
     def test_none_is_begun_once_it_was_stopped(self, tmp_path, at_once):
         queue = Queue("mine.toml", jobs(), tmp_path, 50)
@@ -152,12 +176,38 @@ class TestCommands:
         assert cli.main(["bench", "run", str(suite), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
         (line,) = capsys.readouterr().out.splitlines()
         words = shlex.split(line)
-        assert words[1:6] == ["-m", "bagged_envs.cli", "bench", "one", str(suite)]
+        assert words[1:6] == ["-m", "bagged_envs.cli", "bench", "one", str(suite.absolute())]
         assert words[6] == second.key
 
     def test_an_unknown_suite_lists_ours(self, capsys):
         assert cli.main(["bench", "run", "nothing"]) == 2
         assert "suite must be one of" in capsys.readouterr().err
+
+
+class TestFolders:
+    def test_runs_of_another_protocol_are_refused(self, tmp_path, at_once):
+        suite = written(tmp_path, seeds=1)
+        jobs(1)[0].work(tmp_path / "out")
+        with pytest.raises(ValueError, match=f"with some of {PROTOCOL.hash}: name another folder"):
+            run_suite(str(suite), Suite.load(suite), tmp_path / "out", 1, 50, console())
+
+    def test_a_copy_of_a_run_does_not_count(self, tmp_path):
+        one = jobs(1)[0]
+        one.work(tmp_path)
+        shutil.copytree(one.folder(tmp_path), tmp_path / f"{one.name}.backup")
+        assert len(results(tmp_path)) == 1
+
+    def test_what_is_said_of_a_method_is_what_the_suite_says_now(self, tmp_path, at_once):
+        suite = written(tmp_path, seeds=1)
+        for one in Suite.load(suite).jobs():
+            one.work(tmp_path / "out")
+        suite.write_text(suite.read_text().replace("trials = 0", "trials = 7").replace("first", "renamed"))
+        suite.write_text(suite.read_text().replace("renamed_seeds", "first_seeds"))
+        assert run_suite(str(suite), Suite.load(suite), tmp_path / "out", 1, 50, console()) == 0
+        assert at_once[1] == []
+        found = results(tmp_path / "out")
+        assert sorted((one["arm"]["name"], one["arm"]["trials"]) for one in found) == [("renamed", 7), ("second", 7)]
+        assert all(read_result(path.parent) for path in (tmp_path / "out").glob("*/result.json"))
 
 
 class TestTables:
@@ -204,7 +254,7 @@ def test_a_failed_run_is_told_in_the_end(tmp_path, at_once):
     assert run_suite(str(suite), loaded, out, 2, 50, shown) == 1
     text = shown.file.getvalue()
     assert "1 done, 1 failed" in text
-    assert f"{second.name} failed: FloatingPointError: nan" in text
+    assert f"{second.name} failed: FloatingPointError: nan. See" in text
     assert len(results(out)) == 1
 
 
@@ -215,7 +265,7 @@ def test_sigterm_stops_all_with_checkpoints_and_the_next_one_goes_on(tmp_path):
     words = ["bench", "run", str(suite), "--out", str(out), "--workers", "1", "--checkpoint-every", "10000000"]
     process = subprocess.Popen([sys.executable, "-m", "bagged_envs.cli", *words], stderr=subprocess.DEVNULL)
     limit = time.monotonic() + 90
-    while not list(out.glob("*/evaluations.csv")) and time.monotonic() < limit:
+    while not list(out.glob(f"*/{runner.PROGRESS}")) and time.monotonic() < limit:
         time.sleep(0.05)
     begin = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -223,7 +273,7 @@ def test_sigterm_stops_all_with_checkpoints_and_the_next_one_goes_on(tmp_path):
     assert time.monotonic() - begin < 10.0
     (folder,) = [path for path in out.iterdir() if path.is_dir()]
     assert (folder / "checkpoint.pt").exists()
-    assert "lease.json" not in os.listdir(folder)
+    assert owner(folder) is None
 
 
 def test_kills_lose_nothing(tmp_path):

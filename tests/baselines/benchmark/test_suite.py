@@ -1,9 +1,11 @@
 """Suites: what a file says is what is run, and what is wrong in it is said."""
 
+from pathlib import Path
+
 import gymnasium as gym
 import pytest
 
-from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.protocol import FOLDER, Protocol
 from bagged_envs.baselines.benchmark.suite import Suite, presets
 
 V1 = Protocol.load("v1")
@@ -74,6 +76,7 @@ def test_seeds_are_the_protocol_s(tmp_path):
         ("first_seeds = 2", 'protocol = "v0"', "protocol must be one of v1 or a file, got v0"),
         ('"mine"]', '"mien"]', "method must be .*got 'mien'.*'mine'"),
         ('"mine"]', '"mine", "rrd-td3", "rrd-td3"]', "each run must be there once, got rrd-td3-BaggedHopper.* 2 times"),
+        ("[arms.mine]", '[arms."rrd-td3"]', "arms.rrd-td3 must have another name"),
         ("trials = 4", "", "arms.mine must have trials"),
         ("trials = 4", "trials = 4\nbags = 3", "setting of arms.mine must be .*got 'bags'"),
         ('"bags_of_5"', '"bags_of_6"', "schedule must be .*got 'bags_of_6'. Did you mean 'bags_of_5'"),
@@ -86,6 +89,23 @@ def test_what_is_wrong_is_said_with_the_file(tmp_path, old, new, message):
     assert old in MINE
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         load(tmp_path, MINE.replace(old, new))
+
+
+def test_what_does_not_fit_is_said_before_anything_runs(tmp_path):
+    with pytest.raises(ValueError, match="'identity-td3' must fit EpisodicKeyDoor-v0: action_space must be a Box"):
+        load(tmp_path, MINE).check()
+    load(tmp_path, MINE[: MINE.rindex("[[environments]]")]).check()
+
+
+def test_a_protocol_is_looked_for_beside_the_suite(tmp_path):
+    (tmp_path / "own.toml").write_text((FOLDER / "v1.toml").read_text().replace("episodes = 10", "episodes = 3"))
+    assert load(tmp_path, 'protocol = "own.toml"' + MINE).protocol.episodes == 3
+
+
+def test_the_documents_example_loads(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "benchmark.md").read_text()
+    example = page.split("```toml\n")[1].split("```")[0]
+    load(tmp_path, example).check()
 
 
 def test_an_unknown_id_names_the_nearest(tmp_path):
