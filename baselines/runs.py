@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from bagged_envs.baselines import checkpoint
+from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.training import Progress, Training, TrainingConfig
 from bagged_envs.whole_file import write_whole
@@ -108,6 +109,7 @@ def train(
     steps: int,
     checkpoint_every: int = 25_000,
     report: Callable[[int, Row | None], None] = lambda step, row: None,
+    owned: bool = False,
 ) -> list[Row]:
     """Train, or go on where the folder's checkpoint is, until so many steps were made in all.
 
@@ -121,6 +123,7 @@ def train(
         steps: Environment steps in all.
         checkpoint_every: Environment steps between two checkpoints.
         report: Called after each step with the number of steps so far, and the row of an evaluation.
+        owned: Whether the caller has the lease of the folder already.
 
     Returns:
         The rows of `evaluations.csv`.
@@ -131,6 +134,7 @@ def train(
         KeyboardInterrupt: It was interrupted.
         OSError: A file could not be written; the older ones are whole.
         RuntimeError: Nothing could be learned in all these steps; everything is kept.
+        Taken: Another process works in the folder.
         ValueError: Another run is in the folder, or an argument is wrong.
     """
     positive_int("steps", steps)
@@ -138,20 +142,26 @@ def train(
     torch.set_num_threads(run.threads)
     training = Training(run.method, run.id, run.arguments, run.config, seed=run.seed, device=run.device)
     try:
-        diary = _Diary(folder, run, training)
-        with _interrupts() as interrupted:
-            while training.total_steps < steps:
-                _step(diary)
-                report(training.total_steps, diary.record() if training.due else None)
-                if interrupted() or training.total_steps % checkpoint_every == 0:
-                    diary.save()
-                if interrupted():
-                    raise KeyboardInterrupt(f"stopped at step {training.total_steps}; {folder} has a checkpoint")
-        diary.save()
-        _check_learned(training, folder)
-        return diary.rows
+        with nullcontext() if owned else lease(folder):
+            return _trained(training, _Diary(folder, run, training), steps, checkpoint_every, report)
     finally:
         training.close()
+
+
+def _trained(
+    training: Training, diary: _Diary, steps: int, checkpoint_every: int, report: Callable[[int, Row | None], None]
+) -> list[Row]:
+    with _interrupts() as interrupted:
+        while training.total_steps < steps:
+            _step(diary)
+            report(training.total_steps, diary.record() if training.due else None)
+            if interrupted() or training.total_steps % checkpoint_every == 0:
+                diary.save()
+            if interrupted():
+                raise KeyboardInterrupt(f"stopped at step {training.total_steps}; {diary.folder} has a checkpoint")
+    diary.save()
+    _check_learned(training, diary.folder)
+    return diary.rows
 
 
 def _step(diary: _Diary) -> None:

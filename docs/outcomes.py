@@ -117,7 +117,7 @@ def learning() -> str:
     def areas(*files: str) -> str:
         return "\n".join(curves.table(curves.read([RESULTS / f"{file}.csv" for file in files])))
 
-    return filled(DOCS / "learning.md", {"episodic": lambda: areas("episodic")})
+    return filled(DOCS / "learning.md", {"episodic": lambda: areas("episodic", "reference")})
 
 
 PAGES = {DOCS / "redistribution.md": redistribution, DOCS / "learning.md": learning}

@@ -18,8 +18,8 @@ import gymnasium as gym
 from bagged_envs.baselines import runs
 from bagged_envs.baselines.benchmark.agents import packages, train_agent
 from bagged_envs.baselines.benchmark.arms import Arm
-from bagged_envs.baselines.benchmark.lease import Taken, lease
 from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.lease import Taken, lease
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.registration import spec_of, task_arguments, task_of
 from bagged_envs.whole_file import remove_unfinished, write_whole
@@ -168,7 +168,7 @@ class Job:
 
     def _trained(self, folder: Path, checkpoint_every: int, report: Report) -> list[runs.Row]:
         if not self.arm.is_agent:
-            return runs.train(self.run(), folder, self.steps, checkpoint_every, report)
+            return runs.train(self.run(), folder, self.steps, checkpoint_every, report, owned=True)
         protocol = self.protocol
         return train_agent(
             self.arm.method,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bagged_envs.baselines.benchmark.job import EVALUATED, Job, read_failure, read_result
-from bagged_envs.baselines.benchmark.lease import owner
+from bagged_envs.baselines.lease import owner
 from bagged_envs.whole_file import write_whole
 
 State = Literal["done", "running", "failed", "waiting"]

@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bagged_envs.baselines.benchmark.job import Job, read_failure, read_result
-from bagged_envs.baselines.benchmark.lease import Taken, owner
 from bagged_envs.baselines.benchmark.results import results, state, write_tables
 from bagged_envs.baselines.benchmark.suite import Suite, presets
+from bagged_envs.baselines.lease import Taken, owner
 from bagged_envs.whole_file import MARK
 from bagged_envs.wrappers.arguments import positive_int
 
@@ -183,7 +183,7 @@ class Queue:
                 with self._lock:
                     self._waiting.append(job)
                 self._stopped.wait(WAIT)
-            elif code:
+            elif code and not self._stopped.is_set():
                 self._ended.setdefault(job.key, _in_words(code))
 
     def _made(self, job: Job) -> int:
@@ -240,11 +240,6 @@ class Queue:
             time.sleep(0.05)
         for process in running:
             process.kill()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it was stopped."""
-        return self._stopped.is_set()
 
     def counts(self) -> dict[str, int]:
         """Return how many runs stand how."""

@@ -17,6 +17,7 @@ from bagged_envs import cli
 from bagged_envs.baselines import checkpoint, runs
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.command import grouped, value
+from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.runs import COLUMNS, Run, train
 from tests.baselines.runs import ARGUMENTS, ID, SMALL, method
 
@@ -49,6 +50,7 @@ def test_a_folder_has_what_was_run_how_it_went_and_a_checkpoint(tmp_path):
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
         "checkpoint.pt",
         "evaluations.csv",
+        "lease-0.json",
         "metrics.jsonl",
         "run.json",
     ]
@@ -269,3 +271,10 @@ def test_the_command_tells_how_it_goes_and_what_went_wrong(tmp_path, capsys):
 
 def test_folders_are_named_after_their_runs():
     assert RUN.folder() == f"rrd-td3-{ID}-max_episode_steps=23-bag_len=_2,_9_-1"
+
+
+def test_two_do_not_work_in_one_folder(tmp_path, capsys):
+    with lease(tmp_path / "run"):
+        assert cli.main(["train", "identity-td3", ID, "--steps", "80", "--out", str(tmp_path / "run")]) == 1
+    assert "is worked in by process" in capsys.readouterr().out.replace("\n", " ")
+    assert not (tmp_path / "run" / "run.json").exists()

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 from bagged_envs.baselines.benchmark import job as module
 from bagged_envs.baselines.benchmark.arms import ARMS, Arm
 from bagged_envs.baselines.benchmark.job import EVALUATED, FAILURE, RESULT, read_failure, read_result, revision
-from bagged_envs.baselines.benchmark.lease import Taken, lease
+from bagged_envs.baselines.lease import Taken, lease
 from tests.baselines.benchmark.small import PROTOCOL, arm, job
 
 
@@ -114,7 +114,7 @@ class TestWork:
 
     def test_it_is_made_once(self, tmp_path, monkeypatch):
         first = job().work(tmp_path)
-        monkeypatch.setattr(module.runs, "train", lambda *_: pytest.fail("trained again"))
+        monkeypatch.setattr(module.runs, "train", lambda *_, **__: pytest.fail("trained again"))
         assert job().work(tmp_path) == first
 
     def test_a_stopped_one_goes_on_and_comes_to_the_same(self, tmp_path):
@@ -145,7 +145,7 @@ class TestWork:
     def test_a_failure_is_kept_and_tried_again(self, tmp_path, monkeypatch):
         one, train = job(), module.runs.train
 
-        def fails(*_):
+        def fails(*_, **__):
             raise FloatingPointError("the loss is nan")
 
         monkeypatch.setattr(module.runs, "train", fails)
@@ -159,7 +159,7 @@ class TestWork:
         assert read_failure(folder) is None
 
     def test_a_full_disk_is_no_failure_of_the_method(self, tmp_path, monkeypatch):
-        def full(*_):
+        def full(*_, **__):
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(module.runs, "train", full)

@@ -18,10 +18,10 @@ from rich.console import Console
 from bagged_envs import cli
 from bagged_envs.baselines.benchmark import runner
 from bagged_envs.baselines.benchmark.job import read_failure, read_result
-from bagged_envs.baselines.benchmark.lease import lease, owner
 from bagged_envs.baselines.benchmark.results import COLUMNS, results, run_row, state, write_tables
 from bagged_envs.baselines.benchmark.runner import BUSY, Queue, run_suite, work_on_one
 from bagged_envs.baselines.benchmark.suite import Suite
+from bagged_envs.baselines.lease import lease, owner
 from tests.baselines.benchmark.kills import siege, written
 from tests.baselines.benchmark.small import PROTOCOL, job
 
@@ -158,7 +158,7 @@ class TestOne:
         assert "is worked in by process" in capsys.readouterr().err
 
     def test_a_failure_is_told(self, suite, tmp_path, monkeypatch, capsys):
-        def fails(*_):
+        def fails(*_, **__):
             raise FloatingPointError("the loss is nan")
 
         monkeypatch.setattr("bagged_envs.baselines.benchmark.job.runs.train", fails)

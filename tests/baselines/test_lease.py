@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from bagged_envs.baselines.benchmark import lease as module
-from bagged_envs.baselines.benchmark.lease import Taken, lease, owner
+from bagged_envs.baselines import lease as module
+from bagged_envs.baselines.lease import Taken, lease, owner
 
 FIRST = "lease-0.json"
 HOLD = (
-    "import pathlib, sys, time; from bagged_envs.baselines.benchmark.lease import lease\n"
+    "import pathlib, sys, time; from bagged_envs.baselines.lease import lease\n"
     "with lease(pathlib.Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)\n"
 )
 
