@@ -276,5 +276,5 @@ def test_folders_are_named_after_their_runs():
 def test_two_do_not_work_in_one_folder(tmp_path, capsys):
     with lease(tmp_path / "run"):
         assert cli.main(["train", "identity-td3", ID, "--steps", "80", "--out", str(tmp_path / "run")]) == 1
-    assert "is worked in by process" in capsys.readouterr().out.replace("\n", " ")
+    assert "is worked in by process" in " ".join(capsys.readouterr().out.split())
     assert not (tmp_path / "run" / "run.json").exists()

@@ -276,7 +276,8 @@ def test_sigterm_stops_all_with_checkpoints_and_the_next_one_goes_on(tmp_path):
     assert owner(folder) is None
 
 
+@pytest.mark.slow
 def test_kills_lose_nothing(tmp_path):
     """Two hundred of them: `python -m tests.baselines.benchmark.kills`."""
-    found = siege(tmp_path, kills=1, seeds=1)
-    assert (found.kills, found.lost, found.wrong, found.left) == (1, (), (), ())
+    found = siege(tmp_path, kills=5, seeds=1)
+    assert (found.kills, found.lost, found.wrong, found.left) == (5, (), (), ())
