@@ -241,7 +241,7 @@ class _Diary:
     def record(self) -> Row:
         """Evaluate, and write a row of it."""
         progress = self.training.progress()
-        row = _row(progress, self.training.updates, self._spent())
+        row = evaluation_row(progress, self.training.updates, self._spent())
         self.rows.append(row)
         self._metrics.append(json.dumps({"step": progress.step, **progress.means}) + "\n")
         for name, text in (("evaluations.csv", _csv_lines(row.values())), ("metrics.jsonl", self._metrics[-1])):
@@ -253,7 +253,8 @@ class _Diary:
         return round(self._seconds + time.perf_counter() - self._begun, 1)
 
 
-def _row(progress: Progress, updates: int, seconds: float) -> Row:
+def evaluation_row(progress: Progress, updates: int | None, seconds: float) -> Row:
+    """Return how a run stands as a row with `COLUMNS`."""
     evaluation, means = progress.evaluation, progress.means
     return {
         "step": progress.step,

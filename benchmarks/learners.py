@@ -18,12 +18,10 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-import bagged_envs
 from bagged_envs.baselines.api import Transitions
 from bagged_envs.baselines.learners.sac import SAC
 from bagged_envs.baselines.learners.td3 import TD3, TD3Config
-from bagged_envs.demo.rows import write
-from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, show
+from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell
 
 TASK = "HalfCheetah-v5"
 BATCH, STORED = 256, 10_000
@@ -172,12 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     rows = measure(chosen.steps, chosen.pairs, chosen.stored, chosen.clock)
-    print(f"bagged_envs {bagged_envs.__version__}, torch {torch.__version__}, median of {chosen.pairs} paired ratios")
-    for row in rows:
-        print(show(row))
-    if chosen.out is not None:
-        write(rows, chosen.out)
-    return int(chosen.strict and not all(row.met for row in rows))
+    return tell(rows, f"torch {torch.__version__}", chosen)
 
 
 if __name__ == "__main__":

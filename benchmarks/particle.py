@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 import bagged_envs
-from bagged_envs.demo.rows import write
-from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, show
+from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell
 
 EPISODE, WORLDS = 25, 32
 ID = "EpisodicCooperativeNavigation-v0"
@@ -140,12 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")
     chosen = parser.parse_args(arguments)
     rows = measure(chosen.seconds, chosen.pairs)
-    print(f"bagged_envs {bagged_envs.__version__}, NumPy {np.__version__}, median of {chosen.pairs} paired ratios")
-    for row in rows:
-        print(show(row))
-    if chosen.out is not None:
-        write(rows, chosen.out)
-    return int(chosen.strict and not all(row.met for row in rows))
+    return tell(rows, f"NumPy {np.__version__}", chosen)
 
 
 if __name__ == "__main__":

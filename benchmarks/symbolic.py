@@ -17,8 +17,6 @@ import numpy as np
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import TimeLimit
 
-import bagged_envs
-from bagged_envs.demo.rows import write
 from bagged_envs.envs import hidden_door, key_door
 from bagged_envs.envs.charge_discharge import ChargeDischarge
 from bagged_envs.envs.hidden_door import HiddenDoor
@@ -26,7 +24,7 @@ from bagged_envs.envs.key_door import KeyDoor
 from bagged_envs.envs.pocket_watch import PocketWatch
 from bagged_envs.envs.trace_back import TraceBack
 from bagged_envs.native import NativeVectorEnv
-from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, show, vector_seconds
+from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell, vector_seconds
 
 GOAL = 50.0
 NUM_ENVS = 1024
@@ -80,12 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")
     chosen = parser.parse_args(arguments)
     rows = measure(chosen.steps, chosen.pairs, chosen.num_envs)
-    print(f"bagged_envs {bagged_envs.__version__}, gymnasium {gym.__version__}, median of {chosen.pairs} paired ratios")
-    for row in rows:
-        print(show(row))
-    if chosen.out is not None:
-        write(rows, chosen.out)
-    return int(chosen.strict and not all(row.met for row in rows))
+    return tell(rows, f"gymnasium {gym.__version__}", chosen)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,11 @@ from typing import Any
 
 import torch
 
-import bagged_envs
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.training import Training, TrainingConfig
-from bagged_envs.demo.rows import write
 from benchmarks.learners import CLOCKS, seconds
-from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, show
+from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell
 
 ID = "EpisodicHalfCheetah-v0"
 METHODS = ("uniform-td3", "ircr-td3", "rrd-td3", "rrd_unbiased-td3", "rbt-td3")
@@ -82,12 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     rows = measure(chosen.methods, chosen.id, chosen.steps, chosen.pairs, chosen.warm_up, chosen.clock)
-    print(f"bagged_envs {bagged_envs.__version__}, torch {torch.__version__}, median of {chosen.pairs} paired ratios")
-    for row in rows:
-        print(show(row))
-    if chosen.out is not None:
-        write(rows, chosen.out)
-    return int(chosen.strict and not all(row.met for row in rows))
+    return tell(rows, f"torch {torch.__version__}", chosen)
 
 
 if __name__ == "__main__":

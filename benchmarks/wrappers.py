@@ -136,6 +136,16 @@ def show(row: Row) -> str:
     return f"{row.ratio:6.3f}  ({row.lowest:.3f} to {row.highest:.3f})  goal {row.goal}: {verdict}  {row.name}"
 
 
+def tell(rows: Sequence[Row], against: str, chosen: argparse.Namespace) -> int:
+    """Print rows and write them where `--out` says; returns 1 where `--strict` and a goal is missed."""
+    print(f"bagged_envs {bagged_envs.__version__}, {against}, median of {chosen.pairs} paired ratios")
+    for row in rows:
+        print(show(row))
+    if chosen.out is not None:
+        write(rows, chosen.out)
+    return int(chosen.strict and not all(row.met for row in rows))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=10_000, help="steps of one run of a single environment")
@@ -144,12 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")
     chosen = parser.parse_args(arguments)
     rows = measure(chosen.steps, chosen.pairs)
-    print(f"bagged_envs {bagged_envs.__version__}, gymnasium {gym.__version__}, median of {chosen.pairs} paired ratios")
-    for row in rows:
-        print(show(row))
-    if chosen.out is not None:
-        write(rows, chosen.out)
-    return int(chosen.strict and not all(row.met for row in rows))
+    return tell(rows, f"gymnasium {gym.__version__}", chosen)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
+from bagged_envs.baselines.evaluate import evaluate, evaluation_env
 from bagged_envs.baselines.player import SEEDS
-from bagged_envs.baselines.runs import Row
+from bagged_envs.baselines.runs import Row, evaluation_row
+from bagged_envs.baselines.training import Progress
 
 Report = Callable[[int, Mapping[str, Any] | None], None]
 
@@ -129,7 +130,9 @@ def train_agent(
     def call() -> None:
         if len(rows) < steps // every:
             found = evaluate(judged, agent.act, episodes, first + len(rows) * episodes)
-            rows.append(_row(env, found, time.perf_counter() - begun))
+            means = {"training/paid": float(np.mean(env.paid))} if env.paid else {}
+            progress = Progress(env.steps, env.episodes, found, means)
+            rows.append(evaluation_row(progress, None, round(time.perf_counter() - begun, 1)))
             report(env.steps, rows[-1])
 
     made = factory(name)
@@ -144,18 +147,3 @@ def train_agent(
     if env.steps < steps:
         raise RuntimeError(f"{name} must make {steps} steps in learn({steps}), made {env.steps}.")
     return rows
-
-
-def _row(env: Watched, found: Evaluation, seconds: float) -> Row:
-    return {
-        "step": env.steps,
-        "episodes": env.episodes,
-        "return": found.mean,
-        "return_std": found.std,
-        "length": sum(found.lengths) / len(found.lengths),
-        "success_rate": found.success_rate,
-        "paid": float(np.mean(env.paid)) if env.paid else None,
-        "redistribution_loss": None,
-        "learner_updates": None,
-        "seconds": round(seconds, 1),
-    }

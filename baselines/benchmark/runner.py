@@ -23,7 +23,7 @@ from bagged_envs.baselines.benchmark.job import Job, read_failure, read_result
 from bagged_envs.baselines.benchmark.results import results, state, write_tables
 from bagged_envs.baselines.benchmark.suite import Suite, presets
 from bagged_envs.baselines.lease import Taken, owner
-from bagged_envs.whole_file import MARK
+from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import positive_int
 
 PROGRESS, LOG = "progress.json", "log.txt"
@@ -93,9 +93,7 @@ class _Told:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + TOLD_EVERY
-        beside = self._path.with_name(f".{PROGRESS}.{os.getpid()}{MARK}")
-        beside.write_text(json.dumps({"step": step}))
-        os.replace(beside, self._path)
+        write_whole(self._path, json.dumps({"step": step}))
 
     def forget(self) -> None:
         self._path.unlink(missing_ok=True)

@@ -109,6 +109,7 @@ def test_an_owner_touches(tmp_path):
     with lease(tmp_path, interval=0.01):
         os.utime(tmp_path / FIRST, (0, 0))
         until(lambda: (tmp_path / FIRST).stat().st_mtime > 0)
+        assert time.time() - (tmp_path / FIRST).stat().st_mtime < 60.0
 
 
 @pytest.mark.parametrize("how", ["removed", "another's"])
