@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from bagged_envs import cli
 from bagged_envs.baselines.benchmark import runner
-from bagged_envs.baselines.benchmark.job import read_failure, read_result
+from bagged_envs.baselines.benchmark.job import _write_result, read_failure, read_result
 from bagged_envs.baselines.benchmark.results import COLUMNS, results, run_row, state, write_tables
 from bagged_envs.baselines.benchmark.runner import BUSY, Queue, run_suite, work_on_one
 from bagged_envs.baselines.benchmark.suite import Suite
@@ -194,8 +195,11 @@ class TestFolders:
     def test_a_copy_of_a_run_does_not_count(self, tmp_path):
         one = jobs(1)[0]
         one.work(tmp_path)
-        shutil.copytree(one.folder(tmp_path), tmp_path / f"{one.name}.backup")
-        assert len(results(tmp_path)) == 1
+        for name in (f"copy-{one.name}", f"{one.name}.backup"):
+            shutil.copytree(one.folder(tmp_path), tmp_path / name)
+        old = replace(one, arm=replace(one.arm, trials=9))  # what the backup still says
+        _write_result(tmp_path / f"{one.name}.backup", {**read_result(one.folder(tmp_path)), "arm": old._told()})
+        assert [found["arm"]["trials"] for found in results(tmp_path)] == [0]
 
     def test_what_is_said_of_a_method_is_what_the_suite_says_now(self, tmp_path, at_once):
         suite = written(tmp_path, seeds=1)
