@@ -1,4 +1,4 @@
-"""The command `bagged-envs`: list, describe, check, demo, train, redistribute, diagnose, bench."""
+"""The command `bagged-envs`: list, describe, check, demo, train, redistribute, diagnose, cite, bench."""
 
 from __future__ import annotations
 
@@ -173,6 +173,17 @@ def diagnose_command(
     return 0
 
 
+def cite_command(id: str, method: str | None = None, /) -> int:
+    """Print BibTeX entries of an environment, of a method, and of this library.
+
+    Args:
+        id: An ID with a delay.
+        method: Such as rrd-td3, or one of a benchmark, such as sb3-td3.
+    """
+    print(_baselines("cite").cite(id, method))
+    return 0
+
+
 def bench_run_command(
     suite: str,
     /,
@@ -271,6 +282,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train_command,
     "redistribute": redistribute_command,
     "diagnose": diagnose_command,
+    "cite": cite_command,
 }
 BENCH: dict[str, Callable[..., Any]] = {
     "run": bench_run_command,
