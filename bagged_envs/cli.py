@@ -97,6 +97,7 @@ def train_command(
     device: str = "cpu",
     threads: int = 1,
     checkpoint_every: int = 25_000,
+    tensorboard: bool = False,
 ) -> int:
     """Train a method on an ID, or go on with a run that was stopped.
 
@@ -110,9 +111,10 @@ def train_command(
         device: cpu or cuda.
         threads: Of torch.
         checkpoint_every: Environment steps between two checkpoints.
+        tensorboard: Write evaluations for TensorBoard, too, into the run's folder.
     """
-    command = _baselines("command")
-    return int(command.train_from_command(method, id, settings, steps, seed, out, device, threads, checkpoint_every))
+    train = _baselines("command").train_from_command
+    return int(train(method, id, settings, steps, seed, out, device, threads, checkpoint_every, tensorboard))
 
 
 def redistribute_command(
@@ -209,6 +211,22 @@ def bench_run_command(
     return int(runner.run_suite(suite, chosen, out, workers, checkpoint_every, _wide_console()))
 
 
+def bench_estimate_command(suite: str, /, seconds: float = 60.0, workers: int = 2) -> int:
+    """Measure for about a minute, and say how many runs, core-hours and bytes on disk a suite is.
+
+    Args:
+        suite: One of ours, such as quick, or a TOML file.
+        seconds: How long to measure; methods that learn in rare bursts take as long as they need.
+        workers: Runs at once, for the time that will pass.
+    """
+    estimating, console = _baselines("benchmark.estimate"), _wide_console()
+    chosen = _baselines("benchmark.suite").Suite.load(suite)
+    with console.status("") as status:
+        shares = estimating.estimate(chosen, seconds, lambda name: status.update(f"measuring {name}"))
+    console.print(estimating.table(shares, workers))
+    return 0
+
+
 def bench_one_command(suite: str, key: str, /, out: Path = Path("benchmark"), checkpoint_every: int = 25_000) -> int:
     """Make one run of a suite.
 
@@ -286,6 +304,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 BENCH: dict[str, Callable[..., Any]] = {
     "run": bench_run_command,
+    "estimate": bench_estimate_command,
     "one": bench_one_command,
     "validate": bench_validate_command,
     "reproduce": bench_reproduce_command,

@@ -69,7 +69,9 @@ def keys_of(method: str) -> list[str]:
         ValueError: There is no such method.
     """
     arm = ARMS.get(method)
-    if arm is None or not arm.is_agent:
+    if arm is not None and arm.kind == "redistribution":
+        return list(PARTS[arm.method])
+    if arm is None or arm.kind == "training":
         made = Method.named(method if arm is None else arm.method)
         return [*PARTS[made.redistributor], *PARTS[made.learner]]
     module, _, learner = arm.method.rpartition(".")[2].partition(":")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.runs import Row, Run, train
+from bagged_envs.baselines.tensorboard import Board
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import known
 
+Report = Callable[[int, Row | None], None]
 GROUPS = ("redistributor", "learner", "training")
 
 
@@ -30,6 +33,7 @@ def train_from_command(
     device: str,
     threads: int,
     checkpoint_every: int,
+    tensorboard: bool = False,
 ) -> int:
     """Train with a progress bar; see `bagged_envs.cli.train_command`.
 
@@ -55,12 +59,21 @@ def train_from_command(
     console = Console()
     console.print(f"{folder}", highlight=False)
     try:
-        with _Bar(console, steps) as bar:
-            train(run, folder, steps, checkpoint_every, bar.report)
+        with _Bar(console, steps) as bar, Board(folder) if tensorboard else nullcontext() as board:
+            train(run, folder, steps, checkpoint_every, _both(bar.report, board))
     except (FloatingPointError, OSError, RuntimeError, KeyboardInterrupt) as error:
         console.print(f"bagged-envs: {error}", style="red", markup=False, highlight=False)
         return 1
     return 0
+
+
+def _both(first: Report, second: Report | None) -> Report:
+    def report(step: int, row: Row | None) -> None:
+        first(step, row)
+        if second is not None:
+            second(step, row)
+
+    return report
 
 
 def grouped(settings: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import int_between, known
 
+Kind = Literal["training", "agent", "redistribution"]
+GROUPS: Mapping[Kind, tuple[str, ...]] = {  # of settings
+    "training": ("redistributor", "learner", "training"),
+    "agent": ("learner",),
+    "redistribution": ("redistributor",),
+}
 OFF_POLICY = ("random_steps", "batch_size", "updates", "n_step")
 
 
@@ -19,7 +26,8 @@ class Arm:
 
     Attributes:
         name: What tables call it.
-        method: `<redistributor>-<learner>`, or `module:function` of a factory of agents (see `agents`).
+        method: `<redistributor>-<learner>`, which is trained; `module:function` of a factory of agents (see `agents`);
+            or a redistributor alone, whose rewards are judged.
         source: Where its settings come from.
         trials: How many other settings were tried, on tuning seeds, before these were chosen.
         redistributor: Settings of the redistributor that are not its defaults.
@@ -45,12 +53,12 @@ class Arm:
         Raises:
             ValueError: There is no such method or setting, the source is empty, or the trials are negative.
         """
-        if self.is_agent:
-            for group in ("redistributor", "training"):
-                if getattr(self, group):
-                    raise ValueError(f"{group} of {self.name!r} must be empty for an agent: name settings in learner.")
-        else:
-            self.made()
+        for group in GROUPS["training"]:
+            if group not in GROUPS[self.kind] and getattr(self, group):
+                where = GROUPS[self.kind][0]
+                raise ValueError(
+                    f"{group} of {self.name!r} must be empty for kind {self.kind!r}: name settings in {where}."
+                )
         if not self.source.strip():
             raise ValueError(f"source of {self.name!r} must say where its settings come from, got {self.source!r}.")
         int_between(f"trials of {self.name!r}", self.trials, 0, 10**9)
@@ -65,12 +73,14 @@ class Arm:
                 raise ValueError(f"training of {self.name!r} must not have {idle[0]}: PPO does without.")
 
     @property
-    def is_agent(self) -> bool:
-        """Whether it is an agent of another library, and no method of ours."""
-        return ":" in self.method
+    def kind(self) -> Kind:
+        """What is done with it: our own training, the training of another library's agent, or judging its rewards."""
+        if ":" in self.method:
+            return "agent"
+        return "redistribution" if self.method in REDISTRIBUTORS else "training"
 
     def made(self) -> Method:
-        """Return the method of ours.
+        """Return the method of ours that is trained.
 
         Raises:
             ValueError: There is no such method or setting.
@@ -79,8 +89,14 @@ class Arm:
 
     def settings(self) -> dict[str, Any]:
         """Return all that results depend on, defaults included: neither its name nor how it was chosen."""
-        if self.is_agent:
-            return {"method": self.method, "redistributor": {}, "learner": dict(self.learner), "training": {}}
+        told = {"method": self.method, "redistributor": {}, "learner": dict(self.learner), "training": {}}
+        if self.kind == "agent":
+            return told
+        if self.kind == "redistribution":
+            kind = config_class(self.method)
+            for name in self.redistributor:
+                known(f"A setting of {self.method!r}", name, [one.name for one in fields(kind)])
+            return {**told, "redistributor": asdict(kind(**self.redistributor))}
         method, config = self.made(), TrainingConfig(**self.training)
         training = {name: value for name, value in asdict(config).items() if not name.startswith("evaluat")}
         return {"method": self.method, **method.resolved(), "training": training}
@@ -90,24 +106,44 @@ SB3 = "Stable-Baselines3's defaults"
 TD3 = "TD3 as by its authors' code (arXiv:1802.09477), both learning rates 3e-4"
 SAC = "SAC with a learned temperature (arXiv:1812.05905), as Diaster's authors use it"
 PPO = "PPO as in table 3 of arXiv:1707.06347, and CleanRL for what that leaves open"
+RRD = "RRD as in its authors' code (arXiv:2111.13485)"
+SOURCES = {
+    "identity": "a control: the rewards as they are paid",
+    "labels_only": "a control: the rewards as they are paid, where they are shown",
+    "uniform": "a control: an equal share of its bag's label for each step",
+    "ircr": "IRCR as in arXiv:2010.12718",
+    "rd": "RD as in thu-rllab/LaRe's MuJoCo code",
+    "rrd": RRD,
+    "rrd_unbiased": RRD,
+    "grd": "GRD as in its authors' code (arXiv:2305.18427)",
+    "diaster": "Diaster as in its authors' code (arXiv:2312.10642), with bursts that cost less",
+    "rbt": "the Reward Bag Transformer, smaller than in arXiv:2402.03771",
+    "rudder": "RUDDER as in its authors' demonstration (arXiv:1806.07857)",
+    "oracle": "a control: the dense rewards",
+}
 
 
-def _row(redistributor: str, learner: str, source: str) -> Arm:
-    return Arm(f"{redistributor}-{learner}", f"{redistributor}-{learner}", source, trials=0)
+LEARNED = {"td3": TD3, "sac": SAC}
+CONTROLS = ("identity", "labels_only", "uniform", "oracle")  # what they are is in their names
+FAR_SIGHTED: dict[str, dict[str, Any]] = {
+    "discount=0.999": {"learner": {"discount": 0.999}},
+    "n_step=10": {"training": {"n_step": 10}},
+}
+
+
+def _source(redistributor: str, learner: str) -> str:
+    return learner if redistributor in CONTROLS else f"{learner}; {SOURCES[redistributor]}"
 
 
 ROWS = (
-    *(_row(control, "td3", TD3) for control in ("identity", "uniform", "oracle")),
-    *(_row(control, "sac", SAC) for control in ("identity", "uniform", "oracle")),
-    *(_row(control, "ppo", PPO) for control in ("identity", "oracle")),
-    _row("ircr", "td3", f"{TD3}; IRCR as in arXiv:2010.12718"),
-    _row("rd", "td3", f"{TD3}; RD as in thu-rllab/LaRe's MuJoCo code"),
-    _row("rrd", "td3", f"{TD3}; RRD as in its authors' code (arXiv:2111.13485)"),
-    _row("rrd_unbiased", "td3", f"{TD3}; RRD as in its authors' code (arXiv:2111.13485)"),
-    _row("grd", "td3", f"{TD3}; GRD as in its authors' code (arXiv:2305.18427)"),
-    _row("diaster", "td3", f"{TD3}; Diaster as in its authors' code (arXiv:2312.10642), with bursts that cost less"),
-    _row("rbt", "td3", f"{TD3}; the Reward Bag Transformer, smaller than in arXiv:2402.03771"),
-    _row("rudder", "td3", f"{TD3}; RUDDER as in its authors' demonstration (arXiv:1806.07857)"),
+    *(
+        Arm(f"{name}-{learner}", f"{name}-{learner}", _source(name, source), trials=0)
+        for learner, source in LEARNED.items()
+        for name in SOURCES
+    ),
+    *(Arm(f"{control}-ppo", f"{control}-ppo", PPO, trials=0) for control in ("identity", "oracle")),
+    # Redistributors alone: how good their rewards are.
+    *(Arm(name, name, source, trials=0) for name, source in SOURCES.items()),
     *(
         Arm(f"sb3-{name}", f"bagged_envs.baselines.benchmark.sb3_agents:{name}", SB3, trials=0)
         for name in ("ppo", "sac", "td3")
@@ -116,15 +152,18 @@ ROWS = (
         Arm(
             f"rrd-sb3-{name}",
             f"bagged_envs.baselines.benchmark.sb3_agents:{name}",
-            f"{SB3}; RRD as in its authors' code (arXiv:2111.13485), both from step 2,000 on",
+            f"{SB3}; {RRD}, both from step 2,000 on",
             trials=0,
             learner={"redistributor": {"name": "rrd", "warm_up": 2000}, **waits},
         )
         for name, waits in (("ppo", {}), ("sac", {"learning_starts": 2000}), ("td3", {"learning_starts": 2000}))
     ),
     # Controls that could do without redistribution: they look further.
-    Arm("identity-td3 discount=0.999", "identity-td3", TD3, trials=0, learner={"discount": 0.999}),
-    Arm("identity-td3 n_step=10", "identity-td3", TD3, trials=0, training={"n_step": 10}),
+    *(
+        Arm(f"identity-{learner} {setting}", f"identity-{learner}", source, trials=0, **settings)
+        for learner, source in LEARNED.items()
+        for setting, settings in FAR_SIGHTED.items()
+    ),
     Arm(
         "identity-ppo discount=1",
         "identity-ppo",

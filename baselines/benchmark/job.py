@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
-import subprocess
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,22 +15,17 @@ from bagged_envs.baselines import runs
 from bagged_envs.baselines.benchmark.agents import packages, train_agent
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.provenance import machine, revision, versions_for
+from bagged_envs.baselines.benchmark.quality import scores_of
+from bagged_envs.baselines.benchmark.result_file import FAILURE, digest, read_result, write_failure, write_result
 from bagged_envs.baselines.lease import Taken, lease
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.registration import spec_of, task_arguments, task_of
-from bagged_envs.whole_file import remove_unfinished, write_whole
+from bagged_envs.whole_file import remove_unfinished
 
-RESULT, FAILURE = "result.json", "failure.json"
 FORMAT = 1
 # Of an evaluation, what is the same however often the run was stopped.
 EVALUATED = ("step", "episodes", "return", "return_std", "length", "success_rate", "paid", "learner_updates")
-
-PACKAGES = ("bagged_envs", "gymnasium", "numpy", "torch")
-PACKAGES_OF = {
-    "mujoco": ("mujoco",),
-    "dmc": ("mujoco", "dm-control"),
-    "marl": ("pettingzoo", "mpe2"),
-}  # by a task's extra
 
 Report = Callable[[int, Mapping[str, Any] | None], None]
 
@@ -67,10 +58,12 @@ class Job:
         """Check that there is something to score.
 
         Raises:
-            ValueError: The run ends before its first evaluation.
+            ValueError: The run ends before its first evaluation, or a redistributor is to be judged on another device.
         """
         if self.steps < self.protocol.every:
             raise ValueError(f"steps must be at least {self.protocol.every}, one evaluation, got {self.steps}.")
+        if self.arm.kind == "redistribution" and self.device != "cpu":
+            raise ValueError(f"device must be 'cpu' where redistribution is judged, got {self.device!r}.")
 
     def run(self) -> runs.Run:
         """Return what is trained.
@@ -90,9 +83,7 @@ class Job:
         return described
 
     def _versions(self) -> dict[str, str | None]:
-        extra = task_of(spec_of(self.id)).extra or ""
-        found = {package: runs.version(package) for package in (*PACKAGES, *PACKAGES_OF.get(extra, ()))}
-        return found | (packages(self.arm.method) if self.arm.is_agent else {})
+        return versions_for(self.id) | (packages(self.arm.method) if self.arm.kind == "agent" else {})
 
     @cached_property
     def key(self) -> str:
@@ -115,14 +106,18 @@ class Job:
     ) -> dict[str, Any]:
         """Make the run, go on with it, or return what it came to.
 
-        The folder has what `runs.train` writes (nothing for an agent, which begins anew after a stop), and
-        `result.json`, which is there once the run is whole and whose hash says that it is. A run that fails leaves
-        `failure.json`, and is tried again by the next one who works there.
+        The folder has what `runs.train` writes (nothing for an agent or a redistributor that is judged: these begin
+        anew after a stop), and `result.json`, which is there once the run is whole and whose hash says that it is. A
+        run that fails leaves `failure.json`, and is tried again by the next one who works there.
 
         Args:
             out: Where the folders of the benchmark are.
             checkpoint_every: Environment steps between two checkpoints.
             report: As for `runs.train`.
+
+        Returns:
+            The result. Of training it has `rows`, one per evaluation, `final` and `normalized`; of a redistributor that
+            is judged `scores` and, where it refused, the reason in `refused`.
 
         Raises:
             Taken: Somebody else works there.
@@ -148,120 +143,56 @@ class Job:
 
             try:
                 begun = {"environment": self._environment(), "revision": revision(), "machine": machine()}
-                rows = self._trained(folder, checkpoint_every, checked)
+                come_to = self._made(out, checkpoint_every, checked)
                 check()
-                return self._finish(folder, rows, begun)
+                return write_result(folder, {**self._described(begun), **come_to})
             except (OSError, KeyboardInterrupt, Taken):
                 raise
             except Exception as error:
-                _write_failure(folder, error)
+                write_failure(folder, error)
                 raise
 
     def retell(self, out: Path) -> None:
         """Put into a whole run's result what the arm is called now, and what is said of how it was chosen."""
         found, told = read_result(self.folder(out)), self._told()
         if found is not None and found["arm"] != told:
-            _write_result(self.folder(out), {**found, "arm": told})
+            write_result(self.folder(out), {**found, "arm": told})
 
     def _told(self) -> dict[str, Any]:
         return {"name": self.arm.name, "source": self.arm.source, "trials": self.arm.trials}
 
-    def _trained(self, folder: Path, checkpoint_every: int, report: Report) -> list[runs.Row]:
-        if not self.arm.is_agent:
-            return runs.train(self.run(), folder, self.steps, checkpoint_every, report, owned=True)
-        protocol = self.protocol
-        return train_agent(
-            self.arm.method,
-            self.arm.learner,
-            self.id,
-            self.arguments,
-            self.seed,
-            self.steps,
-            protocol.every,
-            protocol.episodes,
-            self.threads,
-            report,
-        )
+    def _described(self, begun: Mapping[str, Any]) -> dict[str, Any]:
+        task = task_of(spec_of(self.id)).name
+        told = {"format": FORMAT, "kind": self.arm.kind, "key": self.key, "arm": self._told(), "job": self.described()}
+        return {**told, "task": task, **begun}
 
-    def _finish(self, folder: Path, rows: list[runs.Row], begun: Mapping[str, Any]) -> dict[str, Any]:
-        task, final = task_of(spec_of(self.id)).name, self.protocol.final([row["return"] for row in rows])
+    def _made(self, out: Path, checkpoint_every: int, report: Report) -> dict[str, Any]:
+        if self.arm.kind == "redistribution":
+            return self._judged(out, report)
+        rows = self._trained(self.folder(out), checkpoint_every, report)
+        final, task = self.protocol.final([row["return"] for row in rows]), task_of(spec_of(self.id)).name
         # A task that was changed has another scale.
         known = task in self.protocol.references and not task_arguments(self.arguments)
-        result = {
-            "format": FORMAT,
-            "key": self.key,
-            "arm": self._told(),
-            "job": self.described(),
-            "task": task,
-            **begun,
+        return {
             "rows": [{name: row[name] for name in EVALUATED} for row in rows],
             "final": final,
             "normalized": self.protocol.normalized(task, final) if known else None,
             "seconds": rows[-1]["seconds"],
         }
-        return _write_result(folder, result)
+
+    def _judged(self, out: Path, report: Report) -> dict[str, Any]:
+        arm, protocol = self.arm, self.protocol
+        own = (self.id, self.arguments, self.seed, self.steps, protocol.recording, out, self.threads)
+        return scores_of(arm.method, arm.redistributor, *own, lambda step: report(step, None))
+
+    def _trained(self, folder: Path, checkpoint_every: int, report: Report) -> list[runs.Row]:
+        if self.arm.kind == "training":
+            return runs.train(self.run(), folder, self.steps, checkpoint_every, report, owned=True)
+        own = (self.arm.method, self.arm.learner, self.id, self.arguments, self.seed, self.steps)
+        return train_agent(*own, self.protocol.every, self.protocol.episodes, self.threads, report)
 
     def _environment(self) -> dict[str, Any]:
         env = gym.make(self.id, disable_env_checker=True, **self.arguments)
         env.close()
         spec: dict[str, Any] = {} if env.spec is None else json.loads(env.spec.to_json())
         return spec
-
-
-def _write_result(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    content = {name: value for name, value in result.items() if name != "sha256"}
-    whole = {**content, "sha256": digest(content)}
-    write_whole(folder / RESULT, json.dumps(whole, indent=1) + "\n")
-    return whole
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return what the run in a folder came to; None where it is not whole, or its file is damaged."""
-    try:
-        result = json.loads((folder / RESULT).read_text())
-        told = result.pop("sha256")
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, AttributeError, TypeError):
-        return None
-    return {**result, "sha256": told} if told == digest(result) else None
-
-
-def read_failure(folder: Path) -> str | None:
-    """Return why the run in a folder failed the last time; None where it did not."""
-    try:
-        return str(json.loads((folder / FAILURE).read_text())["error"])
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def machine() -> dict[str, str]:
-    """Return what the last digits of results depend on besides versions: processor and system."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"processor": models[0] if models else platform.machine(), "system": platform.platform()}
-
-
-def revision() -> str | None:
-    """Return the git commit of the working copy that this package is used from, None where it is installed."""
-    here = Path(__file__)
-
-    def git(*words: str) -> str | None:
-        try:
-            found = subprocess.run(["git", "-C", str(here.parent), *words], capture_output=True, text=True, check=False)
-        except FileNotFoundError:  # there is no git here
-            return None
-        return found.stdout.strip() if found.returncode == 0 else None
-
-    if git("ls-files", "--error-unmatch", here.name) is None:  # of somebody else's repository, or of none
-        return None
-    return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-
-
-def digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of what JSON carries, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _write_failure(folder: Path, error: Exception) -> None:
-    told = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-    write_whole(folder / FAILURE, json.dumps(told, indent=1) + "\n")

@@ -12,11 +12,12 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.wrappers.arguments import known, positive_int
 
 FOLDER = Path(__file__).parent / "protocols"
@@ -25,6 +26,7 @@ SECTIONS = {
     "seeds": ("tuning", "test"),
     "steps": None,
     "schedules": None,
+    "recording": tuple(one.name for one in fields(RecordingConfig)),
 }
 COLUMNS = ("task", "random", "oracle", "source")
 
@@ -68,6 +70,7 @@ class Protocol:
         steps: How long runs are, by name.
         schedules: Arguments of the delay, by name.
         references: What scores are normalized by, by task.
+        recording: How the episodes are recorded that redistributors are judged on.
 
     Example:
         >>> protocol = Protocol.load("v1")
@@ -84,6 +87,7 @@ class Protocol:
     steps: Mapping[str, int]
     schedules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -125,11 +129,11 @@ class Protocol:
         for section in content:
             known("section", section, ["version", *SECTIONS])
         missing = [section for section in ("version", *SECTIONS) if section not in content]
-        for section, fields in SECTIONS.items():
+        for section, settings in SECTIONS.items():
             there = content.get(section, {})
-            for name in there if fields else ():
-                known(f"setting of [{section}]", name, list(fields or ()))
-            missing += [f"{section}.{name}" for name in fields or () if name not in there]
+            for name in there if settings else ():
+                known(f"setting of [{section}]", name, list(settings or ()))
+            missing += [f"{section}.{name}" for name in settings or () if name not in there]
         if missing:
             raise ValueError(f"a protocol must have {', '.join(missing)}.")
         return cls(
@@ -140,6 +144,7 @@ class Protocol:
             steps=content["steps"],
             schedules=content["schedules"],
             references=_references(references) if references.exists() else {},
+            recording=RecordingConfig(**content["recording"]),
         )
 
     @cached_property

@@ -9,14 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from bagged_envs.baselines.benchmark.job import EVALUATED, Job, read_failure, read_result
+from bagged_envs.baselines.benchmark.job import EVALUATED, Job
+from bagged_envs.baselines.benchmark.result_file import read_failure, read_result
+from bagged_envs.baselines.judging.judge import SCORES
 from bagged_envs.baselines.lease import owner
 from bagged_envs.whole_file import write_whole
 
 State = Literal["done", "running", "failed", "waiting"]
-RUNS, EVALUATIONS = "runs.csv", "evaluations.csv"
+RUNS, EVALUATIONS, REDISTRIBUTION = "runs.csv", "evaluations.csv", "redistribution.csv"
 KEYS = ("protocol", "key", "method", "id", "arguments", "task", "seed", "steps", "device", "threads")
-COLUMNS = (*KEYS, "final", "normalized", "source", "trials", "revision", "versions")
+ORIGIN = ("source", "trials", "revision", "versions")
+COLUMNS = (*KEYS, "final", "normalized", *ORIGIN)
+JUDGED = (*KEYS, *SCORES, "refused", *ORIGIN)
 
 Result = Mapping[str, Any]
 
@@ -32,37 +36,59 @@ def state(job: Job, out: Path) -> State:
 
 
 def results(out: Path) -> list[dict[str, Any]]:
-    """Return what every whole run in a folder came to, each once, ordered by method, environment and seed.
+    """Return what every whole run of training in a folder came to, each once, by method, environment and seed.
 
     A copy of a run's folder under another name does not count.
     """
+    return [one for one in _whole(out) if one["kind"] != "redistribution"]
+
+
+def redistributions(out: Path) -> list[dict[str, Any]]:
+    """Return the same of the runs in which a redistributor was judged."""
+    return [one for one in _whole(out) if one["kind"] == "redistribution"]
+
+
+def _whole(out: Path) -> list[dict[str, Any]]:
     folders = sorted(path for path in out.iterdir() if path.is_dir())
     found = [(folder, result) for folder in folders if (result := read_result(folder)) is not None]
     whole = {one["key"]: one for folder, one in found if folder.name.endswith(f"-{one['key']}")}
     return sorted(whole.values(), key=lambda one: tuple(map(str, _keys(one).values())))
 
 
-def write_tables(out: Path, found: Sequence[Result]) -> None:
-    """Write `runs.csv`, a row per run, and `evaluations.csv`, a row per evaluation of each.
+def write_tables(out: Path) -> None:
+    """Write `runs.csv`, a row per run of training, and `evaluations.csv`, a row per evaluation of each.
 
-    They depend on nothing but the results: not on how often runs were stopped, by whom, or how long they took.
+    Where redistributors were judged there is `redistribution.csv`, too, a row for each such run. All three depend on
+    nothing but the results: not on how often runs were stopped, by whom, or how long they took.
 
     Raises:
         OSError: One of them could not be written.
     """
+    found, judged = results(out), redistributions(out)
     write_whole(out / RUNS, _lines(COLUMNS, (run_row(one).values() for one in found)))
     evaluations = (
         [*_keys(one).values(), *(_cell(row[name]) for name in EVALUATED)] for one in found for row in one["rows"]
     )
     write_whole(out / EVALUATIONS, _lines((*KEYS, *EVALUATED), evaluations))
+    if judged:
+        write_whole(out / REDISTRIBUTION, _lines(JUDGED, (judged_row(one).values() for one in judged)))
 
 
 def run_row(result: Result) -> dict[str, Any]:
     """Return the row of a run in `runs.csv`."""
-    versions = " ".join(f"{name}={version}" for name, version in result["job"]["versions"].items() if version)
-    told = {"final": result["final"], "normalized": result["normalized"], **result["arm"]}
-    told |= {"revision": result["revision"], "versions": versions}
+    told = {"final": result["final"], "normalized": result["normalized"], **_origin(result)}
     return {**_keys(result), **{name: _cell(told[name]) for name in COLUMNS[len(KEYS) :]}}
+
+
+def judged_row(result: Result) -> dict[str, Any]:
+    """Return the row of a run in `redistribution.csv`."""
+    told = {**result["scores"], "refused": result["refused"], **_origin(result)}
+    return {**_keys(result), **{name: _cell(told[name]) for name in JUDGED[len(KEYS) :]}}
+
+
+def _origin(result: Result) -> dict[str, Any]:
+    versions = " ".join(f"{name}={version}" for name, version in result["job"]["versions"].items() if version)
+    return {**result["arm"], "revision": result["revision"], "versions": versions}
 
 
 def _keys(result: Result) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bagged_envs.baselines.benchmark.job import Job, read_failure, read_result
-from bagged_envs.baselines.benchmark.results import results, state, write_tables
+from bagged_envs.baselines.benchmark.job import Job
+from bagged_envs.baselines.benchmark.result_file import read_failure, read_result
+from bagged_envs.baselines.benchmark.results import redistributions, results, state, write_tables
 from bagged_envs.baselines.benchmark.suite import Suite, presets
 from bagged_envs.baselines.lease import Taken, owner
 from bagged_envs.whole_file import write_whole
@@ -131,7 +132,7 @@ def run_suite(name: str, suite: Suite, out: Path, workers: int, checkpoint_every
                 thread.join(timeout=0.2)
     for job in queue.jobs:
         job.retell(out)
-    write_tables(out, results(out))
+    write_tables(out)
     counts = queue.counts()
     console.print(", ".join(f"{count} {what}" for what, count in counts.items() if count), highlight=False)
     for line in queue.troubles():
@@ -145,7 +146,8 @@ def _check_protocol(out: Path, suite: Suite) -> None:
     Raises:
         ValueError: One is.
     """
-    others = {result["job"]["protocol"] for result in results(out)} - {suite.protocol.hash}
+    found = [*results(out), *redistributions(out)]
+    others = {result["job"]["protocol"] for result in found} - {suite.protocol.hash}
     if others:
         raise ValueError(
             f"out must have runs of protocol {suite.protocol.hash} only, got {out} with some of {', '.join(others)}: "

@@ -130,8 +130,9 @@ class Suite:
         for id, arguments in self.environments:
             env = gym.make(id, disable_env_checker=True, **arguments)
             for arm in self.arms:
-                if arm.is_agent:
+                if arm.kind == "agent":
                     factory(arm.method)
+                if arm.kind != "training":
                     continue
                 try:
                     size = Features(env.observation_space).size

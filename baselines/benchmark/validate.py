@@ -13,17 +13,23 @@ from typing import Any
 import gymnasium as gym
 
 from bagged_envs.baselines.benchmark.arms import Arm
-from bagged_envs.baselines.benchmark.job import EVALUATED, FORMAT, RESULT, Job, digest, read_result
+from bagged_envs.baselines.benchmark.job import EVALUATED, FORMAT, Job
 from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.result_file import RESULT, digest, read_result
 from bagged_envs.baselines.benchmark.suite import as_settings
+from bagged_envs.baselines.judging.judge import SCORES
 from bagged_envs.registration import spec_of, task_arguments, task_of
 
 Kinds = Mapping[str, tuple[type, ...]]
 KEYS: Kinds = {
     "format": (int,), "key": (str,), "arm": (dict,), "job": (dict,), "task": (str,), "environment": (dict,),
-    "revision": (str, type(None)), "machine": (dict,), "rows": (list,), "final": (float,),
-    "normalized": (float, type(None)), "seconds": (float, int),
+    "revision": (str, type(None)), "machine": (dict,),
 }  # fmt: skip
+TRAINED: Kinds = {
+    "rows": (list,), "final": (float,), "normalized": (float, type(None)), "seconds": (float, int),
+}  # fmt: skip
+JUDGED: Kinds = {"scores": (dict,), "refused": (str,), "seconds_per_update": (float, type(None))}
+KINDS: Mapping[str, Kinds] = {"training": TRAINED, "agent": TRAINED, "redistribution": JUDGED}
 JOB: Kinds = {
     "method": (str,), "redistributor": (dict,), "learner": (dict,), "training": (dict,), "id": (str,),
     "arguments": (dict,), "seed": (int,), "steps": (int,), "device": (str,), "threads": (int,), "protocol": (str,),
@@ -31,6 +37,7 @@ JOB: Kinds = {
 }  # fmt: skip
 ARM: Kinds = {"name": (str,), "source": (str,), "trials": (int,)}
 NUMBER = (int, float)
+SCORE: Kinds = {name: (float, type(None)) for name in SCORES}
 ROW: Kinds = {name: (*NUMBER, type(None)) for name in EVALUATED} | {"step": (int,), "return": (float,)}
 
 
@@ -47,11 +54,18 @@ def problems(folder: Path, protocol: Protocol) -> list[str]:
     if result is None:
         return [f"{RESULT} is damaged: its hash is not that of its content"]
     wrong = list(_of_form(result))
-    return wrong or [*_of_job(result, protocol), *_of_rows(result, protocol)]
+    of_kind = _of_scores if result["kind"] == "redistribution" else _of_rows
+    return wrong or [*_of_job(result, protocol), *of_kind(result, protocol)]
 
 
 def _of_form(result: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_kinds("", result, KEYS)
+    kind = result.get("kind")
+    if kind not in KINDS:
+        yield f"kind must be one of {', '.join(KINDS)}, got {'nothing' if kind is None else repr(kind)}"
+    yield from _of_kinds("", result, KINDS.get(str(kind), {}))
+    if kind == "redistribution":
+        yield from _of_kinds("scores.", result.get("scores"), SCORE)
     yield from _of_kinds("job.", result.get("job"), JOB)
     yield from _of_kinds("arm.", result.get("arm"), ARM)
     rows = result.get("rows")
@@ -83,6 +97,16 @@ def _of_job(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
         yield f"arm must say where its settings come from, got {arm}"
 
 
+def _of_scores(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
+    scores = result["scores"]
+    if not result["refused"] and scores["absolute_error"] is None:
+        yield "scores must have absolute_error where the method did not refuse, got null"
+    for score, value in scores.items():
+        if value is not None and not math.isfinite(value):
+            yield f"scores.{score} must be finite, got {value}"
+    yield from _of_task(result)
+
+
 def _of_rows(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
     expected = list(range(protocol.every, result["job"]["steps"] + 1, protocol.every))
     steps = [row["step"] for row in result["rows"]]
@@ -99,6 +123,18 @@ def _of_rows(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
 
 
 def _of_scale(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
+    wrong = list(_of_task(result))
+    yield from wrong
+    if wrong:
+        return
+    task = result["task"]
+    known = task in protocol.references and not task_arguments(result["job"]["arguments"])
+    normalized = protocol.normalized(task, result["final"]) if known else None
+    if result["normalized"] != normalized:
+        yield f"normalized must be {normalized}, got {result['normalized']}"
+
+
+def _of_task(result: Mapping[str, Any]) -> Iterator[str]:
     try:
         task = task_of(spec_of(result["job"]["id"])).name
     except gym.error.Error as error:
@@ -106,10 +142,6 @@ def _of_scale(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
         return
     if result["task"] != task:
         yield f"task must be {task}, got {result['task']}"
-    known = task in protocol.references and not task_arguments(result["job"]["arguments"])
-    normalized = protocol.normalized(task, result["final"]) if known else None
-    if result["normalized"] != normalized:
-        yield f"normalized must be {normalized}, got {result['normalized']}"
 
 
 @dataclass(frozen=True)
@@ -117,8 +149,8 @@ class Reproduction:
     """How a run came out again.
 
     Attributes:
-        same: Whether every row is equal to the bit.
-        furthest: The largest difference of a return, over the rows that both have.
+        same: Whether every row, or every score, is equal to the bit.
+        furthest: The largest difference of a return, or of a score, over those that both have.
         differs: What of versions and machine is not as it was: name, then, now.
     """
 
@@ -150,8 +182,18 @@ def reproduce(
     job = Job(arm, protocol=protocol, **own)
     with tempfile.TemporaryDirectory() as place:
         again = job.work(Path(place), report=report)
-    gaps = [abs(a["return"] - b["return"]) for a, b in zip(told["rows"], again["rows"], strict=True)]
     then = {**told["job"]["versions"], **told["machine"]}
     now = {**again["job"]["versions"], **again["machine"]}
     differs = tuple((name, str(then.get(name)), str(now.get(name))) for name in now if then.get(name) != now.get(name))
-    return Reproduction(told["rows"] == again["rows"], max(gaps), differs)
+    return Reproduction(*_compared(told, again), differs)
+
+
+def _compared(told: Mapping[str, Any], again: Mapping[str, Any]) -> tuple[bool, float]:
+    """Return whether two results are the same, and their largest difference."""
+    if told["kind"] == "redistribution":
+        pairs = [(told["scores"][name], again["scores"][name]) for name in SCORES]
+        same = told["scores"] == again["scores"] and told["refused"] == again["refused"]
+    else:
+        pairs = [(a["return"], b["return"]) for a, b in zip(told["rows"], again["rows"], strict=True)]
+        same = told["rows"] == again["rows"]
+    return same, max((abs(a - b) for a, b in pairs if a is not None and b is not None), default=0.0)

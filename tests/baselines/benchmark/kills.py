@@ -31,6 +31,11 @@ final_share = 0.5
 tuning = [0]
 test = [7, 8, 9]
 [steps]
+[recording]
+steps = 200
+episodes = 4
+random_steps = 20
+batch = 8
 [schedules]
 """
 SUITE = """

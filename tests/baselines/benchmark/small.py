@@ -3,8 +3,12 @@
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.judging.recordings import RecordingConfig
 
-PROTOCOL = Protocol("test", 40, 2, 0.5, (0,), (7, 8, 9), {"short": 120}, {"bags_of_3": {"bag_len": 3}})
+RECORDING = RecordingConfig(steps=200, episodes=4, random_steps=20, batch=8)
+PROTOCOL = Protocol(
+    "test", 40, 2, 0.5, (0,), (7, 8, 9), {"short": 120}, {"bags_of_3": {"bag_len": 3}}, recording=RECORDING
+)
 ID = "BaggedInvertedPendulum-v0"
 TRAINING = {"random_steps": 30, "batch_size": 8}
 
@@ -16,3 +20,8 @@ def arm(name="uniform-td3", **changes):
 
 def job(name="uniform-td3", seed=7, steps=120, arguments=None, protocol=PROTOCOL, **changes):
     return Job(arm(name, **changes), ID, arguments or {"bag_len": 3}, seed, steps, protocol)
+
+
+def judged(name="rd", seed=7, steps=120, id="BaggedKeyDoor-v0", protocol=PROTOCOL, **settings):
+    """A run in which a redistributor is judged."""
+    return Job(Arm(name, name, "the tests' own", 0, redistributor=settings), id, {"bag_len": 3}, seed, steps, protocol)

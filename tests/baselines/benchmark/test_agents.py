@@ -9,7 +9,8 @@ import pytest
 
 from bagged_envs.baselines.benchmark.agents import Watched, factory, packages, train_agent
 from bagged_envs.baselines.benchmark.arms import ARMS, Arm
-from bagged_envs.baselines.benchmark.job import Job, read_result
+from bagged_envs.baselines.benchmark.job import Job
+from bagged_envs.baselines.benchmark.result_file import read_result
 from bagged_envs.baselines.benchmark.validate import problems, reproduce
 from bagged_envs.baselines.player import SEEDS
 from tests.baselines.benchmark.small import ID, PROTOCOL
@@ -119,7 +120,9 @@ class TestJobs:
 
     @pytest.mark.parametrize("group", ["redistributor", "training"])
     def test_an_agent_has_settings_of_its_own_only(self, group):
-        with pytest.raises(ValueError, match=f"{group} of 'mine' must be empty for an agent: name settings in learner"):
+        with pytest.raises(
+            ValueError, match=f"{group} of 'mine' must be empty for kind 'agent': name settings in learner"
+        ):
             Arm("mine", "an_agent:make", "here", 0, **{group: {"bags": 3}})
 
 

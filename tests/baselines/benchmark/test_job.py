@@ -9,7 +9,9 @@ from gymnasium.spaces import Box
 
 from bagged_envs.baselines.benchmark import job as module
 from bagged_envs.baselines.benchmark.arms import ARMS, Arm
-from bagged_envs.baselines.benchmark.job import EVALUATED, FAILURE, RESULT, read_failure, read_result, revision
+from bagged_envs.baselines.benchmark.job import EVALUATED
+from bagged_envs.baselines.benchmark.provenance import revision
+from bagged_envs.baselines.benchmark.result_file import FAILURE, RESULT, read_failure, read_result
 from bagged_envs.baselines.lease import Taken, lease
 from tests.baselines.benchmark.small import PROTOCOL, arm, job
 
@@ -30,7 +32,7 @@ class TestArms:
         assert ARMS["identity-td3 discount=0.999"].learner == {"discount": 0.999}
         assert ARMS["identity-td3 n_step=10"].training == {"n_step": 10}
         assert ARMS["identity-ppo discount=1"].learner == {"discount": 1.0, "gae_lambda": 1.0}
-        for one in (row for row in ARMS.values() if not row.is_agent):
+        for one in (row for row in ARMS.values() if row.kind == "training"):
             one.made().make_learner(3, Box(-1, 1, (1,)), seed=0)
 
     @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bagged_envs import cli
 from bagged_envs.baselines.benchmark import runner
-from bagged_envs.baselines.benchmark.job import _write_result, read_failure, read_result
+from bagged_envs.baselines.benchmark.result_file import read_failure, read_result, write_result
 from bagged_envs.baselines.benchmark.results import COLUMNS, results, run_row, state, write_tables
 from bagged_envs.baselines.benchmark.runner import BUSY, Queue, run_suite, work_on_one
 from bagged_envs.baselines.benchmark.suite import Suite
@@ -198,7 +198,7 @@ class TestFolders:
         for name in (f"copy-{one.name}", f"{one.name}.backup"):
             shutil.copytree(one.folder(tmp_path), tmp_path / name)
         old = replace(one, arm=replace(one.arm, trials=9))  # what the backup still says
-        _write_result(tmp_path / f"{one.name}.backup", {**read_result(one.folder(tmp_path)), "arm": old._told()})
+        write_result(tmp_path / f"{one.name}.backup", {**read_result(one.folder(tmp_path)), "arm": old._told()})
         assert [found["arm"]["trials"] for found in results(tmp_path)] == [0]
 
     def test_what_is_said_of_a_method_is_what_the_suite_says_now(self, tmp_path, at_once):
@@ -218,7 +218,7 @@ class TestTables:
     def test_rows_say_under_which_protocol(self, tmp_path):
         for one in jobs(2):
             one.work(tmp_path)
-        write_tables(tmp_path, results(tmp_path))
+        write_tables(tmp_path)
         with (tmp_path / "runs.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [(row["seed"], row["protocol"], row["method"]) for row in rows] == [
@@ -233,7 +233,7 @@ class TestTables:
             (s, t) for s in "78" for t in ("40", "80", "120")
         ]
         before = (tmp_path / "runs.csv").read_bytes()
-        write_tables(tmp_path, results(tmp_path))  # with the tables there
+        write_tables(tmp_path)  # with the tables there
         assert (tmp_path / "runs.csv").read_bytes() == before
         assert float(rows[0]["final"]) == (float(evaluations[1]["return"]) + float(evaluations[2]["return"])) / 2
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bagged_envs import cli
-from bagged_envs.baselines.benchmark.job import RESULT, digest
+from bagged_envs.baselines.benchmark.result_file import RESULT, digest
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.benchmark.validate import problems, reproduce
 from tests.baselines.benchmark.kills import written

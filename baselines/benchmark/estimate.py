@@ -1,0 +1,149 @@
+"""What a suite will take: each method and each environment is measured for a moment, and all runs are counted up.
+
+A method is measured on the suite's first environment, when everything in it learns. On another environment it is taken
+to cost the same but for the environment's own steps, and evaluations are taken to play whole episodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import gymnasium as gym
+import torch
+from gymnasium.spaces import Box
+from rich.table import Table
+
+from bagged_envs.baselines.benchmark.arms import ARMS
+from bagged_envs.baselines.benchmark.job import Job
+from bagged_envs.baselines.benchmark.probe import Cost, agent_cost, judging_cost, stepping, training_cost
+from bagged_envs.baselines.benchmark.suite import Suite
+from bagged_envs.baselines.judging.recordings import POLICIES, dense_env
+from bagged_envs.baselines.training import TrainingConfig
+
+MEASURE = {"training": training_cost, "agent": agent_cost, "redistribution": judging_cost}
+LONGEST = 1_000  # steps of an episode of an environment without a time limit
+ROW = 300  # bytes of an evaluation, in all files together
+RECORDER, RECORDER_SECONDS = ARMS["identity-sac"], 1.0
+
+Place = tuple[str, str]  # an ID and its arguments
+
+
+@dataclass(frozen=True)
+class Share:
+    """What the runs of one method on one environment take.
+
+    Attributes:
+        method: What tables call it.
+        id: Of the environment.
+        arguments: Of the environment, as text.
+        runs: How many.
+        seconds: Of one worker, together.
+        bytes: On disk, together.
+    """
+
+    method: str
+    id: str
+    arguments: str
+    runs: int
+    seconds: float
+    bytes: float
+
+
+def estimate(suite: Suite, seconds: float = 60.0, report: Callable[[str], None] = lambda name: None) -> list[Share]:
+    """Return what the runs of a suite take on this machine, as it is while this is measured.
+
+    Args:
+        suite: Which.
+        seconds: How long to measure, about: methods that learn in rare bursts take as long as they need.
+        report: Called with the name of what is measured next.
+
+    Raises:
+        ValueError: A method cannot learn on the suite's first environment.
+    """
+    torch.set_num_threads(suite.threads)
+    jobs, steps = suite.jobs(), dict[Place, float]()
+    for job in jobs:
+        if _place(job) not in steps:
+            report(job.id)
+            steps[_place(job)] = stepping(job)
+    shares: list[Share] = []
+    for arm in suite.arms:
+        report(arm.name)
+        own = [job for job in jobs if job.arm is arm]
+        cost = MEASURE[arm.kind](own[0], seconds / len(suite.arms))
+        shares += [_share(own, place, cost, steps) for place in steps]
+    return [*shares, *_recordings(jobs, steps, report)]
+
+
+def _place(job: Job) -> Place:
+    return job.id, str(dict(job.arguments))
+
+
+def _share(own: list[Job], place: Place, cost: Cost, steps: Mapping[Place, float]) -> Share:
+    """Return what a method takes on an environment, when it was measured on that of its first run."""
+    runs = [job for job in own if _place(job) == place]
+    here, there = steps[place], steps[_place(own[0])]
+    learning, acting = (max(here, took - there + here) if took else 0.0 for took in (cost.learning, cost.acting))
+    moved = replace(cost, learning=learning, acting=acting)
+    job, count = runs[0], len(runs)
+    return Share(job.arm.name, *place, count, count * _seconds(job, moved, here), count * _bytes(job, moved))
+
+
+def _seconds(job: Job, cost: Cost, stepping: float) -> float:
+    """Return the seconds of one run."""
+    idle = min(cost.idle, job.steps)
+    evaluated = job.steps // job.protocol.every * job.protocol.episodes * _longest(job)
+    return idle * stepping + (job.steps - idle) * cost.learning + evaluated * cost.acting
+
+
+def _longest(job: Job) -> int:
+    return gym.spec(job.id).max_episode_steps or LONGEST
+
+
+def _bytes(job: Job, cost: Cost) -> float:
+    """Return the bytes of one run."""
+    kept = min(job.steps, TrainingConfig(**job.arm.training).capacity)
+    return cost.fixed + kept * cost.slope + job.steps // job.protocol.every * ROW
+
+
+def _recordings(jobs: list[Job], steps: Mapping[Place, float], report: Callable[[str], None]) -> Iterator[Share]:
+    """Yield what it takes to record the episodes that redistributors are judged on: once for each task and seed."""
+    judged = {_place(job): job for job in jobs if job.arm.kind == "redistribution"}
+    seeds, learning = len({job.seed for job in jobs}), None
+    for place, job in judged.items():
+        config, own = job.protocol.recording, steps[place]
+        env = dense_env(job.id, job.arguments)
+        learns = isinstance(env.action_space, Box)  # tables cost nothing beside
+        env.close()
+        if learns and learning is None:
+            report("recording")
+            learning = training_cost(replace(job, arm=RECORDER), RECORDER_SECONDS).learning - own
+        trained = config.steps * (own + (learning or 0.0) * learns)
+        played = len(POLICIES) * config.episodes * _longest(job) * own
+        yield Share("(recording)", *place, seeds, seeds * (trained + played), 0.0)
+
+
+def table(shares: list[Share], workers: int) -> Table:
+    """Return a table with a row per method, and all together.
+
+    Args:
+        shares: What `estimate` returned.
+        workers: Runs at once, for the time that will pass.
+    """
+    made = Table()
+    for heading in ("method", "runs", "core-hours", "hours per run", "disk"):
+        made.add_column(heading, justify="left" if heading == "method" else "right")
+    for method in dict.fromkeys(share.method for share in shares):
+        made.add_row(method, *_cells([share for share in shares if share.method == method]))
+    made.add_section()
+    made.add_row("together", *_cells(shares))
+    hours = sum(share.seconds for share in shares) / 3600
+    made.caption = f"About {hours / workers:,.1f} hours with {workers} workers on as many idle cores."
+    return made
+
+
+def _cells(shares: list[Share]) -> tuple[str, ...]:
+    runs, hours = sum(share.runs for share in shares), sum(share.seconds for share in shares) / 3600
+    size = sum(share.bytes for share in shares)
+    return f"{runs:,}", f"{hours:,.2f}", f"{hours / runs:,.3f}", f"{size / 1e9:,.2f} GB"
