@@ -91,6 +91,19 @@ TD3 = "TD3 as by its authors' code (arXiv:1802.09477), both learning rates 3e-4"
 SAC = "SAC with a learned temperature (arXiv:1812.05905), as Diaster's authors use it"
 PPO = "PPO as in table 3 of arXiv:1707.06347, and CleanRL for what that leaves open"
 
+SAC_OF_TORCHRL = "SAC as by TorchRL's example (sota-implementations/sac)"
+TD3_OF_CLEANRL = "TD3 as by CleanRL's td3_continuous_action.py"
+
+# Agents of other libraries, and what makes them learn from redistributed rewards.
+HERE = "bagged_envs.baselines.benchmark"
+STABLE, TORCHRL, SINGLE = f"{HERE}.sb3_agents", f"{HERE}.torchrl_agents", f"{HERE}.single_file_agents"
+RRD: Mapping[str, Any] = {"redistributor": {"name": "rrd", "warm_up": 2000}}
+RRD_AT_2000 = "RRD as in its authors' code (arXiv:2111.13485), both from step 2,000 on"
+
+
+def _agent(name: str, method: str, source: str, **settings: Any) -> Arm:
+    return Arm(name, method, source, trials=0, learner=settings)
+
 
 def _row(redistributor: str, learner: str, source: str) -> Arm:
     return Arm(f"{redistributor}-{learner}", f"{redistributor}-{learner}", source, trials=0)
@@ -108,20 +121,15 @@ ROWS = (
     _row("diaster", "td3", f"{TD3}; Diaster as in its authors' code (arXiv:2312.10642), with bursts that cost less"),
     _row("rbt", "td3", f"{TD3}; the Reward Bag Transformer, smaller than in arXiv:2402.03771"),
     _row("rudder", "td3", f"{TD3}; RUDDER as in its authors' demonstration (arXiv:1806.07857)"),
+    *(_agent(f"sb3-{name}", f"{STABLE}:{name}", SB3) for name in ("ppo", "sac", "td3")),
     *(
-        Arm(f"sb3-{name}", f"bagged_envs.baselines.benchmark.sb3_agents:{name}", SB3, trials=0)
-        for name in ("ppo", "sac", "td3")
-    ),
-    *(
-        Arm(
-            f"rrd-sb3-{name}",
-            f"bagged_envs.baselines.benchmark.sb3_agents:{name}",
-            f"{SB3}; RRD as in its authors' code (arXiv:2111.13485), both from step 2,000 on",
-            trials=0,
-            learner={"redistributor": {"name": "rrd", "warm_up": 2000}, **waits},
-        )
+        _agent(f"rrd-sb3-{name}", f"{STABLE}:{name}", f"{SB3}; {RRD_AT_2000}", **RRD, **waits)
         for name, waits in (("ppo", {}), ("sac", {"learning_starts": 2000}), ("td3", {"learning_starts": 2000}))
     ),
+    _agent("torchrl-sac", f"{TORCHRL}:sac", f"{SAC_OF_TORCHRL}, from step 1,000 on"),
+    _agent("rrd-torchrl-sac", f"{TORCHRL}:sac", f"{SAC_OF_TORCHRL}; {RRD_AT_2000}", **RRD, random_steps=2000),
+    _agent("cleanrl-style-td3", f"{SINGLE}:td3", f"{TD3_OF_CLEANRL}, from step 1,000 on"),
+    _agent("rrd-cleanrl-style-td3", f"{SINGLE}:td3", f"{TD3_OF_CLEANRL}; {RRD_AT_2000}", **RRD, learning_starts=2000),
     # Controls that could do without redistribution: they look further.
     Arm("identity-td3 discount=0.999", "identity-td3", TD3, trials=0, learner={"discount": 0.999}),
     Arm("identity-td3 n_step=10", "identity-td3", TD3, trials=0, training={"n_step": 10}),
