@@ -99,3 +99,12 @@ def test_discrete_actions_are_refused():
 def test_a_setting_that_is_none():
     with pytest.raises(TypeError, match="hiden"):
         made(hiden=3)
+
+
+def test_settings_reach_what_they_are_of():
+    agent = made(discount=0.5, learning_rate=0.125)
+    assert agent.loss.value_estimator.gamma.item() == 0.5
+    groups = agent._optimizer.param_groups
+    assert {group["lr"] for group in groups} == {0.125}
+    assert sum(len(group["params"]) for group in groups) == len(list(agent.loss.parameters()))
+    assert (agent.buffer.batch_size, agent.buffer.storage.max_size) == (16, 200)
