@@ -29,7 +29,11 @@ PARTS: dict[str, tuple[str, ...]] = {
     "sac": ("haarnoja2018sac",),
     "ppo": ("schulman2017ppo",),
 }
-LIBRARIES: dict[str, tuple[str, ...]] = {"sb3_agents": ("raffin2021sb3",)}
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "sb3_agents": ("raffin2021sb3",),
+    "torchrl_agents": ("bou2024torchrl",),
+    "single_file_agents": ("huang2022cleanrl",),
+}
 ENGINES: dict[str, tuple[str, ...]] = {"mujoco": ("todorov2012mujoco",), "dmc": ("todorov2012mujoco",)}
 
 OURS = """@software{{bagged_envs,

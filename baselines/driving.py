@@ -123,7 +123,8 @@ class Driver:
         due = 0 if sampling is None else self._cadence.due(steps, ready)
         if sampling is None or not due:
             return False
-        metrics = [self.redistributor.update(draw(sampling)) for _ in range(due)]
+        with torch.inference_mode(False):  # which turns gradients on: TorchRL's collectors step without them
+            metrics = [self.redistributor.update(draw(sampling)) for _ in range(due)]
         self.metrics = {name: sum(one[name] for one in metrics) / due for name in metrics[-1]}
         self.updates += due
         self.fitted = True

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from bagged_envs.baselines.evaluate import evaluate, evaluation_env
+from bagged_envs.baselines.learned_reward import LearnedReward
 from bagged_envs.baselines.player import SEEDS
 from bagged_envs.baselines.runs import Row, evaluation_row
 from bagged_envs.baselines.training import Progress
@@ -53,6 +54,28 @@ def packages(name: str) -> dict[str, str]:
     return {package: importlib.metadata.version(package) for package in getattr(module, "PACKAGES", ())}
 
 
+def named(redistributor: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name of a redistributor, and its settings.
+
+    Raises:
+        ValueError: It has no name.
+    """
+    settings = dict(redistributor)
+    if "name" not in settings:
+        raise ValueError(f"redistributor must have a name, such as {{name = 'rrd'}}, got {settings}.")
+    return settings.pop("name"), settings
+
+
+def redistributed(
+    env: gym.Env[Any, Any], redistributor: Mapping[str, Any] | None, seed: int
+) -> gym.Env[Any, Any] | LearnedReward:
+    """Return an environment in `LearnedReward`, or as it is where no redistributor is given: its `name`, and settings.
+
+    What logs the returns of the task must be inside.
+    """
+    return env if redistributor is None else LearnedReward(env, *named(redistributor), seed=seed)
+
+
 class Watched(gym.Wrapper[Any, Any, Any, Any]):
     """Counts the steps of a training environment, and calls back at every so many of them.
 
@@ -60,14 +83,13 @@ class Watched(gym.Wrapper[Any, Any, Any, Any]):
 
     Attributes:
         steps: Steps so far.
-        paid: What each whole episode since the last call was paid.
-        episodes: Whole episodes so far.
+        returns: What each whole episode so far was paid, in their order.
     """
 
     def __init__(self, env: gym.Env[Any, Any], seed: int, every: int, call: Callable[[], None]) -> None:
         """Wrap an environment."""
         super().__init__(env)
-        self.steps, self.episodes, self.paid = 0, 0, list[float]()
+        self.steps, self.returns = 0, list[float]()
         self._seed: int | None = seed
         self._every, self._call, self._sum = every, call, 0.0
         env.action_space.seed(seed)
@@ -83,11 +105,9 @@ class Watched(gym.Wrapper[Any, Any, Any, Any]):
         self.steps += 1
         self._sum += float(reward)
         if terminated or truncated:
-            self.episodes += 1
-            self.paid.append(self._sum)
+            self.returns.append(self._sum)
         if self.steps % self._every == 0:
             self._call()
-            self.paid = []
         return observation, reward, terminated, truncated, info
 
 
@@ -130,8 +150,9 @@ def train_agent(
     def call() -> None:
         if len(rows) < steps // every:
             found = evaluate(judged, agent.act, episodes, first + len(rows) * episodes)
-            means = {"training/paid": float(np.mean(env.paid))} if env.paid else {}
-            progress = Progress(env.steps, env.episodes, found, means)
+            paid = env.returns[rows[-1]["episodes"] if rows else 0 :]  # since the last evaluation
+            means = {"training/paid": float(np.mean(paid))} if paid else {}
+            progress = Progress(env.steps, len(env.returns), found, means)
             rows.append(evaluation_row(progress, None, round(time.perf_counter() - begun, 1)))
             report(env.steps, rows[-1])
 

@@ -122,6 +122,19 @@ SOURCES = {
     "oracle": "a control: the dense rewards",
 }
 
+SAC_OF_TORCHRL = "SAC as by TorchRL's example (sota-implementations/sac)"
+TD3_OF_CLEANRL = "TD3 as by CleanRL's td3_continuous_action.py"
+
+# Agents of other libraries, and what makes them learn from redistributed rewards.
+HERE = "bagged_envs.baselines.benchmark"
+STABLE, TORCHRL, SINGLE = f"{HERE}.sb3_agents", f"{HERE}.torchrl_agents", f"{HERE}.single_file_agents"
+LATER: Mapping[str, Any] = {"redistributor": {"name": "rrd", "warm_up": 2000}}
+RRD_AT_2000 = f"{RRD}, both from step 2,000 on"
+
+
+def _agent(name: str, method: str, source: str, **settings: Any) -> Arm:
+    return Arm(name, method, source, trials=0, learner=settings)
+
 
 LEARNED = {"td3": TD3, "sac": SAC}
 CONTROLS = ("identity", "labels_only", "uniform", "oracle")  # what they are is in their names
@@ -144,20 +157,15 @@ ROWS = (
     *(Arm(f"{control}-ppo", f"{control}-ppo", PPO, trials=0) for control in ("identity", "oracle")),
     # Redistributors alone: how good their rewards are.
     *(Arm(name, name, source, trials=0) for name, source in SOURCES.items()),
+    *(_agent(f"sb3-{name}", f"{STABLE}:{name}", SB3) for name in ("ppo", "sac", "td3")),
     *(
-        Arm(f"sb3-{name}", f"bagged_envs.baselines.benchmark.sb3_agents:{name}", SB3, trials=0)
-        for name in ("ppo", "sac", "td3")
-    ),
-    *(
-        Arm(
-            f"rrd-sb3-{name}",
-            f"bagged_envs.baselines.benchmark.sb3_agents:{name}",
-            f"{SB3}; {RRD}, both from step 2,000 on",
-            trials=0,
-            learner={"redistributor": {"name": "rrd", "warm_up": 2000}, **waits},
-        )
+        _agent(f"rrd-sb3-{name}", f"{STABLE}:{name}", f"{SB3}; {RRD_AT_2000}", **LATER, **waits)
         for name, waits in (("ppo", {}), ("sac", {"learning_starts": 2000}), ("td3", {"learning_starts": 2000}))
     ),
+    _agent("torchrl-sac", f"{TORCHRL}:sac", f"{SAC_OF_TORCHRL}, from step 1,000 on"),
+    _agent("rrd-torchrl-sac", f"{TORCHRL}:sac", f"{SAC_OF_TORCHRL}; {RRD_AT_2000}", **LATER, random_steps=2000),
+    _agent("cleanrl-style-td3", f"{SINGLE}:td3", f"{TD3_OF_CLEANRL}, from step 1,000 on"),
+    _agent("rrd-cleanrl-style-td3", f"{SINGLE}:td3", f"{TD3_OF_CLEANRL}; {RRD_AT_2000}", **LATER, learning_starts=2000),
     # Controls that could do without redistribution: they look further.
     *(
         Arm(f"identity-{learner} {setting}", f"identity-{learner}", source, trials=0, **settings)

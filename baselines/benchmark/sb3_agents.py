@@ -11,8 +11,9 @@ from typing import Any
 import gymnasium as gym
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.monitor import Monitor
 
-from bagged_envs.baselines.learned_reward import LearnedReward
+from bagged_envs.baselines.benchmark.agents import named, redistributed
 from bagged_envs.baselines.sb3 import BagReplayBuffer
 
 PACKAGES = ("stable-baselines3",)
@@ -25,9 +26,14 @@ class Stable:
         model: The algorithm.
     """
 
-    def __init__(self, model: BaseAlgorithm) -> None:
-        """Take it."""
-        self.model = model
+    def __init__(self, model: BaseAlgorithm, monitor: Monitor) -> None:
+        """Take an algorithm, and the monitor that its environment is in."""
+        self.model, self._monitor = model, monitor
+
+    @property
+    def returns(self) -> list[float]:
+        """What the library's monitor logged of each whole episode, as it was paid."""
+        return self._monitor.get_episode_rewards()
 
     def learn(self, steps: int) -> None:
         """Train; PPO makes whole rollouts."""
@@ -40,31 +46,30 @@ class Stable:
 
 def sac(env: gym.Env[Any, Any], seed: int, redistributor: Mapping[str, Any] | None = None, **settings: Any) -> Stable:
     """Return SAC, with `BagReplayBuffer` where a redistributor is given: its `name`, and settings."""
-    return Stable(SAC("MlpPolicy", env, seed=seed, device="cpu", **_buffer(redistributor), **settings))
+    monitor = Monitor(env)
+    model = SAC("MlpPolicy", monitor, seed=seed, device="cpu", **_buffer(redistributor), **settings)
+    return Stable(model, monitor)
 
 
 def td3(env: gym.Env[Any, Any], seed: int, redistributor: Mapping[str, Any] | None = None, **settings: Any) -> Stable:
     """Return TD3, with `BagReplayBuffer` where a redistributor is given: its `name`, and settings."""
-    return Stable(TD3("MlpPolicy", env, seed=seed, device="cpu", **_buffer(redistributor), **settings))
+    monitor = Monitor(env)
+    model = TD3("MlpPolicy", monitor, seed=seed, device="cpu", **_buffer(redistributor), **settings)
+    return Stable(model, monitor)
 
 
 def ppo(env: gym.Env[Any, Any], seed: int, redistributor: Mapping[str, Any] | None = None, **settings: Any) -> Stable:
     """Return PPO, with `LearnedReward` where a redistributor is given: its `name`, and settings."""
-    paid = env if redistributor is None else LearnedReward(env, *_named(redistributor), seed=seed)
-    return Stable(PPO("MlpPolicy", paid, seed=seed, device="cpu", **settings))
+    monitor = Monitor(env)
+    model = PPO("MlpPolicy", redistributed(monitor, redistributor, seed), seed=seed, device="cpu", **settings)
+    return Stable(model, monitor)
 
 
 def _buffer(redistributor: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if redistributor is None:
         return {}
-    name, config = _named(redistributor)
+    name, config = named(redistributor)
     return {
         "replay_buffer_class": BagReplayBuffer,
         "replay_buffer_kwargs": {"redistributor": name, "config": config},
     }
-
-
-def _named(redistributor: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the name of a redistributor, and its settings."""
-    settings = dict(redistributor)
-    return settings.pop("name"), settings

@@ -95,3 +95,12 @@ def test_what_cannot_be_meant_is_refused():
         Driver(RRD, None, *SIZES, 0, "cpu")
     with pytest.raises(ValueError, match="needs a redistributor by its name, got a ready 'spy'"):
         Driver(Spy(), {"bags": 3}, *SIZES, 0, "cpu")
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_it_learns_though_the_environment_is_stepped_without_gradients(without):
+    driver = Driver("rrd", {"warm_up": 0, "every": 1, "updates": 1, "steps": 2}, *SIZES, 0, "cpu")
+    with without():
+        assert driver.drive(1, lambda sampling: drawn(bags_of([3, 4]), sampling), True)
+        assert torch.is_grad_enabled() is False
+    assert driver.drive(2, lambda sampling: drawn(bags_of([3, 4]), sampling), True)

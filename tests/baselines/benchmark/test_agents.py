@@ -5,18 +5,20 @@ import sys
 import types
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
-from bagged_envs.baselines.benchmark.agents import Watched, factory, packages, train_agent
-from bagged_envs.baselines.benchmark.arms import ARMS, Arm
+from bagged_envs.baselines.benchmark.agents import Watched, factory, named, packages, train_agent
+from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.result_file import read_result
 from bagged_envs.baselines.benchmark.validate import problems, reproduce
+from bagged_envs.baselines.learned_reward import LearnedReward
 from bagged_envs.baselines.player import SEEDS
+from bagged_envs.baselines.sb3 import BagReplayBuffer
 from tests.baselines.benchmark.small import ID, PROTOCOL
 
 HAS_SB3 = importlib.util.find_spec("stable_baselines3") is not None
-needs_sb3 = pytest.mark.skipif(not HAS_SB3, reason="needs stable-baselines3")
 
 
 class Constant:
@@ -79,14 +81,31 @@ class TestTraining:
 
     def test_what_was_paid_is_the_sum_of_dense_rewards(self):
         env = Watched(gym.make("BaggedReacher-v0", bag_len=7, expose_reward=True), 3, 50, lambda: None)
+        for episode in range(3):
+            env.reset()
+            dense = sum(env.step(env.action_space.sample())[4]["dense_reward"] for _ in range(49))
+            assert len(env.returns) == episode  # not before it is whole
+            dense += env.step(env.action_space.sample())[4]["dense_reward"]
+            assert env.returns[episode:] == [pytest.approx(dense, rel=1e-12)]
+
+    def test_an_episode_that_is_cut_off_counts_for_nothing(self):
+        env = Watched(gym.make("BaggedReacher-v0", bag_len=7), 3, 50, lambda: None)
         env.reset()
-        dense = sum(env.step(env.action_space.sample())[4]["dense_reward"] for _ in range(49))
-        paid = env._sum
-        *_, info = env.step(env.action_space.sample())
-        assert env.paid == []  # told, and begun anew
-        assert env.episodes == 1
-        assert env._sum == pytest.approx(dense + info["dense_reward"])
-        assert paid != pytest.approx(env._sum)
+        for _ in range(20):
+            env.step(env.action_space.sample())
+        env.reset()
+        paid = [env.step(env.action_space.sample())[1] for _ in range(50)]
+        assert env.returns == [sum(paid)]
+        assert env.steps == 70
+
+    def test_what_was_paid_is_the_mean_since_the_last_evaluation(self, module):
+        rows = train_agent("an_agent:make", {}, ID, {"bag_len": 3}, 7, 120, every=40, episodes=2)
+        env, told = module[0].env, 0
+        for row in rows:
+            since = env.returns[told : row["episodes"]]
+            assert row["paid"] == pytest.approx(sum(since) / len(since))
+            told = row["episodes"]
+        assert told == len(env.returns) > 5
 
     def test_the_first_reset_has_the_run_s_seed(self):
         seen = [Watched(gym.make(ID), seed, 50, lambda: None) for seed in (3, 3, 4)]
@@ -97,6 +116,16 @@ class TestTraining:
 
 
 class TestJobs:
+    def test_versions_that_a_module_names_are_in_the_key(self, module):
+        assert packages("an_agent:make") == {"numpy": np.__version__}
+
+    def test_a_redistributor_must_be_named(self):
+        given = {"name": "rrd", "bags": 3}
+        assert named(given) == ("rrd", {"bags": 3})
+        assert given == {"name": "rrd", "bags": 3}
+        with pytest.raises(ValueError, match=r"redistributor must have a name, such as .*, got \{'bags': 3\}"):
+            named({"bags": 3})
+
     def test_a_run_is_kept_and_keeps_the_protocol(self, module, tmp_path):
         one = job()
         result = one.work(tmp_path)
@@ -126,47 +155,14 @@ class TestJobs:
             Arm("mine", "an_agent:make", "here", 0, **{group: {"bags": 3}})
 
 
-@needs_sb3
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(not HAS_SB3, reason="needs stable-baselines3")
 class TestStableBaselines3:
-    @pytest.mark.parametrize("name", ["sb3-ppo", "rrd-sb3-ppo", "sb3-sac", "rrd-sb3-sac", "rrd-sb3-td3"])
-    def test_its_own_log_agrees_with_ours(self, name):
-        from bagged_envs.baselines.benchmark import sb3_agents
-
-        settings, made = dict(ARMS[name].learner), []
-        settings |= {"n_steps": 64} if name.endswith("ppo") else {"learning_starts": 50, "buffer_size": 1000}
-        kind = getattr(sb3_agents, name.rpartition("-")[2])
-
-        def keep(env, seed, **given):
-            made.append(kind(env, seed, **given))
-            return made[-1]
-
-        spy = types.ModuleType("spy")
-        spy.make = keep
-        sys.modules["spy"] = spy
-        try:
-            rows = train_agent("spy:make", settings, ID, {"bag_len": 3}, 7, 128, every=64, episodes=2)
-        finally:
-            del sys.modules["spy"]
-        assert [row["step"] for row in rows] == [64, 128]
-        monitor = made[0].model.get_env().envs[0]
-        lengths, theirs = monitor.get_episode_lengths(), monitor.get_episode_rewards()
-        assert rows[-1]["episodes"] == len(lengths) > 0
-        if name != "rrd-sb3-ppo":  # whose monitor sees learned rewards
-            late = theirs[rows[0]["episodes"] :]
-            assert rows[-1]["paid"] == pytest.approx(sum(late) / len(late), abs=1e-4)
-
-    def test_versions_are_in_the_key(self):
-        assert packages(ARMS["sb3-sac"].method)["stable-baselines3"]
-
     def test_redistributed_rewards_are_learned_from(self):
         from bagged_envs.baselines.benchmark.sb3_agents import ppo, sac
-        from bagged_envs.baselines.learned_reward import LearnedReward
-        from bagged_envs.baselines.sb3 import BagReplayBuffer
 
         agent = sac(gym.make(ID), 0, {"name": "rrd", "bags": 3}, buffer_size=100)
         assert isinstance(agent.model.replay_buffer, BagReplayBuffer)
         assert agent.model.replay_buffer.redistributor.name == "rrd"
         assert agent.model.replay_buffer.redistributor.config.bags == 3
-        inner = ppo(gym.make(ID), 0, {"name": "rrd"}).model.get_env().envs[0].env
+        inner = ppo(gym.make(ID), 0, {"name": "rrd"}).model.get_env().envs[0]
         assert isinstance(inner, LearnedReward)
