@@ -29,8 +29,12 @@ def diaster(agents: int = 1, seed: int = 0, **settings: Any) -> Diaster:
 class Sums(nn.Module):
     """In G's place: the sum so far of the first of the observation."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(()))
+
     def forward(self, steps: torch.Tensor, noise: torch.Generator | None) -> torch.Tensor:
-        return steps[..., 0].cumsum(dim=1)
+        return self.factor * steps[..., 0].cumsum(dim=1)
 
 
 def test_soft_clamp():
@@ -87,6 +91,28 @@ def test_a_model_that_adds_up_fits_every_cut_and_its_targets_are_its_steps():
     batch.label[:] = 2.0 * totals.view(-1, 2).sum(dim=1)
     expected = torch.where(batch.mask, 2.0 * batch.observations[..., 0], torch.zeros(batch.mask.shape))
     assert torch.allclose(method.targets(batch), expected, atol=1e-5)
+
+
+def test_a_burst_fits_the_divided_labels_by_hand():
+    method = diaster(return_scale=4.0)
+    method.sub_trajectory = Sums()
+    method.sub_trajectory_optimizer = torch.optim.SGD(method.sub_trajectory.parameters(), lr=0.0)
+    batch = bags([2, 1])
+    batch.observations[..., 0] = torch.tensor([[1.0, 2.0], [5.0, 99.0]])[..., None]
+    batch.label[:] = torch.tensor([20.0, 16.0])
+    # However they are cut: ((1 + 2) - 20 / 4)^2 = 4 and (5 - 16 / 4)^2 = 1
+    assert method.update(batch)["sub_trajectory_loss"] == 2.5
+
+
+def test_every_place_is_cut_the_end_too(monkeypatch: pytest.MonkeyPatch):
+    method, cuts = diaster(cuts=100, step_updates=1), []
+    predict = method._predict
+    monkeypatch.setattr(method, "_predict", lambda *given: (cuts.append(given[2]), predict(*given))[1])
+    method.update(bags([4, 2]))
+    assert len(cuts) == 100
+    # A fair draw of four has each of them 25 times; fewer than 10 would be chance once in 5,000.
+    assert all(cuts.count(cut) >= 10 for cut in (1, 2, 3, 4))
+    assert set(cuts) == {1, 2, 3, 4}
 
 
 def test_both_parts_of_a_cut_start_afresh():
