@@ -1,6 +1,7 @@
 """Diaster: its equations against literal numbers, and its cuts, targets and noise."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from bagged_envs.baselines.redistributors.diaster import (
     sub_trajectory_loss,
 )
 from bagged_envs.baselines.redistributors.sequences import as_sequences
+from tests.baselines.batches import add_up
 from tests.baselines.redistributors.sequence_bags import bags, correlation
 
 TRUE = torch.tensor([True])
@@ -125,12 +127,16 @@ def test_both_parts_of_a_cut_start_afresh():
 @pytest.mark.parametrize("agents", [1, 3])
 @pytest.mark.parametrize("noise", ["training", "always", "never"])
 def test_targets_add_up_to_the_label(agents: int, noise: str):
-    batch = bags([4, 1, 9], agents=agents, history=2)
     method = diaster(agents, noise=noise)
-    method.update(batch)
-    totals = method.targets(batch).double().sum(dim=(1, 2))
-    assert totals.tolist() == pytest.approx(batch.label.tolist(), rel=1e-6, abs=1e-6)
-    assert not method.targets(batch)[~batch.mask].any()
+    method.update(bags([4, 1, 9], agents=agents, history=2))
+    for seed in range(20):
+        batch = bags([4, 1, 9, 9], agents=agents, history=2, seed=seed)
+        batch.label[3] = 1e-3
+        targets = method.targets(batch)
+        assert add_up(targets, batch)
+        assert not targets[~batch.mask].any()
+    divided = diaster(agents, noise=noise, scaled_rewards=True)
+    assert add_up(divided.targets(batch), replace(batch, label=batch.label / 10.0))
 
 
 def test_noise_is_drawn_where_the_setting_says():
