@@ -102,12 +102,14 @@ def grouped(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def value(text: str) -> Any:
-    """Return what a text says in Python's or JSON's words, or the text itself.
+    """Return what a text says in Python's or JSON's words, nan and inf among them, or the text itself.
 
     Example:
-        >>> value("20"), value("(100, 500)"), value("true"), value("sum")
-        (20, (100, 500), True, 'sum')
+        >>> value("20"), value("(100, 500)"), value("true"), value("sum"), value("nan")
+        (20, (100, 500), True, 'sum', nan)
     """
+    if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+        return float(text)
     for read in (ast.literal_eval, json.loads):
         try:
             return read(text)

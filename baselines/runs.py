@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import io
 import json
+import math
 import signal
 import threading
 import time
@@ -78,8 +79,8 @@ class Run:
             raise ValueError(f"device must be 'cpu' where torch finds no GPU, got {self.device!r}.")
 
     def described(self) -> dict[str, Any]:
-        """Return all of it, and the versions of the packages it depends on, as JSON carries them."""
-        described: dict[str, Any] = json.loads(json.dumps({**asdict(self), "versions": versions()}))
+        """Return all of it, and the versions of the packages it depends on, as JSON carries them; "NaN" for nan."""
+        described: dict[str, Any] = as_json({**asdict(self), "versions": versions()})
         return described
 
     def folder(self) -> str:
@@ -87,6 +88,11 @@ class Run:
         arguments = "".join(f"-{name}={value}" for name, value in self.arguments.items())
         kept = "".join(sign if sign.isalnum() or sign in "-_=.," else "_" for sign in arguments)
         return f"{self.method.name}-{self.id}{kept}-{self.seed}"
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as it comes back from JSON, which has no nan or infinity: they become "NaN", "Infinity"."""
+    return json.loads(json.dumps(value), parse_constant=str)
 
 
 def versions() -> dict[str, str | None]:
@@ -212,10 +218,10 @@ class _Diary:
         rows = self.folder / "evaluations.csv"
         begun = (self.folder / "checkpoint.pt").exists() or (rows.exists() and rows.read_text().count("\n") > 1)
         if not begun or not file.exists():
-            write_whole(file, json.dumps(described, indent=2) + "\n")
+            write_whole(file, json.dumps(described, indent=2, allow_nan=False) + "\n")
             return
         try:
-            found = json.loads(file.read_text())
+            found = json.loads(file.read_text(), parse_constant=str)
         except json.JSONDecodeError as error:
             raise ValueError(f"{file} must be JSON, got something else ({error}): remove {self.folder}.") from error
         different = [name for name in {**described, **found} if described.get(name) != found.get(name)]
@@ -243,7 +249,8 @@ class _Diary:
         progress = self.training.progress()
         row = evaluation_row(progress, self.training.updates, self._spent())
         self.rows.append(row)
-        self._metrics.append(json.dumps({"step": progress.step, **progress.means}) + "\n")
+        means = {name: mean if math.isfinite(mean) else None for name, mean in progress.means.items()}
+        self._metrics.append(json.dumps({"step": progress.step, **means}, allow_nan=False) + "\n")
         for name, text in (("evaluations.csv", _csv_lines(row.values())), ("metrics.jsonl", self._metrics[-1])):
             with (self.folder / name).open("a", newline="") as file:
                 file.write(text)

@@ -12,6 +12,7 @@ import torch
 from gymnasium.spaces import Box
 
 import bagged_envs
+from bagged_envs.baselines import layout
 from bagged_envs.baselines.api import BagBatch, Metrics, Sampling
 from bagged_envs.baselines.collect import element
 from bagged_envs.baselines.driving import Driver
@@ -89,7 +90,7 @@ class Progress:
         episodes: Episodes that ended so far.
         evaluation: How good the policy is.
         means: Of what updates reported since the last evaluation, such as "redistributor/loss", and of "paid", the sum
-            of rewards that each training episode was paid.
+            of rewards that each training episode was shown to be paid.
     """
 
     step: int
@@ -224,7 +225,7 @@ class Training:
 
     def _end(self, episode: Trajectory) -> None:
         self.episodes += 1
-        self._means.add("training", {"paid": float(episode.rewards.sum())})
+        self._means.add("training", {"paid": float(layout.shown_rewards(episode).sum())})
         self.store.add(episode)
         if self.redistributor.stored and self.store.version:
             self.store.relabel_new(self.redistributor)

@@ -24,6 +24,7 @@ from typing import Any
 
 from bagged_envs.baselines.command import grouped
 from bagged_envs.baselines.experiments.rows import read_rows
+from bagged_envs.baselines.runs import as_json
 from bagged_envs.whole_file import write_whole
 
 Key = tuple[str, str, str, str]  # method, environment, its arguments, seed
@@ -125,7 +126,7 @@ def _key(row: Mapping[str, str]) -> Key:
 
 def told(arguments: Mapping[str, Any]) -> str:
     """Return an environment's arguments as a table has them."""
-    return " ".join(f"{name}={value}" for name, value in json.loads(json.dumps(arguments)).items())
+    return " ".join(f"{name}={value}" for name, value in as_json(arguments).items())
 
 
 def whole(out: Path, steps: int) -> set[Key]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.command import grouped, value
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.runs import COLUMNS, Run, train
+from bagged_envs.baselines.training import Means
 from tests.baselines.runs import ARGUMENTS, ID, SMALL, method
 
 RUN = Run(method("rrd-td3"), ID, ARGUMENTS, SMALL, seed=1, threads=torch.get_num_threads())
@@ -100,6 +102,35 @@ def test_a_finished_run_is_left_as_it_is(tmp_path):
     steps = []
     assert train(RUN, tmp_path, 80, report=lambda step, row: steps.append(step)) == rows
     assert not steps
+
+
+def strict(text):
+    """What JSON says, of which nan and infinity are no part."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("name", ["rrd-td3", "identity-td3"])
+def test_rewards_that_are_hidden_as_nan_get_into_no_record(tmp_path, name):
+    arguments = {"max_episode_steps": 23, "bag_len": 3, "label_fraction": 0.5, "unlabeled_reward": float("nan")}
+    run = replace(RUN, method=method(name), arguments=arguments)
+    train(run, tmp_path, 90)
+    rows = train(run, tmp_path, 120)
+    assert [row["step"] for row in rows] == [40, 80, 120]
+    assert all(math.isfinite(row["paid"]) for row in rows)
+    lines = [strict(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["training/paid"] for line in lines] == [row["paid"] for row in rows]
+    assert strict((tmp_path / "run.json").read_text())["arguments"]["unlabeled_reward"] == "NaN"
+
+
+def test_a_metric_that_is_not_finite_is_null_in_the_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(Means, "take", lambda self: {"redistributor/odd": math.inf, "redistributor/loss": 2.0})
+    train(RUN, tmp_path, 70)
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert strict(line) == {"step": 40, "redistributor/odd": None, "redistributor/loss": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -236,6 +267,14 @@ def test_words_are_settings_of_the_environment_or_of_what_they_name():
         "a b",
         "",
     ]
+    assert [str(value(text)) for text in ("nan", "NaN", "inf", "-inf", "Infinity")] == [
+        "nan",
+        "nan",
+        "inf",
+        "-inf",
+        "inf",
+    ]
+    assert grouped(["unlabeled_reward=nan"])["environment"]["unlabeled_reward"] != "nan"
 
 
 @pytest.mark.parametrize(

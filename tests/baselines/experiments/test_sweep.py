@@ -84,6 +84,7 @@ def test_two_runs_that_only_settings_tell_apart_are_not_one_row(tmp_path, capsys
 
 def test_arguments_are_told_as_the_table_has_them():
     assert sweep.told(ARGUMENTS) == "max_episode_steps=23 bag_len=[2, 9]"
+    assert sweep.told({"unlabeled_reward": float("nan")}) == sweep.told({"unlabeled_reward": "NaN"})
     commands = sweep.commands(
         ["a-b", "c-d"], ["X-v0"], 2, 5, ["bag_len=3"], sweep.Path("r"), {("a-b", "X-v0", "bag_len=3", "1")}
     )
