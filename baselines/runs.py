@@ -183,18 +183,29 @@ def _step(diary: _Diary) -> None:
 def _check_learned(training: Training, folder: Path) -> None:
     if training.updates:
         return
-    store, warm_up = training.store, training.redistributor.schedule.warm_up
+    store = training.store
     if not store.num_episodes:
         why = "no episode has ended: train for more steps, or make episodes shorter with max_episode_steps"
     elif not store.num_labeled_bags:
         why = f"none of {store.num_bags} bags was labeled: train for more steps, or raise label_fraction"
-    elif training.redistributor.sampling is not None and training.total_steps < warm_up:
-        why = f"redistributor.warm_up={warm_up} steps are not over: train for more, or lower it"
+    elif training.method.learner != "ppo" and not training.fitted:
+        why = _why_not_fitted(training)
     else:
         waits = "rollout" if training.method.learner == "ppo" else "random_steps"
         value = getattr(training.config, waits)
         why = f"training.{waits}={value} steps are not over: train for more, or lower it"
     raise RuntimeError(f"nothing was learned in {training.total_steps} steps: {why}. {folder} has what was done.")
+
+
+def _why_not_fitted(training: Training) -> str:
+    schedule = training.redistributor.schedule
+    if training.total_steps < schedule.warm_up:
+        return f"redistributor.warm_up={schedule.warm_up} steps are not over: train for more, or lower it"
+    first = math.ceil(max(schedule.warm_up, 1) / schedule.every) * schedule.every
+    every = f"redistributor.every={schedule.every}"
+    if training.total_steps < first:
+        return f"the redistributor is updated at step {first} for the first time ({every}): train for more, or lower it"
+    return f"no bag was labeled yet when the redistributor was to be updated ({every}): train for more, or lower it"
 
 
 class _Diary:

@@ -18,7 +18,9 @@ from bagged_envs import cli
 from bagged_envs.baselines import checkpoint, runs
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.command import grouped, value
+from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.lease import lease
+from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.runs import COLUMNS, Run, train
 from bagged_envs.baselines.training import Means
 from tests.baselines.runs import ARGUMENTS, ID, SMALL, method
@@ -218,7 +220,7 @@ def test_a_loss_that_is_not_finite_says_where_and_loses_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "id", "steps", "why"),
     [
-        ({"max_episode_steps": 999}, "EpisodicHalfCheetah-v0", 70, "no episode has ended"),
+        ({"max_episode_steps": 150}, "EpisodicHalfCheetah-v0", 70, "no episode has ended"),
         (
             {"label_fraction": 1e-9, "max_episode_steps": 9},
             "PartiallyLabeledHopper-v0",
@@ -233,6 +235,32 @@ def test_a_run_that_learned_nothing_says_why_and_is_kept(tmp_path, arguments, id
     with pytest.raises(RuntimeError, match=f"nothing was learned in {steps} steps: {why}"):
         train(run, tmp_path, steps)
     assert checkpoint.load(tmp_path / "checkpoint.pt")["training"]["counts"]["total_steps"] == steps
+
+
+@pytest.mark.parametrize(
+    ("schedule", "why"),
+    [
+        ({"warm_up": 71}, "redistributor.warm_up=71 steps are not over: train for more, or lower it"),
+        (
+            {"warm_up": 10, "every": 1000},
+            r"the redistributor is updated at step 1000 for the first time \(redistributor",
+        ),
+        ({"warm_up": 61, "every": 60}, r"the redistributor is updated at step 120 for the first time"),
+        ({"warm_up": 1, "every": 5}, r"no bag was labeled yet when the redistributor was .* \(redistributor.every=5\)"),
+    ],
+)
+def test_a_run_whose_redistributor_was_never_updated_says_why(tmp_path, schedule, why, monkeypatch):
+    run = replace(RUN, method=Method.named("rudder-td3", schedule))
+    if schedule.get("every") == 5:
+        monkeypatch.setattr(Driver, "drive", lambda *_: False)  # as if the first label had come after the last time
+    with pytest.raises(RuntimeError, match=f"nothing was learned in 70 steps: {why}"):
+        train(run, tmp_path, 70)
+
+
+def test_a_learner_that_waits_for_no_redistributor_is_not_said_to(tmp_path):
+    run = replace(RUN, method=Method.named("rudder-ppo"), config=replace(SMALL, rollout=500))
+    with pytest.raises(RuntimeError, match="nothing was learned in 70 steps: training.rollout=500 steps are not over"):
+        train(run, tmp_path, 70)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -306,6 +334,11 @@ def test_the_command_tells_how_it_goes_and_what_went_wrong(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "step 80: return" in told
     assert "redistribution loss" in told
+    assert "finished before" not in told
+    assert cli.main(["train", *WORDS, "--steps", "80", "--out", str(tmp_path / "run")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"finished before: 80 steps were made already, with return [-\d.]+ at step 80", told)
+    assert "80/80" in told
 
 
 def test_folders_are_named_after_their_runs():
