@@ -170,7 +170,8 @@ class Redistributor(Protocol):
         name: As in method names, such as "rrd".
         context: What `relabel` must see of a step: the "step" alone, its bag's "label" and length as well, which are
             known once the bag is closed, or all steps of the "bag".
-        exact: Whether the relabeled rewards of a labeled bag add up to its label (1e-6 relative).
+        exact: Whether the relabeled rewards of a labeled bag add up to its label, within 1e-6 of it. Where each of them
+            is more than 16 times the label they cancel, and float32 cannot: within 6e-8 of the smallest one.
         stored: Whether rewards are stored with the bags by the training loop when a burst of updates ends (True), or
             recomputed whenever steps are sampled (False).
         only_labeled: Whether learners are to see steps of labeled bags only.
@@ -258,5 +259,20 @@ def project(rewards: Tensor, batch: BagBatch) -> Tensor:
     rewards = torch.where(batch.mask, rewards, torch.zeros_like(rewards)).double()
     counts = batch.mask.sum(dim=(1, 2)).clamp(min=1)
     gap = torch.where(batch.labeled, batch.label.double() - rewards.sum(dim=(1, 2)), torch.zeros_like(counts).double())
-    moved = rewards + (gap / counts)[:, None, None]
-    return torch.where(batch.mask, moved, torch.zeros_like(moved)).float()
+    return rounded(rewards + (gap / counts)[:, None, None], batch)
+
+
+def rounded(rewards: Tensor, batch: BagBatch) -> Tensor:
+    """Return rewards that add up to the label of each labeled bag as float32, as far as they can still do so then.
+
+    What rounding left is put on the smallest reward of the bag, which has the finest last digit.
+
+    Args:
+        rewards: float64 `[B, L, A]`; those outside the mask become 0.0.
+        batch: The bags.
+    """
+    paid = torch.where(batch.mask, rewards, torch.zeros_like(rewards)).float().double().flatten(1)  # [B, L A]
+    mask = batch.mask.flatten(1)
+    left = torch.where(batch.labeled & mask.any(dim=1), batch.label.double() - paid.sum(dim=1), 0.0)  # [B]
+    smallest = paid.abs().masked_fill(~mask, torch.inf).argmin(dim=1, keepdim=True)  # [B, 1]
+    return paid.scatter_add(1, smallest, left[:, None]).view(batch.mask.shape).float()

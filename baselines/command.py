@@ -60,7 +60,8 @@ def train_from_command(
     console.print(f"{folder}", highlight=False)
     try:
         with _Bar(console, steps) as bar, Board(folder) if tensorboard else nullcontext() as board:
-            train(run, folder, steps, checkpoint_every, _both(bar.report, board))
+            rows = train(run, folder, steps, checkpoint_every, _both(bar.report, board))
+            bar.finished(rows)
     except (FloatingPointError, OSError, RuntimeError, KeyboardInterrupt) as error:
         console.print(f"bagged-envs: {error}", style="red", markup=False, highlight=False)
         return 1
@@ -102,12 +103,14 @@ def grouped(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def value(text: str) -> Any:
-    """Return what a text says in Python's or JSON's words, or the text itself.
+    """Return what a text says in Python's or JSON's words, nan and inf among them, or the text itself.
 
     Example:
-        >>> value("20"), value("(100, 500)"), value("true"), value("sum")
-        (20, (100, 500), True, 'sum')
+        >>> value("20"), value("(100, 500)"), value("true"), value("sum"), value("nan")
+        (20, (100, 500), True, 'sum', nan)
     """
+    if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+        return float(text)
     for read in (ast.literal_eval, json.loads):
         try:
             return read(text)
@@ -124,6 +127,7 @@ class _Bar:
         self._progress = Progress(*columns, console=console)
         self._task = self._progress.add_task("train", total=steps, told="")
         self._told = ""
+        self._steps = 0  # that were made under this bar
 
     def __enter__(self) -> _Bar:
         self._progress.start()
@@ -134,6 +138,7 @@ class _Bar:
 
     def report(self, step: int, row: Row | None) -> None:
         """Show how the run stands; as lines where the output is no terminal."""
+        self._steps += 1
         if row is not None:
             loss = row["redistribution_loss"]
             self._told = f"return {row['return']:.1f}" + ("" if loss is None else f", redistribution loss {loss:.3g}")
@@ -143,3 +148,12 @@ class _Bar:
             speed = self._progress.tasks[0].speed
             told = self._told if speed is None else f"{speed:.0f} steps/s {self._told}"
             self._progress.update(self._task, completed=step, told=told)
+
+    def finished(self, rows: Sequence[Row]) -> None:
+        """Say so where there was nothing left to do."""
+        if self._steps:
+            return
+        total = self._progress.tasks[0].total
+        self._progress.update(self._task, completed=total)
+        last = f", with return {rows[-1]['return']:.1f} at step {rows[-1]['step']}" if rows else ""
+        self._progress.console.print(f"finished before: {total:,.0f} steps were made already{last}", highlight=False)

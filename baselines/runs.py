@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import io
 import json
+import math
 import signal
 import threading
 import time
@@ -78,8 +79,8 @@ class Run:
             raise ValueError(f"device must be 'cpu' where torch finds no GPU, got {self.device!r}.")
 
     def described(self) -> dict[str, Any]:
-        """Return all of it, and the versions of the packages it depends on, as JSON carries them."""
-        described: dict[str, Any] = json.loads(json.dumps({**asdict(self), "versions": versions()}))
+        """Return all of it, and the versions of the packages it depends on, as JSON carries them; "NaN" for nan."""
+        described: dict[str, Any] = as_json({**asdict(self), "versions": versions()})
         return described
 
     def folder(self) -> str:
@@ -87,6 +88,11 @@ class Run:
         arguments = "".join(f"-{name}={value}" for name, value in self.arguments.items())
         kept = "".join(sign if sign.isalnum() or sign in "-_=.," else "_" for sign in arguments)
         return f"{self.method.name}-{self.id}{kept}-{self.seed}"
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as it comes back from JSON, which has no nan or infinity: they become "NaN", "Infinity"."""
+    return json.loads(json.dumps(value), parse_constant=str)
 
 
 def versions() -> dict[str, str | None]:
@@ -177,18 +183,29 @@ def _step(diary: _Diary) -> None:
 def _check_learned(training: Training, folder: Path) -> None:
     if training.updates:
         return
-    store, warm_up = training.store, training.redistributor.schedule.warm_up
+    store = training.store
     if not store.num_episodes:
         why = "no episode has ended: train for more steps, or make episodes shorter with max_episode_steps"
     elif not store.num_labeled_bags:
         why = f"none of {store.num_bags} bags was labeled: train for more steps, or raise label_fraction"
-    elif training.redistributor.sampling is not None and training.total_steps < warm_up:
-        why = f"redistributor.warm_up={warm_up} steps are not over: train for more, or lower it"
+    elif training.method.learner != "ppo" and not training.fitted:
+        why = _why_not_fitted(training)
     else:
         waits = "rollout" if training.method.learner == "ppo" else "random_steps"
         value = getattr(training.config, waits)
         why = f"training.{waits}={value} steps are not over: train for more, or lower it"
     raise RuntimeError(f"nothing was learned in {training.total_steps} steps: {why}. {folder} has what was done.")
+
+
+def _why_not_fitted(training: Training) -> str:
+    schedule = training.redistributor.schedule
+    if training.total_steps < schedule.warm_up:
+        return f"redistributor.warm_up={schedule.warm_up} steps are not over: train for more, or lower it"
+    first = math.ceil(max(schedule.warm_up, 1) / schedule.every) * schedule.every
+    every = f"redistributor.every={schedule.every}"
+    if training.total_steps < first:
+        return f"the redistributor is updated at step {first} for the first time ({every}): train for more, or lower it"
+    return f"no bag was labeled yet when the redistributor was to be updated ({every}): train for more, or lower it"
 
 
 class _Diary:
@@ -212,10 +229,10 @@ class _Diary:
         rows = self.folder / "evaluations.csv"
         begun = (self.folder / "checkpoint.pt").exists() or (rows.exists() and rows.read_text().count("\n") > 1)
         if not begun or not file.exists():
-            write_whole(file, json.dumps(described, indent=2) + "\n")
+            write_whole(file, json.dumps(described, indent=2, allow_nan=False) + "\n")
             return
         try:
-            found = json.loads(file.read_text())
+            found = json.loads(file.read_text(), parse_constant=str)
         except json.JSONDecodeError as error:
             raise ValueError(f"{file} must be JSON, got something else ({error}): remove {self.folder}.") from error
         different = [name for name in {**described, **found} if described.get(name) != found.get(name)]
@@ -243,7 +260,8 @@ class _Diary:
         progress = self.training.progress()
         row = evaluation_row(progress, self.training.updates, self._spent())
         self.rows.append(row)
-        self._metrics.append(json.dumps({"step": progress.step, **progress.means}) + "\n")
+        means = {name: mean if math.isfinite(mean) else None for name, mean in progress.means.items()}
+        self._metrics.append(json.dumps({"step": progress.step, **means}, allow_nan=False) + "\n")
         for name, text in (("evaluations.csv", _csv_lines(row.values())), ("metrics.jsonl", self._metrics[-1])):
             with (self.folder / name).open("a", newline="") as file:
                 file.write(text)

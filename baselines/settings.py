@@ -50,7 +50,8 @@ def check_settings(config: Any) -> None:
         elif get_origin(hint) is Literal:
             known(name, value, get_args(hint))
         elif not _is(value, hint):
-            raise TypeError(f"{name} must be {_words(hint)}, got {value!r} of type {type(value).__name__}.")
+            came = f"got {value!r} of type {type(value).__name__}"
+            raise TypeError(f"{name} must be {_words(hint)}, {came}{_remedy(name, value, hint)}.")
         for number in value if isinstance(value, tuple) else (value,):
             if not isinstance(number, (bool, str, type(None))):
                 _check_range(name, number, int in (hint, *get_args(hint)) and name not in MAY_BE_ZERO)
@@ -71,6 +72,13 @@ def _is(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return isinstance(value, hint)
+
+
+def _remedy(name: str, value: Any, hint: Any) -> str:
+    """Return what to write where one element was given for several."""
+    if _is((value,), hint):
+        return f": write {name}=({value!r},), or {name}=[{value!r}] on the command line"
+    return ""
 
 
 def _words(hint: Any) -> str:

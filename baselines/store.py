@@ -264,9 +264,14 @@ class EpisodeStore:
         Each bag is shown once, however many of its steps are asked for, in chunks as `all_bags` has them.
 
         Raises:
-            ValueError: A number is no step's, or the redistributor needs labels or whole bags and one of them is open.
+            ValueError: A number is no step's, or the redistributor needs labels or whole bags and one of them is open,
+                or its rewards are stored ones and none were ever stored.
         """
         if redistributor.stored:
+            if not self.version:
+                raise ValueError(
+                    f"rewards of {redistributor.name} must be stored before they are read, got none: use relabel_all."
+                )
             return self.stored_rewards(indices)
         if redistributor.context == "label":
             self._closed_bags(indices)
@@ -376,7 +381,9 @@ class EpisodeStore:
     def _row_columns(self, trajectory: Trajectory) -> dict[str, Array]:
         steps = len(trajectory)
         if steps > self.capacity:
-            raise ValueError(f"capacity={self.capacity} must hold the longest episode, got one of {steps} steps.")
+            raise ValueError(
+                f"capacity={self.capacity} must hold the longest episode, got one of {steps} steps: raise it."
+            )
         dense = trajectory.extras.get("dense_rewards")
         if self._has_dense is not None and self._has_dense != (dense is not None):
             raise ValueError(
@@ -402,9 +409,11 @@ class EpisodeStore:
 
     def _check_steps(self, indices: Ints) -> Ints:
         """Return the bags of some steps."""
-        bags: Ints = self._ring.rows["bag"][indices]
-        if (bags < 0).any():
-            raise ValueError(f"indices must be steps of this store, got {indices[bags < 0][:5]}: sample them anew.")
+        rows = self._ring.rows["bag"]
+        bags: Ints = rows.take(indices, mode="clip")
+        none = (bags < 0) | (indices < 0) | (indices >= len(rows))
+        if none.any():
+            raise ValueError(f"indices must be steps of this store, got {indices[none][:5]}: sample them anew.")
         return bags
 
     def _closed_bags(self, indices: Ints) -> Ints:

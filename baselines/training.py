@@ -12,6 +12,7 @@ import torch
 from gymnasium.spaces import Box
 
 import bagged_envs
+from bagged_envs.baselines import layout
 from bagged_envs.baselines.api import BagBatch, Metrics, Sampling
 from bagged_envs.baselines.collect import element
 from bagged_envs.baselines.driving import Driver
@@ -25,6 +26,7 @@ from bagged_envs.baselines.rollouts import Rollouts
 from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
+from bagged_envs.wrappers.arguments import int_between
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Progress:
         episodes: Episodes that ended so far.
         evaluation: How good the policy is.
         means: Of what updates reported since the last evaluation, such as "redistributor/loss", and of "paid", the sum
-            of rewards that each training episode was paid.
+            of rewards that each training episode was shown to be paid.
     """
 
     step: int
@@ -138,22 +140,24 @@ class Training:
             id: A registered ID with a delay, of one controller.
             arguments: Of the environment, such as `bag_len`.
             config: Settings of the run.
-            seed: Of everything random.
+            seed: Of everything random, at least 0.
             device: Where networks live, "cpu" or "cuda".
 
         Raises:
-            TypeError: The learner cannot act in the environment.
-            ValueError: There is no such method, or one of its settings is wrong, or does not go with the others.
+            TypeError: The learner cannot act in the environment, or the seed is no int.
+            ValueError: There is no such method, or one of its settings is wrong, or does not go with the others, or the
+                seed is negative, or an episode may be longer than the capacity.
             gymnasium.error.Error: The ID is not registered, or has no delay.
         """
         self.method = Method.named(method) if isinstance(method, str) else method
-        self.id, self.arguments, self.seed = id, dict(arguments or {}), seed
+        self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
         self.config = TrainingConfig() if config is None else config
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
         *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed).spawn(7)
         episodes, self._draws, self._bag_draws, replay = (np.random.default_rng(stream) for stream in streams)
         shown = {"expose_reward": True} if self.method.redistributor == "oracle" else {}
         env = gym.make(id, disable_env_checker=True, **{**self.arguments, **shown})
+        self._check_capacity(env)
         self._player = Player(env, episodes)
         self._evaluation_seed = SEEDS + int(np.random.default_rng(evaluation).integers(SEEDS // 2))
         self._evaluation_env = evaluation_env(id, self.arguments)
@@ -187,6 +191,14 @@ class Training:
         self.total_steps = self.episodes = self.updates = 0
         self._means = Means()
 
+    def _check_capacity(self, env: gym.Env[Any, Any]) -> None:
+        horizon = None if env.spec is None else env.spec.max_episode_steps
+        if horizon is not None and self.config.capacity < horizon:
+            raise ValueError(
+                f"capacity must hold the longest episode, which may have {horizon} steps in {self.id}, got "
+                f"{self.config.capacity}: raise training.capacity, or lower max_episode_steps."
+            )
+
     def run(self, until: int) -> Iterator[Progress]:
         """Train until so many steps were made in all, and yield how the run stands after each evaluation."""
         while self.total_steps < until:
@@ -212,6 +224,11 @@ class Training:
         self._fit()
         self._improve()
 
+    @property
+    def fitted(self) -> bool:
+        """Whether the redistributor was updated, or has nothing to learn: an off-policy learner waits for it."""
+        return self._driver.fitted
+
     def _action(self, observation: Any) -> Any:
         space = self._player.env.action_space
         if self.total_steps < self.config.random_steps and not self._rollouts and isinstance(space, Box):
@@ -224,7 +241,7 @@ class Training:
 
     def _end(self, episode: Trajectory) -> None:
         self.episodes += 1
-        self._means.add("training", {"paid": float(episode.rewards.sum())})
+        self._means.add("training", {"paid": float(layout.shown_rewards(episode).sum())})
         self.store.add(episode)
         if self.redistributor.stored and self.store.version:
             self.store.relabel_new(self.redistributor)

@@ -54,7 +54,10 @@ def figure(values: Sequence[float], deviation: bool = True) -> str:
     if abs(mean) < 1e-6:  # what single precision leaves of 0
         return "0"
     shown = f"{mean:,.0f}" if abs(mean) >= 100 else f"{mean:.2g}" if abs(mean) < 0.1 else f"{mean:.2f}"
-    return shown if not deviation or spread < 1e-6 else f"{shown} ± {spread:.1g}"
+    if not deviation or spread < 1e-6:
+        return shown
+    digit = float(f"{spread:.1g}")
+    return f"{shown} ± {digit:,.0f}" if digit >= 10 else f"{shown} ± {digit:g}"
 
 
 def scores(id: str) -> str:

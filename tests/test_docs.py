@@ -75,6 +75,9 @@ class TestGenerated:
         figure = generate.outcomes.figure
         assert figure([0.5, 0.7]) == "0.60 ± 0.1"
         assert figure([0.0123]) == "0.012"
+        assert figure([700.0, 827.0]) == "764 ± 90"
+        assert figure([7000.0, 9000.0]) == "8,000 ± 1,000"
+        assert figure([1e-4, 1e-4 + 8e-6]) == "0.0001 ± 6e-06"
         assert figure([1234.5, 1234.5]) == "1,234"
         assert figure([3e-8, -2e-8]) == "0"
         assert figure([float("nan"), 2.0]) == "2.00"

@@ -4,8 +4,8 @@
         --runs runs --out docs/results/episodic.csv
 
 Runs that were stopped go on, and runs that the table has whole are left out, so that its rows are enough to go on from.
-A table is for runs whose settings, but for the environment's, are the same. With `--collect` it is only written anew,
-from what there is.
+A table is for runs whose settings, but for the environment's, are the same: they stand beside it, in
+`<out>.settings.json`, and others are refused. With `--collect` it is only written anew, from what there is.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from typing import Any
 
 from bagged_envs.baselines.command import grouped
 from bagged_envs.baselines.experiments.rows import read_rows
+from bagged_envs.baselines.runs import as_json
+from bagged_envs.whole_file import write_whole
 
 Key = tuple[str, str, str, str]  # method, environment, its arguments, seed
 COLUMNS = ("method", "id", "arguments", "seed", "step", "return", "return_std", "episodes", "success_rate")
@@ -48,6 +50,36 @@ def commands(
         yield [sys.executable, "-m", "bagged_envs.cli", "train", *words]
 
 
+def claim(out: Path, settings: Sequence[str]) -> None:
+    """Keep beside a new table with which settings, but for the environment's, its runs are made.
+
+    A table without such a file is of unknown settings: it is used, and said to be taken for one of these.
+
+    Raises:
+        ValueError: The table is for other settings.
+    """
+    file, words = out.with_name(f"{out.name}.settings.json"), sorted(word for word in settings if _of_no_task(word))
+    if file.exists():
+        found = json.loads(file.read_text())
+        if found != words:
+            raise ValueError(
+                f"{out} is for runs with {_listed(found)}, got {_listed(words)}: choose another --out, or remove "
+                f"{file} if no run was made with them."
+            )
+    elif read_rows(out):
+        print(f"{out} does not tell its settings: its runs are taken to have {_listed(words)}.", flush=True)
+    else:
+        write_whole(file, json.dumps(words) + "\n")
+
+
+def _of_no_task(word: str) -> bool:
+    return "." in word.partition("=")[0]
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " ".join(words) or "the defaults"
+
+
 def run(command: Sequence[str]) -> int:
     """Run a command with one thread, its output beside its folder; return its exit code."""
     folder = Path(command[command.index("--out") + 1])
@@ -65,9 +97,19 @@ def collect(runs: Path, out: Path) -> int:
     """Write the evaluations of all runs in a folder into one table, and return how many rows it has.
 
     Rows of runs that are not in the folder stay.
+
+    Raises:
+        ValueError: Two runs differ in their settings only, so that a row would not tell of which it is.
     """
     folders = [folder for folder in sorted(runs.glob("*")) if (folder / "run.json").exists()]
-    new = [row for folder in folders for row in _rows(folder)]
+    of: dict[Key, Path] = {}
+    new = []
+    for folder in folders:
+        rows = list(_rows(folder))
+        for key in {_key(row) for row in rows}:
+            if of.setdefault(key, folder) != folder:
+                raise ValueError(f"{of[key]} and {folder} are runs of {' '.join(key)}: keep one of them in {runs}.")
+        new += rows
     here = {_key(row) for row in new}
     rows = sorted((*(row for row in read_rows(out) if _key(row) not in here), *new), key=_key)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +126,7 @@ def _key(row: Mapping[str, str]) -> Key:
 
 def told(arguments: Mapping[str, Any]) -> str:
     """Return an environment's arguments as a table has them."""
-    return " ".join(f"{name}={value}" for name, value in json.loads(json.dumps(arguments)).items())
+    return " ".join(f"{name}={value}" for name, value in as_json(arguments).items())
 
 
 def whole(out: Path, steps: int) -> set[Key]:
@@ -120,16 +162,19 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--collect", action="store_true", help="run nothing")
     given = parser.parse_args(words)
-    codes: list[int] = []
-    if not given.collect:
-        methods, ids = given.methods.split(","), given.ids.split(",")
-        with ThreadPoolExecutor(given.workers) as pool:
-            todo = commands(
-                methods, ids, given.seeds, given.steps, given.settings, given.runs, whole(given.out, given.steps)
-            )
-            codes = list(pool.map(run, todo))
-    print(f"{collect(given.runs, given.out)} rows in {given.out}")
+    try:
+        codes = [] if given.collect else _run_all(given)
+        print(f"{collect(given.runs, given.out)} rows in {given.out}")
+    except ValueError as error:
+        parser.error(str(error))
     return int(any(codes))
+
+
+def _run_all(given: argparse.Namespace) -> list[int]:
+    claim(given.out, given.settings)
+    methods, ids, done = given.methods.split(","), given.ids.split(","), whole(given.out, given.steps)
+    with ThreadPoolExecutor(given.workers) as pool:
+        return list(pool.map(run, commands(methods, ids, given.seeds, given.steps, given.settings, given.runs, done)))
 
 
 if __name__ == "__main__":

@@ -111,9 +111,13 @@ def updates_of(schedule: Schedule, steps: int) -> int:
     So every method gets the training that it would have had online: one that updates in each step as many updates as
     there are steps, one that has a burst of 40 every 1,000 steps 40 for 1,000.
 
+    One whole burst is made at least, however few the steps: without any there would be nothing to judge. A method that
+    updates in bursts then gets more than its schedule gives it, and more than one that updates in each step.
+
     Example:
-        >>> updates_of(Schedule(every=1000, updates=40, first=400), 3000)
-        480
+        >>> schedule = Schedule(every=1000, updates=40, first=400)
+        >>> updates_of(schedule, 3000), updates_of(schedule, 20)
+        (480, 400)
     """
     bursts = max(1, positive_int("steps", steps) // schedule.every)
     first = schedule.updates if schedule.first is None else schedule.first

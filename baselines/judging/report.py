@@ -60,8 +60,11 @@ def run_diagnose(
     episodes = [one for one in loaded if one.closed]
     if len(episodes) < len(loaded):
         console.print(f"{len(loaded) - len(episodes)} episodes with an open bag are left out.")
-    if len(episodes) < 2 or not any(one.labeled.any() for one in episodes):
-        raise ValueError(f"{data} must have two whole episodes with a labeled bag, got {len(episodes)} episodes.")
+    if len(episodes) < 2:
+        raise ValueError(f"{data} must have at least two whole episodes, got {len(episodes)}: record more.")
+    if not any(one.labeled.any() for one in episodes):
+        bags = sum(one.num_bags for one in episodes)
+        raise ValueError(f"{data} must have labeled bags, got none among {bags} bags: raise label_fraction.")
     spaces, (fitted, held_out) = Spaces.of(episodes), split(episodes, HELD_OUT, seed)
     with Progress(console=console, transient=True) as progress:
         bar, done = progress.add_task("", total=len(chosen)), progress.add_task("updates", total=None)

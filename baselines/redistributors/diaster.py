@@ -19,14 +19,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule, rounded
 from bagged_envs.baselines.networks import MLP, generators
 from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend, labeled_bags
 from bagged_envs.baselines.redistributors.sequences import (
@@ -271,7 +271,9 @@ class Diaster:
         """
         batch = self._checked(batch)
         sequences = as_sequences(batch)
-        return as_batch(self._targets(sequences, batch) * self._scale, sequences, batch)
+        targets = as_batch(self._targets(sequences, batch).double() * self._scale, sequences, batch)
+        divisor = self.config.return_scale / self._scale
+        return rounded(targets, replace(batch, label=batch.label / divisor))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that `load_state_dict` needs to go on bit for bit."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule, project
+from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule, project, rounded
 from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend, labeled_bags
 from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.updates import adam
@@ -356,4 +356,4 @@ def _pay_last(rewards: Tensor, batch: BagBatch) -> Tensor:
     gap = torch.where(batch.labeled, batch.label.double() - paid.sum(dim=(1, 2)), torch.zeros_like(paid[:, 0, 0]))
     among = batch.mask[rows, last]  # [B, A]
     paid[rows, last] += torch.where(among, (gap / among.sum(dim=1).clamp(min=1))[:, None], 0.0)
-    return paid.float()
+    return rounded(paid, batch)

@@ -71,3 +71,12 @@ def drawn(batch: BagBatch, sampling: Sampling | None, seed: int = 0) -> BagBatch
         for length in batch.length.tolist()
     ]
     return columns_of(batch, torch.stack(rows))
+
+
+def add_up(rewards: Tensor, batch: BagBatch) -> bool:
+    """Return whether rewards add up to the labels of labeled bags as `Redistributor.exact` promises."""
+    paid, label = rewards.double(), batch.label.double().abs()
+    missed = (paid.sum(dim=(1, 2)) - batch.label.double()).abs()
+    smallest = paid.abs().masked_fill(~batch.mask, torch.inf).amin(dim=(1, 2))
+    allowed = torch.maximum(1e-6 * label, 6e-8 * smallest + 1e-14 * paid.abs().sum(dim=(1, 2)))
+    return bool((missed <= allowed)[batch.labeled].all())

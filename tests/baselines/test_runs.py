@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 import signal
@@ -17,8 +18,11 @@ from bagged_envs import cli
 from bagged_envs.baselines import checkpoint, runs
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.command import grouped, value
+from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.lease import lease
+from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.runs import COLUMNS, Run, train
+from bagged_envs.baselines.training import Means
 from tests.baselines.runs import ARGUMENTS, ID, SMALL, method
 
 RUN = Run(method("rrd-td3"), ID, ARGUMENTS, SMALL, seed=1, threads=torch.get_num_threads())
@@ -100,6 +104,35 @@ def test_a_finished_run_is_left_as_it_is(tmp_path):
     steps = []
     assert train(RUN, tmp_path, 80, report=lambda step, row: steps.append(step)) == rows
     assert not steps
+
+
+def strict(text):
+    """What JSON says, of which nan and infinity are no part."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("name", ["rrd-td3", "identity-td3"])
+def test_rewards_that_are_hidden_as_nan_get_into_no_record(tmp_path, name):
+    arguments = {"max_episode_steps": 23, "bag_len": 3, "label_fraction": 0.5, "unlabeled_reward": float("nan")}
+    run = replace(RUN, method=method(name), arguments=arguments)
+    train(run, tmp_path, 90)
+    rows = train(run, tmp_path, 120)
+    assert [row["step"] for row in rows] == [40, 80, 120]
+    assert all(math.isfinite(row["paid"]) for row in rows)
+    lines = [strict(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["training/paid"] for line in lines] == [row["paid"] for row in rows]
+    assert strict((tmp_path / "run.json").read_text())["arguments"]["unlabeled_reward"] == "NaN"
+
+
+def test_a_metric_that_is_not_finite_is_null_in_the_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(Means, "take", lambda self: {"redistributor/odd": math.inf, "redistributor/loss": 2.0})
+    train(RUN, tmp_path, 70)
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert strict(line) == {"step": 40, "redistributor/odd": None, "redistributor/loss": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -187,7 +220,7 @@ def test_a_loss_that_is_not_finite_says_where_and_loses_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "id", "steps", "why"),
     [
-        ({"max_episode_steps": 999}, "EpisodicHalfCheetah-v0", 70, "no episode has ended"),
+        ({"max_episode_steps": 150}, "EpisodicHalfCheetah-v0", 70, "no episode has ended"),
         (
             {"label_fraction": 1e-9, "max_episode_steps": 9},
             "PartiallyLabeledHopper-v0",
@@ -202,6 +235,32 @@ def test_a_run_that_learned_nothing_says_why_and_is_kept(tmp_path, arguments, id
     with pytest.raises(RuntimeError, match=f"nothing was learned in {steps} steps: {why}"):
         train(run, tmp_path, steps)
     assert checkpoint.load(tmp_path / "checkpoint.pt")["training"]["counts"]["total_steps"] == steps
+
+
+@pytest.mark.parametrize(
+    ("schedule", "why"),
+    [
+        ({"warm_up": 71}, "redistributor.warm_up=71 steps are not over: train for more, or lower it"),
+        (
+            {"warm_up": 10, "every": 1000},
+            r"the redistributor is updated at step 1000 for the first time \(redistributor",
+        ),
+        ({"warm_up": 61, "every": 60}, r"the redistributor is updated at step 120 for the first time"),
+        ({"warm_up": 1, "every": 5}, r"no bag was labeled yet when the redistributor was .* \(redistributor.every=5\)"),
+    ],
+)
+def test_a_run_whose_redistributor_was_never_updated_says_why(tmp_path, schedule, why, monkeypatch):
+    run = replace(RUN, method=Method.named("rudder-td3", schedule))
+    if schedule.get("every") == 5:
+        monkeypatch.setattr(Driver, "drive", lambda *_: False)  # as if the first label had come after the last time
+    with pytest.raises(RuntimeError, match=f"nothing was learned in 70 steps: {why}"):
+        train(run, tmp_path, 70)
+
+
+def test_a_learner_that_waits_for_no_redistributor_is_not_said_to(tmp_path):
+    run = replace(RUN, method=Method.named("rudder-ppo"), config=replace(SMALL, rollout=500))
+    with pytest.raises(RuntimeError, match="nothing was learned in 70 steps: training.rollout=500 steps are not over"):
+        train(run, tmp_path, 70)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -236,6 +295,14 @@ def test_words_are_settings_of_the_environment_or_of_what_they_name():
         "a b",
         "",
     ]
+    assert [str(value(text)) for text in ("nan", "NaN", "inf", "-inf", "Infinity")] == [
+        "nan",
+        "nan",
+        "inf",
+        "-inf",
+        "inf",
+    ]
+    assert grouped(["unlabeled_reward=nan"])["environment"]["unlabeled_reward"] != "nan"
 
 
 @pytest.mark.parametrize(
@@ -267,6 +334,11 @@ def test_the_command_tells_how_it_goes_and_what_went_wrong(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "step 80: return" in told
     assert "redistribution loss" in told
+    assert "finished before" not in told
+    assert cli.main(["train", *WORDS, "--steps", "80", "--out", str(tmp_path / "run")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"finished before: 80 steps were made already, with return [-\d.]+ at step 80", told)
+    assert "80/80" in told
 
 
 def test_folders_are_named_after_their_runs():

@@ -256,7 +256,11 @@ def test_stored_rewards_have_versions_and_begin_at_zero():
     store = stored(trajectory([2, 3], 1, labeled=[True, False]), trajectory([4], 2))
     indices, _ = store.sample_transitions(60, rng())
     redistributor = Telling("bag", stored=True, sampling=Sampling(1, history=2))
-    assert not store.relabel(redistributor, indices).any()
+    with pytest.raises(
+        ValueError, match="rewards of telling must be stored before they are read, got none: use relabel"
+    ):
+        store.relabel(redistributor, indices)
+    assert not store.stored_rewards(indices).any()
     assert not store.stored_versions(indices).any()
     store.relabel_all(redistributor, max_steps=5)
     assert torch.equal(store.relabel(redistributor, indices)[:, 0], told(store, indices))
@@ -347,6 +351,14 @@ def test_numbers_of_steps_that_left_are_refused():
         for of in (store.transitions, store.steps, store.stored_rewards, store.stored_versions, store.bags_around):
             with pytest.raises(ValueError, match=rf"indices must be steps of this store, got \[{index}\]: sample them"):
                 of(np.array([index]))
+
+
+@pytest.mark.parametrize("index", [99, 13, -1])
+def test_numbers_that_no_step_can_have_are_refused(index):
+    store = stored(trajectory([9], 1), capacity=12)
+    for of in (store.transitions, store.stored_rewards, lambda indices: store.relabel(Telling("step"), indices)):
+        with pytest.raises(ValueError, match=rf"indices must be steps of this store, got \[{index}\]: sample them"):
+            of(np.array([0, index]))
 
 
 def test_open_bags_cannot_be_seen_whole():

@@ -64,6 +64,27 @@ def test_an_observation_that_differs_when_an_episode_is_played_again_is_found():
         training().load_state_dict({**state, "parts": {**state["parts"], "player": longer}})
 
 
+@pytest.mark.parametrize(
+    ("seed", "error", "message"),
+    [
+        (-1, ValueError, "seed must be an int from 0 to .* got -1"),
+        (1.0, TypeError, "seed must be an int from 0 to .* got 1.0"),
+    ],
+)
+def test_a_seed_that_is_none_is_refused_by_name(seed, error, message):
+    with pytest.raises(error, match=message):
+        training(seed=seed)
+
+
+def test_a_capacity_below_the_horizon_is_refused_before_anything_is_played():
+    message = (
+        "capacity must hold the longest episode, which may have 23 steps in BaggedHopper-v0, got 22: raise training"
+    )
+    with pytest.raises(ValueError, match=message):
+        training(config=replace(SMALL, capacity=22))
+    assert training(config=replace(SMALL, capacity=23)).store.capacity == 23
+
+
 def test_seeds_decide_everything():
     one, same, other = (after(training(seed=seed), 100).state_dict() for seed in (1, 1, 2))
     assert fingerprint(one) == fingerprint(same)

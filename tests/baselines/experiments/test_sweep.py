@@ -1,6 +1,8 @@
 """Sweeps: which runs are made, what the table has of them, and what is read in it."""
 
 import csv
+import json
+import re
 
 import pytest
 
@@ -40,8 +42,49 @@ def test_a_run_that_fails_is_said(tmp_path, capsys):
     assert "BaggedHoper" in next(tmp_path.glob("*.log")).read_text()
 
 
+def swept(folder, *settings):
+    """Sweep no method at all, so that only what stands before and after the runs is done."""
+    words = ["identity-td3", ID, *settings, "--seeds", "0", "--runs", str(folder / "runs")]
+    return sweep.main([*words, "--out", str(folder / "table.csv")])
+
+
+def test_a_table_is_for_one_choice_of_settings(tmp_path, capsys):
+    assert swept(tmp_path, "bag_len=3", "training.batch_size=16", "learner.hidden=[8,8]") == 0
+    assert swept(tmp_path, "learner.hidden=[8,8]", "training.batch_size=16", "bag_len=5") == 0
+    for other, came in (([], "the defaults"), (["training.batch_size=7"], "training.batch_size=7")):
+        with pytest.raises(SystemExit):
+            swept(tmp_path, "bag_len=3", *other)
+        told = " ".join(capsys.readouterr().err.split())
+        assert f"is for runs with learner.hidden=[8,8] training.batch_size=16, got {came}: choose" in told
+    assert not (tmp_path / "table.csv.settings.json").read_text().count("bag_len")
+
+
+def test_a_table_that_does_not_tell_its_settings_is_taken_for_one(tmp_path, capsys):
+    heading, row = ",".join(sweep.COLUMNS), f"identity-td3,{ID},,0,80,1.0,0.0,1,"
+    (tmp_path / "table.csv").write_text(f"{heading}\n{row}\n")
+    for words, told in ((["training.batch_size=7"], "training.batch_size=7"), ([], "the defaults")):
+        assert swept(tmp_path, *words) == 0
+        out = capsys.readouterr().out
+        assert f"does not tell its settings: its runs are taken to have {told}." in out
+    assert not (tmp_path / "table.csv.settings.json").exists()
+    assert len(rows_of(tmp_path / "table.csv")) == 1
+
+
+def test_two_runs_that_only_settings_tell_apart_are_not_one_row(tmp_path, capsys):
+    for name in ("one", "other"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        ran = {"method": {"redistributor": "rrd", "learner": "td3"}, "id": ID, "arguments": {}, "seed": 0}
+        (tmp_path / "runs" / name / "run.json").write_text(json.dumps(ran))
+        (tmp_path / "runs" / name / "evaluations.csv").write_text("step,return\n40,1.0\n80,2.0\n")
+    with pytest.raises(SystemExit):
+        sweep.main(["-", "-", "--collect", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "table.csv")])
+    assert re.search(r"one and .*other are runs of rrd-td3 BaggedHopper-v0", capsys.readouterr().err)
+    assert not (tmp_path / "table.csv").exists()
+
+
 def test_arguments_are_told_as_the_table_has_them():
     assert sweep.told(ARGUMENTS) == "max_episode_steps=23 bag_len=[2, 9]"
+    assert sweep.told({"unlabeled_reward": float("nan")}) == sweep.told({"unlabeled_reward": "NaN"})
     commands = sweep.commands(
         ["a-b", "c-d"], ["X-v0"], 2, 5, ["bag_len=3"], sweep.Path("r"), {("a-b", "X-v0", "bag_len=3", "1")}
     )

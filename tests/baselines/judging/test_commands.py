@@ -266,7 +266,16 @@ class TestDiagnose:
         save_trajectories(tmp_path / "one.npz", episodes(1))
         status, _, err = run("diagnose", tmp_path / "one.npz")
         assert status == 2
-        assert "two whole episodes" in err
+        assert "must have at least two whole episodes, got 1: record more" in err
+
+    def test_no_label_at_all(self, run, tmp_path):
+        hidden = [
+            dataclasses.replace(one, labeled=one.labeled & False, rewards=one.rewards * 0.0) for one in episodes(3)
+        ]
+        save_trajectories(tmp_path / "hidden.npz", hidden)
+        status, _, err = run("diagnose", tmp_path / "hidden.npz")
+        assert status == 2
+        assert f"must have labeled bags, got none among {sum(one.num_bags for one in hidden)} bags" in err
 
 
 @pytest.mark.parametrize("command", [("redistribute", ID), ("diagnose", "data.npz")])

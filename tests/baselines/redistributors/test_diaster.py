@@ -1,6 +1,7 @@
 """Diaster: its equations against literal numbers, and its cuts, targets and noise."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from bagged_envs.baselines.redistributors.diaster import (
     sub_trajectory_loss,
 )
 from bagged_envs.baselines.redistributors.sequences import as_sequences
+from tests.baselines.batches import add_up
 from tests.baselines.redistributors.sequence_bags import bags, correlation
 
 TRUE = torch.tensor([True])
@@ -29,8 +31,12 @@ def diaster(agents: int = 1, seed: int = 0, **settings: Any) -> Diaster:
 class Sums(nn.Module):
     """In G's place: the sum so far of the first of the observation."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(()))
+
     def forward(self, steps: torch.Tensor, noise: torch.Generator | None) -> torch.Tensor:
-        return steps[..., 0].cumsum(dim=1)
+        return self.factor * steps[..., 0].cumsum(dim=1)
 
 
 def test_soft_clamp():
@@ -89,6 +95,28 @@ def test_a_model_that_adds_up_fits_every_cut_and_its_targets_are_its_steps():
     assert torch.allclose(method.targets(batch), expected, atol=1e-5)
 
 
+def test_a_burst_fits_the_divided_labels_by_hand():
+    method = diaster(return_scale=4.0)
+    method.sub_trajectory = Sums()
+    method.sub_trajectory_optimizer = torch.optim.SGD(method.sub_trajectory.parameters(), lr=0.0)
+    batch = bags([2, 1])
+    batch.observations[..., 0] = torch.tensor([[1.0, 2.0], [5.0, 99.0]])[..., None]
+    batch.label[:] = torch.tensor([20.0, 16.0])
+    # However they are cut: ((1 + 2) - 20 / 4)^2 = 4 and (5 - 16 / 4)^2 = 1
+    assert method.update(batch)["sub_trajectory_loss"] == 2.5
+
+
+def test_every_place_is_cut_the_end_too(monkeypatch: pytest.MonkeyPatch):
+    method, cuts = diaster(cuts=100, step_updates=1), []
+    predict = method._predict
+    monkeypatch.setattr(method, "_predict", lambda *given: (cuts.append(given[2]), predict(*given))[1])
+    method.update(bags([4, 2]))
+    assert len(cuts) == 100
+    # A fair draw of four has each of them 25 times; fewer than 10 would be chance once in 5,000.
+    assert all(cuts.count(cut) >= 10 for cut in (1, 2, 3, 4))
+    assert set(cuts) == {1, 2, 3, 4}
+
+
 def test_both_parts_of_a_cut_start_afresh():
     method = diaster(noise="never")
     steps = torch.randn(1, 5, 4, generator=torch.Generator().manual_seed(0))
@@ -99,12 +127,16 @@ def test_both_parts_of_a_cut_start_afresh():
 @pytest.mark.parametrize("agents", [1, 3])
 @pytest.mark.parametrize("noise", ["training", "always", "never"])
 def test_targets_add_up_to_the_label(agents: int, noise: str):
-    batch = bags([4, 1, 9], agents=agents, history=2)
     method = diaster(agents, noise=noise)
-    method.update(batch)
-    totals = method.targets(batch).double().sum(dim=(1, 2))
-    assert totals.tolist() == pytest.approx(batch.label.tolist(), rel=1e-6, abs=1e-6)
-    assert not method.targets(batch)[~batch.mask].any()
+    method.update(bags([4, 1, 9], agents=agents, history=2))
+    for seed in range(20):
+        batch = bags([4, 1, 9, 9], agents=agents, history=2, seed=seed)
+        batch.label[3] = 1e-3
+        targets = method.targets(batch)
+        assert add_up(targets, batch)
+        assert not targets[~batch.mask].any()
+    divided = diaster(agents, noise=noise, scaled_rewards=True)
+    assert add_up(divided.targets(batch), replace(batch, label=batch.label / 10.0))
 
 
 def test_noise_is_drawn_where_the_setting_says():

@@ -17,6 +17,7 @@ from bagged_envs.baselines.redistributors.rudder import (
     rudder_loss,
 )
 from tests.baselines.bags import batch, random_batch
+from tests.baselines.batches import add_up
 
 FAST = RUDDERConfig(learning_rate=1e-2, weight_decay=0.0)
 
@@ -122,14 +123,23 @@ class TestSums:
         assert rudder.exact
         for _ in range(3):
             rudder.update(bags)
-        torch.testing.assert_close(double_sums(rudder.relabel(bags)), bags.label.double(), rtol=1e-6, atol=1e-5)
+        assert add_up(rudder.relabel(bags), bags)
+
+    @pytest.mark.parametrize("correction", ["uniform", "last"])
+    def test_small_labels_are_met_as_near_as_large_ones(self, correction):
+        bags = dataclasses.replace(random_batch(0), label=torch.tensor([1e-3, 0.1, 1.0, -1e-2, 1.0]))
+        rudder = RUDDER(3, 2, RUDDERConfig(correction=correction, learning_rate=1e-2))
+        for _ in range(50):
+            rudder.update(bags)
+        rewards = rudder.relabel(bags)
+        assert double_sums(rewards).tolist() == pytest.approx(bags.label.double().tolist(), rel=1e-6, abs=0.0)
 
     def test_the_last_step_alone_takes_the_gap(self):
         bags = random_batch(0, agents=2)
         plain, last = (
             RUDDER(3, 2, RUDDERConfig(correction=correction), agents=2).relabel(bags) for correction in ("none", "last")
         )
-        moved = (plain != last).any(dim=2)
+        moved = ((plain - last).abs() > 1e-6).any(dim=2)  # another may take what float32 cannot say
         assert moved.sum(dim=1).tolist() == [1] * 5
         assert moved.int().argmax(dim=1).tolist() == (bags.length - 1).tolist()
 
