@@ -105,9 +105,9 @@ def _cell(place: int, cell: Cell, content: Content, look: Mapping[str, Look]) ->
         "cell": cell,
         "place": place,
         "control": content.against[cell],
-        "figures": [figure(make(place, cell, content, look)) for make in (pictures.of_cell, pictures.finals_of)],
+        "figures": [figure(make(cell, content, look)) for make in (pictures.of_cell, pictures.finals_of)],
         "standings": standings(cell, content.runs, content.against[cell], content.everything),
-        "samples": [(one, figure(pictures.of_sample(place, one, look))) for one in episodes],
+        "samples": [(one, figure(pictures.of_sample(one, look))) for one in episodes],
     }
 
 

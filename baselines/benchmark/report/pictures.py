@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from bagged_envs.baselines.benchmark.report.style import Look
 from bagged_envs.baselines.benchmark.report.views import View
 from bagged_envs.baselines.benchmark.report.words import INTERVAL, over
 
+MOST = 60  # characters of a name in that of a file
 STATISTICS = {
     "iqm": ("Interquartile mean", "interquartile mean of normalized scores", None),
     "median": ("Median", "median of normalized scores", None),
@@ -82,14 +84,14 @@ def of_view(view: View, looks: Mapping[str, Look]) -> Iterator[Picture]:
         )
 
 
-def of_cell(place: int, cell: Cell, content: Content, looks: Mapping[str, Look]) -> Picture:
+def of_cell(cell: Cell, content: Content, looks: Mapping[str, Look]) -> Picture:
     """Return the learning curves of an environment."""
     found = curves(cell, content.runs)
     bands = any(curve.low is not None for curve in found)
     said = f"Bands are {INTERVAL} of that mean" if bands else "There are no bands: they need more than one run"
     single = " A line without a band is one run." if bands and any(curve.low is None for curve in found) else ""
     return Picture(
-        f"curves-{place:02}-{plain(cell.label)}",
+        f"curves-{place_of(cell)}",
         f"Learning curves of {cell.label}",
         "Learning curves",
         f"Mean dense return of {content.protocol.episodes} evaluation episodes, over {_curves_over(found)}. "
@@ -99,13 +101,13 @@ def of_cell(place: int, cell: Cell, content: Content, looks: Mapping[str, Look])
     )
 
 
-def finals_of(place: int, cell: Cell, content: Content, looks: Mapping[str, Look]) -> Picture:
+def finals_of(cell: Cell, content: Content, looks: Mapping[str, Look]) -> Picture:
     """Return the final scores of all runs in an environment."""
     found = standings(cell, content.runs, content.against[cell], content.everything)
     scores = {one.method: [run.final for run in content.runs if (run.cell, run.method) == (cell, one.method)]
               for one in found}  # fmt: skip
     return Picture(
-        f"finals-{place:02}-{plain(cell.label)}",
+        f"finals-{place_of(cell)}",
         f"Final returns in {cell.label}",
         "Final returns",
         f"Each stroke is the final score of a run; points are means over {over([one.runs for one in found])} of each "
@@ -115,12 +117,12 @@ def finals_of(place: int, cell: Cell, content: Content, looks: Mapping[str, Look
     )
 
 
-def of_sample(place: int, sample: Sample, looks: Mapping[str, Look]) -> Picture:
+def of_sample(sample: Sample, looks: Mapping[str, Look]) -> Picture:
     """Return the rewards of a sample episode."""
     look = looks[sample.method]
     bags = len(sample.borders)
     return Picture(
-        f"episode-{place:02}-{plain(sample.cell.label)}-{look.group}-{plain(sample.method)}",
+        f"episode-{place_of(sample.cell)}-{plain(sample.method)}",
         f"Rewards of an episode of {sample.method} in {sample.cell.label}",
         sample.method,
         f"{len(sample.dense):,} steps in {bags:,} {'bag' if bags == 1 else 'bags'}, played without exploring by the "
@@ -131,14 +133,27 @@ def of_sample(place: int, sample: Sample, looks: Mapping[str, Look]) -> Picture:
     )
 
 
-def plain(name: str, most: int = 60) -> str:
-    """Return a name as a part of a file's name.
+def place_of(cell: Cell) -> str:
+    """Return an environment as a part of a file's name."""
+    id, _, arguments = cell.label.removesuffix("]").partition("[")
+    told = f"{id}-{arguments}" if arguments else id
+    return f"{_safe(told, told)}-{cell.steps}"
+
+
+def plain(name: str) -> str:
+    """Return a method's name as a part of a file's name: names that some file system takes for the same differ.
 
     Example:
-        >>> plain("BaggedHopper-v0[bag_len=20]")
-        'BaggedHopper-v0_bag_len=20_'
+        >>> plain("rrd-td3"), plain("Ours!")
+        ('rrd-td3', 'Ours_-19620e')
     """
-    return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_=.,") else "_" for sign in name)[:most]
+    return _safe(name, name.lower())
+
+
+def _safe(name: str, wanted: str) -> str:
+    """Return a name of letters, digits and a few signs, with digits of its hash where that is not as it was wanted."""
+    kept = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_=.,") else "_" for sign in name)[:MOST]
+    return kept if kept == wanted else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def _barless(estimates: Iterable[Estimate]) -> str:

@@ -132,7 +132,7 @@ def redistributions_csv(found: Sequence[Redistribution]) -> str:
 
 def methods_csv(found: Sequence[Mapping[str, Any]]) -> str:
     """Return what methods are as CSV."""
-    names = ("label", "method", "source", "trials", "runs", "missing", "settings")
+    names = ("label", "method", "source", "trials", "runs", "judged", "missing", "settings")
     rows = ([json.dumps(one[name]) if name == "settings" else one[name] for name in names] for one in found)
     return text(["method" if name == "label" else "built_as" if name == "method" else name for name in names], rows)
 

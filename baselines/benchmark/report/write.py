@@ -125,12 +125,12 @@ def _pictures(content: Content, made: Sequence[View]) -> Iterator[Picture]:
     for view in made:
         if view.is_whole:
             yield from pictures.of_view(view, look)
-    for place, cell in enumerate(content.cells):
-        yield pictures.of_cell(place, cell, content, look)
-        yield pictures.finals_of(place, cell, content, look)
+    for cell in content.cells:
+        yield pictures.of_cell(cell, content, look)
+        yield pictures.finals_of(cell, content, look)
         for sample in content.samples:
             if sample.cell == cell:
-                yield pictures.of_sample(place, sample, look)
+                yield pictures.of_sample(sample, look)
 
 
 def _tables(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:

@@ -12,9 +12,9 @@ import pytest
 from bagged_envs import cli
 from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.benchmark.report import samples, tables
+from bagged_envs.baselines.benchmark.report import pictures, samples, tables
 from bagged_envs.baselines.benchmark.report.content import Choice, folders_of
-from bagged_envs.baselines.benchmark.report.rows import runs_of
+from bagged_envs.baselines.benchmark.report.rows import cell_of, runs_of
 from bagged_envs.baselines.benchmark.report.scores import NO_SCALE
 from bagged_envs.baselines.benchmark.report.write import FORMATS, write_report
 from bagged_envs.baselines.benchmark.results import results
@@ -80,7 +80,7 @@ def test_all_files(tmp_path, kept, protocol):
     names = {str(path.relative_to(folder / "report")) for path in (folder / "report").rglob("*") if path.is_file()}
     assert names == {str(path.relative_to(folder / "report")) for path in written}
     assert {"methods.txt", "summary-120.tex", "suite-1.toml", "invented.toml", "invented.csv"} <= names
-    cells = ("curves-00-BaggedInvertedPendulum-v0_bag_len=20_", "finals-02-EpisodicReacher-v0")
+    cells = ("curves-BaggedInvertedPendulum-v0-bag_len=20-120", "finals-EpisodicReacher-v0-120")
     whole = ("iqm", "median", "optimality_gap", "improvement", "efficiency", "profiles")
     figures = (*cells, *(f"{name}-120-0" for name in whole))
     assert {f"figures/{name}.{kind}" for name in figures for kind in ("png", "pdf", "svg")} <= names
@@ -142,6 +142,14 @@ def test_nothing_is_fetched(tmp_path, kept, protocol):
     assert all(address.startswith(("#", "data:")) for address in addresses)
     assert "@import" not in "".join(page.texts)
     assert "url(http" not in "".join(page.texts)
+
+
+def test_names_of_files(kept):
+    cells = [cell_of(result(kept, "a", 7, flat(1.0), arguments={"x": value})) for value in ("a/b", "a b", "c" * 99)]
+    names = [pictures.place_of(cell) for cell in cells]
+    assert len({name.casefold() for name in names}) == 3
+    assert all(re.fullmatch(r"[\w.,=-]{1,90}", name) for name in names)
+    assert pictures.plain("RRD").casefold() != pictures.plain("rrd")
 
 
 class TestEscaping:
