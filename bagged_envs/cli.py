@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_type_hints
 
 import gymnasium as gym
 
@@ -274,6 +274,40 @@ def bench_reproduce_command(run: Path, /, protocol: str = "v1") -> int:
     return int(not found.same)
 
 
+def bench_report_command(
+    folder: Path,
+    /,
+    out: Path | None = None,
+    suite: str | None = None,
+    variant: str | None = None,
+    method: tuple[str, ...] = (),
+    with_: tuple[Literal["reference"], ...] = (),
+    formats: tuple[str, ...] = (),
+    protocol: str = "v1",
+    episodes: bool = True,
+) -> int:
+    """Write a report of the runs in a folder: a page that needs no network, figures, tables, a methods paragraph.
+
+    Args:
+        folder: The folder of all runs.
+        out: The folder of the report; without it, report in that of the runs.
+        suite: Only tasks of this suite, such as mujoco.
+        variant: Only this variant's IDs, such as Bagged.
+        method: Only these methods, as the report calls them.
+        with_: "reference" adds the results that come with the package.
+        formats: Of html, png, pdf, svg, csv, tex, txt; without any, all.
+        protocol: What the runs were made under: one of ours, or a TOML file.
+        episodes: Have trained policies play an episode each, from their checkpoints.
+    """
+    report, content = (_baselines(f"benchmark.report.{name}", "bench") for name in ("write", "content"))
+    choice = content.Choice(suite, variant, method)
+    written = report.write_report(
+        folder, out, choice, formats or report.FORMATS, protocol, "reference" in with_, episodes
+    )
+    print(f"{len(written)} files in {folder / 'report' if out is None else out}; begin with {written[0].name}")
+    return 0
+
+
 def _wide_console() -> Any:
     """Return a console for wide tables: as wide as the terminal, and wide enough for a file."""
     from rich.console import Console
@@ -282,13 +316,13 @@ def _wide_console() -> Any:
     return console if console.is_terminal else Console(width=200)
 
 
-def _baselines(module: str) -> Any:
+def _baselines(module: str, extra: str = "baselines") -> Any:
     """Import a module of `bagged_envs.baselines`, or say which extra is missing."""
     try:
         return importlib.import_module(f"bagged_envs.baselines.{module}")
     except ImportError as error:
         raise gym.error.DependencyNotInstalled(
-            f'this command needs the baselines extra: pip install "bagged_envs[baselines]" ({error})'
+            f'this command needs the {extra} extra: pip install "bagged_envs[{extra}]" ({error})'
         ) from error
 
 
@@ -306,6 +340,7 @@ BENCH: dict[str, Callable[..., Any]] = {
     "run": bench_run_command,
     "estimate": bench_estimate_command,
     "one": bench_one_command,
+    "report": bench_report_command,
     "validate": bench_validate_command,
     "reproduce": bench_reproduce_command,
 }
@@ -324,6 +359,13 @@ def _grouped(commands: Mapping[str, Callable[..., Any]], description: str) -> Ca
     return group
 
 
+def _spelled(command: Callable[..., Any], argument: str, name: str) -> None:
+    """Have an argument stand on the command line under a name that Python does not allow."""
+    from tyro.conf import arg
+
+    command.__annotations__[argument] = Annotated[get_type_hints(command)[argument], arg(name=name)]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code: 0, 1 where a check failed, 2 where the call was wrong."""
     try:
@@ -335,6 +377,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     sys.path.insert(0, os.getcwd())  # so that my_module:ID finds what stands in the current folder, as python does
     try:
+        _spelled(bench_report_command, "with_", "with")
         commands = {**COMMANDS, "bench": _grouped(BENCH, "Run benchmarks: methods on environments with seeds.")}
         config = (OmitArgPrefixes, OmitSubcommandPrefixes)
         return int(

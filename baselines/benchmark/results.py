@@ -20,7 +20,8 @@ RUNS, EVALUATIONS, REDISTRIBUTION = "runs.csv", "evaluations.csv", "redistributi
 KEYS = ("protocol", "key", "method", "id", "arguments", "task", "seed", "steps", "device", "threads")
 ORIGIN = ("source", "trials", "revision", "versions")
 COLUMNS = (*KEYS, "final", "normalized", *ORIGIN)
-JUDGED = (*KEYS, *SCORES, "refused", *ORIGIN)
+JUDGED_COLUMNS = (*KEYS, *SCORES, "refused", *ORIGIN)
+JUDGED = "redistribution"  # the kind of runs in which a redistributor is judged
 
 Result = Mapping[str, Any]
 
@@ -40,12 +41,12 @@ def results(out: Path) -> list[dict[str, Any]]:
 
     A copy of a run's folder under another name does not count.
     """
-    return [one for one in _whole(out) if one["kind"] != "redistribution"]
+    return [one for one in _whole(out) if one.get("kind") != JUDGED]
 
 
 def redistributions(out: Path) -> list[dict[str, Any]]:
     """Return the same of the runs in which a redistributor was judged."""
-    return [one for one in _whole(out) if one["kind"] == "redistribution"]
+    return [one for one in _whole(out) if one.get("kind") == JUDGED]
 
 
 def _whole(out: Path) -> list[dict[str, Any]]:
@@ -71,7 +72,7 @@ def write_tables(out: Path) -> None:
     )
     write_whole(out / EVALUATIONS, _lines((*KEYS, *EVALUATED), evaluations))
     if judged:
-        write_whole(out / REDISTRIBUTION, _lines(JUDGED, (judged_row(one).values() for one in judged)))
+        write_whole(out / REDISTRIBUTION, _lines(JUDGED_COLUMNS, (judged_row(one).values() for one in judged)))
 
 
 def run_row(result: Result) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def run_row(result: Result) -> dict[str, Any]:
 def judged_row(result: Result) -> dict[str, Any]:
     """Return the row of a run in `redistribution.csv`."""
     told = {**result["scores"], "refused": result["refused"], **_origin(result)}
-    return {**_keys(result), **{name: _cell(told[name]) for name in JUDGED[len(KEYS) :]}}
+    return {**_keys(result), **{name: _cell(told[name]) for name in JUDGED_COLUMNS[len(KEYS) :]}}
 
 
 def _origin(result: Result) -> dict[str, Any]:

@@ -130,8 +130,7 @@ def probability_of_improvement(
         0.625
     """
     ones, others = checked(first), checked(second)
-    if len(ones) != len(others):
-        raise ValueError(f"second must have the {len(ones)} tasks of first, got {len(others)}: take common ones.")
+    _check_common(ones, others)
 
     def improvement(*tasks: Floats) -> Floats:
         pairs = zip(tasks[: len(ones)], tasks[len(ones) :], strict=True)
@@ -145,6 +144,45 @@ def _won(one: Floats, other: Floats) -> Floats:
     difference = one[..., :, None] - other[..., None, :]
     wins: Floats = (0.5 * (np.sign(difference) + 1.0)).mean(axis=(-2, -1))
     return wins
+
+
+def gain(
+    first: Scores,
+    second: Scores,
+    aggregate: str = "iqm",
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Return by how much an aggregate of the first method exceeds that of the second, with its bootstrap interval.
+
+    Args:
+        first: For each task `[runs]`.
+        second: For the same tasks, in the same order; numbers of runs may differ.
+        aggregate: As for `interval`.
+        resamples: As for `interval`.
+        level: As for `interval`.
+        seed: As for `interval`.
+
+    Raises:
+        ValueError: As for `interval`, or the methods have different numbers of tasks.
+
+    Example:
+        >>> gain([[1.0, 3.0]], [[0.0, 1.0, 2.0]], "mean", resamples=10).estimate
+        1.0
+    """
+    ones, others, of = checked(first), checked(second), AGGREGATES[known("aggregate", aggregate, list(AGGREGATES))]
+    _check_common(ones, others)
+
+    def difference(*tasks: Floats) -> Floats:
+        return of(*tasks[: len(ones)]) - of(*tasks[len(ones) :])
+
+    return _interval([*ones, *others], difference, resamples, level, seed)
+
+
+def _check_common(ones: Sequence[Floats], others: Sequence[Floats]) -> None:
+    if len(ones) != len(others):
+        raise ValueError(f"second must have the {len(ones)} tasks of first, got {len(others)}: take common ones.")
 
 
 class Profile(NamedTuple):

@@ -12,6 +12,7 @@ from bagged_envs.baselines.benchmark.statistics import (
     AGGREGATES,
     as_matrix,
     export,
+    gain,
     interval,
     iqm,
     mean,
@@ -167,3 +168,27 @@ class TestExport:
     def test_uneven_runs_do_not_fit(self):
         with pytest.raises(ValueError, match="as many runs for each task, got between 1 and 2"):
             as_matrix([[1.0], [1.0, 2.0]])
+
+
+class TestGain:
+    def test_by_hand(self):
+        assert gain([[1.0, 3.0], [5.0]], [[0.0], [1.0]], "mean").estimate == (2.0 + 5.0) / 2 - 0.5
+        assert gain([[1.0, 2.0, 9.0]], [[0.0, 1.0, 2.0]], "median").estimate == 3.0
+
+    def test_each_side_is_resampled_on_its_own(self):
+        # Of two runs each, the difference of means is at most 3 and at least -1: each in 1 of 16 resamples.
+        assert gain([[0.0, 2.0]], [[-1.0, 1.0]], "mean") == (1.0, -1.0, 3.0)
+        assert gain([[2.0]], [[-1.0, 1.0]], "mean")[1:] == (1.0, 3.0)
+
+    def test_over_itself_it_is_none(self):
+        found = gain(SCORES, SCORES)
+        assert found.estimate == 0.0
+        assert found.low < 0.0 < found.high
+        assert gain(SCORES, SCORES) == found
+        assert gain(SCORES, SCORES, seed=1) != found
+
+    def test_common_tasks_and_known_aggregates(self):
+        with pytest.raises(ValueError, match="second must have the 3 tasks of first, got 2: take common ones"):
+            gain(SCORES, SCORES[:2])
+        with pytest.raises(ValueError, match="aggregate must be one of .*got 'best'"):
+            gain(SCORES, SCORES, "best")

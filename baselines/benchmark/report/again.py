@@ -1,0 +1,109 @@
+"""What to type to have all runs of a report again: suites that name them, and the commands."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bagged_envs.baselines.benchmark.arms import ARMS
+from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Result, defaults_of
+
+GROUPS = ("redistributor", "learner", "training")
+
+
+def suites(results: Sequence[Result], labels: Sequence[str], protocol: str, tuning: Sequence[int]) -> list[str]:
+    """Return TOML files whose runs are those of some results, without any that were not there.
+
+    Runs that are methods x environments x seeds stand in one.
+
+    Args:
+        results: Of training.
+        labels: What the report calls the method of each.
+        protocol: What a suite calls it.
+        tuning: Its tuning seeds, which share no suite with others.
+    """
+    seeds: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    arms: dict[str, Result] = {}
+    for result, label in zip(results, labels, strict=True):
+        job = result["job"]
+        arms.setdefault(label, result)
+        how = json.dumps([job["seed"] in tuning, job["steps"], job["device"], job["threads"]])
+        place = json.dumps([job["id"], job["arguments"]])
+        seeds[how, label][place].add(job["seed"])
+    # Methods with the same seeds in the same environments are together, and environments with the same seeds.
+    alike: dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[str]] = defaultdict(list)
+    for (how, label), places in seeds.items():
+        by_seeds: dict[tuple[int, ...], list[str]] = defaultdict(list)
+        for place, own in places.items():
+            by_seeds[tuple(sorted(own))].append(place)
+        for own_seeds, some in by_seeds.items():
+            alike[how, own_seeds, tuple(sorted(some))].append(label)
+    return [_toml(how, own, places, {name: arms[name] for name in sorted(names)}, protocol)
+            for (how, own, places), names in sorted(alike.items())]  # fmt: skip
+
+
+def _toml(how: str, seeds: Sequence[int], places: Sequence[str], arms: Mapping[str, Result], protocol: str) -> str:
+    _, steps, device, threads = json.loads(how)
+    ours = {name for name, result in arms.items() if _is_ours(name, result)}
+    names = {name: name if name in ours or name not in ARMS else f"{name}, as it was run" for name in arms}
+    lines = [
+        f"protocol = {toml(protocol)}",
+        f"steps = {steps}",
+        f"seeds = {toml(list(seeds))}",
+        f"methods = {toml(list(names.values()))}",
+        f"device = {toml(device)}",
+        f"threads = {threads}",
+    ]
+    for place in places:
+        id, arguments = json.loads(place)
+        lines += ["", "[[environments]]", f"id = {toml(id)}", f"arguments = {toml(arguments)}"]
+    for name, result in arms.items():
+        if name not in ours:
+            lines += ["", *_arm(names[name], result)]
+    return "\n".join(lines) + "\n"
+
+
+def _is_ours(name: str, result: Result) -> bool:
+    arm = ARMS.get(name)
+    told = {key: result["job"][key] for key in SETTINGS}
+    return arm is not None and json.loads(json.dumps(arm.settings())) == told
+
+
+def _arm(name: str, result: Result) -> Iterator[str]:
+    job, told = result["job"], result["arm"]
+    defaults = defaults_of(job)
+    yield f"[arms.{toml(name)}]"
+    yield f"method = {toml(job['method'])}"
+    yield f"source = {toml(told['source'])}"
+    yield f"trials = {told['trials']}"
+    for group in GROUPS:
+        changed = {key: value for key, value in job[group].items() if value != defaults[group].get(key)}
+        if changed:
+            yield f"{group} = {toml(changed)}"
+
+
+def toml(value: Any) -> str:
+    r"""Return a value as TOML has it, on one line.
+
+    Raises:
+        ValueError: It is None, which TOML cannot say.
+
+    Example:
+        >>> print(toml({"hidden": [64, 64], "na\"me": True}))
+        { hidden = [64, 64], "na\"me" = true }
+    """
+    if value is None:
+        raise ValueError("a setting must have a value to stand in TOML, got None.")
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(key)} = {toml(one)}" for key, one in value.items()) + " }" if value else "{}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value) if isinstance(value, float) else json.dumps(value)  # inf and nan are TOML's own words
+
+
+def _key(name: str) -> str:
+    return name if name.isascii() and name.replace("_", "").replace("-", "").isalnum() else toml(name)

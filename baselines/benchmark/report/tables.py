@@ -1,0 +1,192 @@
+"""The tables of a report, as CSV and as LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bagged_envs.baselines.benchmark.report.control import Control
+from bagged_envs.baselines.benchmark.report.rows import Cell, Redistribution
+from bagged_envs.baselines.benchmark.report.samples import Sample
+from bagged_envs.baselines.benchmark.report.scores import Curve, Estimate, Standing, Summary
+from bagged_envs.baselines.benchmark.statistics import Profile
+
+Rows = Iterable[Sequence[Any]]
+CELL = ("id", "arguments", "steps")
+SUMMED = ("iqm", "median", "optimality_gap", "gain", "improvement")
+STOOD = ("final", "normalized", "gain", "improvement")
+TEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    '"': r"\textquotedbl{}", "|": r"\textbar{}", "…": r"\ldots{}",
+}  # fmt: skip
+
+
+def text(heading: Sequence[str], rows: Rows) -> str:
+    """Return a table as CSV; what is not there is empty."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(
+        [heading, *(["" if x is None else x for x in row] for row in rows)]
+    )
+    return stream.getvalue()
+
+
+def _columns(name: str) -> tuple[str, ...]:
+    return name, f"{name}_low", f"{name}_high", f"{name}_words"
+
+
+def _values(one: Estimate) -> tuple[Any, ...]:
+    return one.value, one.low, one.high, one.words
+
+
+def summary_csv(found: Mapping[int, Sequence[Summary]]) -> str:
+    """Return the summary of each length as CSV."""
+    heading = ["steps", "method", "environments", "of", "runs", *(c for name in SUMMED for c in _columns(name))]
+    rows = (
+        [steps, one.method, one.cells, one.of, one.runs, *(v for name in SUMMED for v in _values(getattr(one, name)))]
+        for steps, summaries in found.items()
+        for one in summaries
+    )
+    return text(heading, rows)
+
+
+def standings_csv(found: Mapping[Cell, Sequence[Standing]], controls: Mapping[Cell, Control]) -> str:
+    """Return how methods stand in each environment as CSV."""
+    heading = [*CELL, "task", "method", "runs", "seeds", *(c for name in STOOD for c in _columns(name))]
+    rows = (
+        [
+            *_cell(cell), cell.task, one.method, one.runs, " ".join(map(str, one.seeds)),
+            *(v for name in STOOD for v in _values(getattr(one, name))), one.control, controls[cell].words,
+        ]
+        for cell, standings in found.items()
+        for one in standings
+    )  # fmt: skip
+    return text([*heading, "control", "control_words"], rows)
+
+
+def _cell(cell: Cell) -> tuple[str, str, int]:
+    return cell.id, cell.label, cell.steps
+
+
+def curves_csv(found: Mapping[Cell, Sequence[Curve]]) -> str:
+    """Return learning curves as CSV."""
+    rows = (
+        [cell.id, cell.label, cell.steps, curve.method, curve.runs, *point]
+        for cell, curves in found.items()
+        for curve in curves
+        for point in _points(curve)
+    )
+    return text([*CELL, "method", "runs", "step", "mean", "low", "high"], rows)
+
+
+def joint_csv(found: Mapping[int, Sequence[Curve]]) -> str:
+    """Return learning curves over all environments as CSV."""
+    rows = (
+        [steps, curve.method, curve.runs, *point]
+        for steps, curves in found.items()
+        for curve in curves
+        for point in _points(curve)
+    )
+    return text(["steps", "method", "runs", "step", "iqm", "low", "high"], rows)
+
+
+def _points(curve: Curve) -> Iterable[tuple[Any, ...]]:
+    steps = [int(step) for step in curve.steps]
+    band = [[None] * len(steps) if ends is None else ends.tolist() for ends in (curve.low, curve.high)]
+    return zip(steps, curve.middle.tolist(), *band, strict=True)
+
+
+def profiles_csv(found: Mapping[int, Mapping[str, Profile]]) -> str:
+    """Return performance profiles as CSV."""
+    rows = (
+        [steps, method, *point]
+        for steps, profiles in found.items()
+        for method, profile in profiles.items()
+        for point in zip(*(values.tolist() for values in profile), strict=True)
+    )
+    return text(["steps", "method", "score", "share", "low", "high"], rows)
+
+
+def samples_csv(found: Sequence[Sample]) -> str:
+    """Return sample episodes as CSV."""
+    rows = (
+        [*_cell(one.cell), one.method, one.seed, step + 1, dense, None if paid != paid else paid, redistributed]
+        for one in found
+        for step, (dense, paid, redistributed) in enumerate(
+            zip(one.dense.tolist(), one.paid.tolist(), one.redistributed.tolist(), strict=True)
+        )
+    )
+    return text([*CELL, "method", "seed", "step", "dense", "paid", "redistributed"], rows)
+
+
+def redistributions_csv(found: Sequence[Redistribution]) -> str:
+    """Return the quality of redistributions as CSV, a row per run and score."""
+    rows = (
+        [*_cell(one.cell), one.method, one.seed, name, value] for one in found for name, value in one.scores.items()
+    )
+    return text([*CELL, "method", "seed", "score", "value"], rows)
+
+
+def methods_csv(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return what methods are as CSV."""
+    names = ("label", "method", "source", "trials", "runs", "judged", "missing", "settings")
+    rows = ([json.dumps(one[name]) if name == "settings" else one[name] for name in names] for one in found)
+    return text(["method" if name == "label" else "built_as" if name == "method" else name for name in names], rows)
+
+
+def tex(words: str) -> str:
+    r"""Return words as LaTeX shows them.
+
+    Example:
+        >>> tex("50% of a_b")
+        '50\\% of a\\_b'
+    """
+    return "".join(TEX.get(sign, sign) for sign in " ".join(words.split()))
+
+
+def summary_tex(found: Sequence[Summary], caption: str, label: str) -> str:
+    """Return a summary as a table of LaTeX's package booktabs."""
+    heading = ("Method", "Runs", "IQM", "Median", "Optimality gap", "Gain", "P(improvement)")
+    lines = [
+        r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}",
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{tex(caption)}}}",
+        rf"  \label{{tab:{label}}}",
+        r"  \begin{tabular}{lrlllll}",
+        r"    \toprule",
+        f"    {' & '.join(map(tex, heading))} \\\\",
+        r"    \midrule",
+        *(f"    {' & '.join(_tex_row(one))} \\\\" for one in found),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tex_row(one: Summary) -> list[str]:
+    part = "" if one.cells == one.of else f" ({one.cells} of {one.of} environments)"
+    return [tex(one.method + part), str(one.runs), *(_tex_cell(getattr(one, name)) for name in SUMMED)]
+
+
+def _tex_cell(one: Estimate) -> str:
+    if one.value is None:
+        return rf"\emph{{{tex(one.words)}}}"
+    if one.low is None or one.high is None:
+        return rf"{signed(one.value)} \emph{{({tex(one.words)})}}"
+    return f"{signed(one.value)} [{signed(one.low)}, {signed(one.high)}]"
+
+
+def signed(value: float) -> str:
+    """Return a number of a scale from 0 to 1, a negative one with LaTeX's minus.
+
+    Example:
+        >>> signed(-0.5)
+        '$-$0.50'
+    """
+    rounded = f"{value:.2f}"
+    return rounded.replace("-", "$-$") if float(rounded) else "0.00"

@@ -1,0 +1,192 @@
+"""What `bagged-envs bench report` does: reads a folder, and writes the page, figures, tables and words."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bagged_envs.baselines.benchmark import protocol as protocols
+from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.report import again, pictures, released, tables, words
+from bagged_envs.baselines.benchmark.report.content import (
+    Choice,
+    Content,
+    folders_of,
+    gathered,
+    methods_table,
+    unfinished_runs,
+)
+from bagged_envs.baselines.benchmark.report.figures import drawing, for_file
+from bagged_envs.baselines.benchmark.report.page import render
+from bagged_envs.baselines.benchmark.report.pictures import Picture
+from bagged_envs.baselines.benchmark.report.samples import samples
+from bagged_envs.baselines.benchmark.report.scores import curves, standings
+from bagged_envs.baselines.benchmark.report.style import looks
+from bagged_envs.baselines.benchmark.report.svg import content as drawn
+from bagged_envs.baselines.benchmark.report.views import View, views
+from bagged_envs.baselines.benchmark.results import JUDGED, redistributions, results
+from bagged_envs.whole_file import write_whole
+from bagged_envs.wrappers.arguments import known
+
+PAGE = "report.html"
+PICTURES = ("png", "pdf", "svg")
+FORMATS = ("html", *PICTURES, "csv", "tex", "txt")
+
+
+def write_report(
+    folder: Path,
+    out: Path | None = None,
+    choice: Choice | None = None,
+    formats: Sequence[str] = FORMATS,
+    protocol: str = "v1",
+    reference: bool = False,
+    episodes: bool = True,
+    released_in: Path = released.FOLDER,
+) -> list[Path]:
+    """Write a report of the runs in a folder. The same runs give the same files, to the byte.
+
+    Args:
+        folder: Of the runs.
+        out: Where to; None for `report` in there.
+        choice: What of them is shown; None for all.
+        formats: Some of `FORMATS`.
+        protocol: The one of the runs: a name, or a file.
+        reference: Whether to add the released results of this protocol.
+        episodes: Whether trained policies play an episode each, which takes time.
+        released_in: Where released results stand.
+
+    Returns:
+        What was written.
+
+    Raises:
+        OSError: The folder is not there, or a file could not be written.
+        ValueError: There is nothing to report, results do not belong together, or an argument is wrong.
+    """
+    for name in formats:
+        known("formats", name, FORMATS)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder must be that of bench run --out, got {folder}: there is no such folder.")
+    kept = Protocol.load(protocol)
+    more = released.released(kept.hash, released_in) if reference else []
+    everything = [*results(folder), *redistributions(folder), *more]
+    trained = [one for one in everything if one["kind"] != JUDGED]
+    judged = [one for one in everything if one["kind"] == JUDGED]
+    content = gathered(trained, judged, kept, choice or Choice(), unfinished_runs(folder))
+    if episodes:
+        found, without = samples(content.runs, folders_of(folder))
+        content = dataclasses.replace(content, samples=tuple(found), without_sample=tuple(without))
+    suites = _suites(content, protocol)
+    lines = commands(choice or Choice(), suites, protocol, reference)
+    return _written(content, folder / "report" if out is None else out, lines, suites, protocol, formats)
+
+
+def _written(
+    content: Content,
+    out: Path,
+    lines: Sequence[str],
+    suites: Mapping[str, str],
+    protocol: str,
+    formats: Sequence[str],
+) -> list[Path]:
+    made = views(content)
+    files: dict[str, bytes | str] = {}
+    if "html" in formats:
+        files |= {PAGE: render(content, made, lines, suites), **suites, **_protocol_files(protocol)}
+    if "csv" in formats:
+        files |= _tables(content, made)
+    if "tex" in formats:
+        files |= _latex(content, made)
+    if "txt" in formats:
+        files["methods.txt"] = f"{words.methods_paragraph(content)}\n"
+    for name, data in files.items():
+        write_whole(out / name, data)
+    figures = [] if not set(formats) & set(PICTURES) else list(_figures(content, made, out, formats))
+    return [*(out / name for name in files), *figures]
+
+
+def _figures(content: Content, made: Sequence[View], out: Path, formats: Sequence[str]) -> Iterator[Path]:
+    look = looks(content.methods)
+    with drawing():
+        for picture in _pictures(content, made):
+            figure = picture.draw()
+            for_file(figure, picture.methods, look)
+            for kind in (kind for kind in PICTURES if kind in formats):
+                path = out / "figures" / f"{picture.name}.{kind}"
+                write_whole(path, drawn(figure, kind, picture.name))
+                yield path
+
+
+def _pictures(content: Content, made: Sequence[View]) -> Iterator[Picture]:
+    look = looks(content.methods)
+    for view in made:
+        if view.is_whole:
+            yield from pictures.of_view(view, look)
+    for cell in content.cells:
+        yield pictures.of_cell(cell, content, look)
+        yield pictures.finals_of(cell, content, look)
+        for sample in content.samples:
+            if sample.cell == cell:
+                yield pictures.of_sample(sample, look)
+
+
+def _tables(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
+    whole = {view.steps: view for view in made if view.is_whole}
+    stood = {cell: standings(cell, content.runs, content.against[cell], content.everything) for cell in content.cells}
+    found = {
+        "summary": tables.summary_csv({steps: view.summaries for steps, view in whole.items()}),
+        "environments": tables.standings_csv(stood, content.against),
+        "curves": tables.curves_csv({cell: curves(cell, content.runs) for cell in content.cells}),
+        "efficiency": tables.joint_csv({steps: view.curves for steps, view in whole.items()}),
+        "profiles": tables.profiles_csv({steps: view.profiles for steps, view in whole.items()}),
+        "redistribution": tables.redistributions_csv(content.redistributions),
+        "methods": tables.methods_csv(methods_table(content)),
+        "episodes": tables.samples_csv(content.samples),
+        "versions": tables.text(
+            ("package", "versions"),
+            [(name, " ".join(own)) for name, own in words.versions_of(words.results_of(content)).items()],
+        ),
+    }
+    return {f"tables/{name}.csv": text for name, text in found.items()}
+
+
+def _latex(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
+    found: dict[str, bytes | str] = {}
+    for view in made:
+        if view.is_whole:
+            caption = (
+                f"{len(view.cells)} environments, {view.steps:,} steps, protocol {content.protocol.version} (hash "
+                f"{content.protocol.hash}), with {words.INTERVAL}. Gain and P(improvement) are over the control, "
+                "Identity, of each environment."
+            )
+            found[f"summary-{view.steps}.tex"] = tables.summary_tex(view.summaries, caption, f"summary-{view.steps}")
+    return found
+
+
+def _suites(content: Content, protocol: str) -> dict[str, str]:
+    """Return files of suites whose runs are those of the report, and those that its controls were chosen by."""
+    own = [run for run in (*content.runs, *content.tuning) if not run.released]
+    name = protocol if protocol in protocols.names() else Path(protocol).name
+    found = again.suites([run.result for run in own], [run.method for run in own], name, content.protocol.tuning)
+    return {f"suite-{place}.toml": text for place, text in enumerate(found, 1)}
+
+
+def _protocol_files(protocol: str) -> dict[str, bytes | str]:
+    """Return what suites of a protocol that is none of ours need beside them."""
+    if protocol in protocols.names():
+        return {}
+    path = Path(protocol)
+    beside = [one for one in (path, path.with_suffix(".csv")) if one.exists()]
+    return {one.name: one.read_bytes() for one in beside}
+
+
+def commands(choice: Choice, suites: Iterable[str], protocol: str, reference: bool) -> list[str]:
+    """Return what to type in the folder of a report to have its runs again, and the report."""
+    told = [("suite", choice.suite), ("variant", choice.variant)]
+    words = [f"--{name} {shlex.quote(value)}" for name, value in told if value is not None]
+    words += [f"--method {' '.join(map(shlex.quote, choice.methods))}"] if choice.methods else []
+    words += ["--with reference"] if reference else []
+    words += [] if protocol in protocols.names() else [f"--protocol {shlex.quote(Path(protocol).name)}"]
+    runs = [f"bagged-envs bench run {name} --out again" for name in suites]
+    return [*runs, " ".join(["bagged-envs bench report again", *words])]

@@ -1,0 +1,404 @@
+"""The report as files: what the page says, that everything is escaped, and that the same runs give the same bytes."""
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from bagged_envs import cli
+from bagged_envs.baselines import checkpoint
+from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.report import pictures, samples, tables
+from bagged_envs.baselines.benchmark.report.content import Choice, folders_of
+from bagged_envs.baselines.benchmark.report.rows import cell_of, runs_of
+from bagged_envs.baselines.benchmark.report.scores import NO_SCALE
+from bagged_envs.baselines.benchmark.report.write import FORMATS, write_report
+from bagged_envs.baselines.benchmark.results import results
+from bagged_envs.baselines.benchmark.statistics import interval, probability_of_improvement
+from tests.baselines.benchmark.invented import benchmark, flat, judged, protocol_file, result, write
+from tests.baselines.benchmark.small import job
+
+EVIL = '<script>alert("x")</script> & _$a_1$ 100% \\ {b} \'"><img src=x onerror=alert(1)>'
+VOID = {"meta", "link", "input", "br", "img"}
+
+
+class Page(HTMLParser):
+    """A page as a browser takes it: its elements, its texts, its tables."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.values, self.texts, self._open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def attributes(self, name):
+        return [attrs[name] for _, attrs in self.tags if name in attrs]
+
+
+@pytest.fixture
+def protocol(tmp_path):
+    return str(protocol_file(tmp_path / "protocol"))
+
+
+@pytest.fixture
+def kept(protocol):
+    return Protocol.load(protocol)
+
+
+def page_of(folder, protocol, **more):
+    out = folder / "report"
+    write_report(folder, out, protocol=protocol, formats=["html"], **more)
+    return (out / "report.html").read_text()
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_files(tmp_path, kept, protocol):
+    folder = write(tmp_path / "runs", *benchmark(kept))
+    written = write_report(folder, protocol=protocol)
+    assert written[0] == folder / "report" / "report.html"
+    names = {str(path.relative_to(folder / "report")) for path in (folder / "report").rglob("*") if path.is_file()}
+    assert names == {str(path.relative_to(folder / "report")) for path in written}
+    assert {"methods.txt", "summary-120.tex", "suite-1.toml", "invented.toml", "invented.csv"} <= names
+    cells = ("curves-BaggedInvertedPendulum-v0-bag_len=20-120", "finals-EpisodicReacher-v0-120")
+    whole = ("iqm", "median", "optimality_gap", "improvement", "efficiency", "profiles")
+    figures = (*cells, *(f"{name}-120-0" for name in whole))
+    assert {f"figures/{name}.{kind}" for name in figures for kind in ("png", "pdf", "svg")} <= names
+    starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+    for path in written:
+        start = starts.get(path.suffix[1:])
+        assert start is None or path.read_bytes().startswith(start)
+
+
+def test_the_same_to_the_byte(tmp_path, kept, protocol):
+    folder = write(tmp_path / "runs", *(result(kept, name, seed, flat(seed)) for name in "ab" for seed in (7, 8)))
+    found = []
+    for name in ("first", "second"):
+        write_report(folder, tmp_path / name, protocol=protocol)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        found.append({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files})
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_only_what_is_asked_for(tmp_path, kept, protocol, kind):
+    folder = write(tmp_path / "runs", *benchmark(kept)[:2])
+    write_report(folder, tmp_path / "out", protocol=protocol, formats=[kind])
+    kinds = {path.suffix[1:] for path in (tmp_path / "out").rglob("*.*") if path.parent.name != "out"}
+    kinds |= {path.suffix[1:] for path in (tmp_path / "out").glob("*.*")}
+    assert kinds == ({"html", "toml", "csv"} if kind == "html" else {kind})
+
+
+def test_numbers_of_the_page_and_of_tables(tmp_path, kept, protocol):
+    folder = write(tmp_path / "runs", *benchmark(kept))
+    write_report(folder, protocol=protocol, formats=["html", "csv"])
+    scored = [[one["normalized"] for one in benchmark(kept) if (one["arm"]["name"], one["task"]) == ("ours", task)]
+              for task in ("InvertedPendulum", "KeyDoor")]  # fmt: skip
+    expected = interval(scored, "iqm")
+    page = Page((folder / "report" / "report.html").read_text())
+    assert repr(expected.estimate) in page.attributes("data-value")
+    ranges = list(zip(page.attributes("data-low"), page.attributes("data-high"), strict=True))
+    assert (repr(expected.low), repr(expected.high)) in ranges
+    assert f"[{expected.low:.2f}, {expected.high:.2f}]" in page.texts
+    ours = rows(folder / "report" / "tables" / "summary.csv")[0]
+    assert ours["method"] == "ours"
+    assert [float(ours[name]) for name in ("iqm", "iqm_low", "iqm_high")] == list(expected)
+    finals = [[[one["final"] for one in benchmark(kept) if (one["arm"]["name"], one["task"]) == (name, "Reacher")]]
+              for name in ("ours", "identity")]  # fmt: skip
+    stood = rows(folder / "report" / "tables" / "environments.csv")
+    reacher = next(row for row in stood if (row["method"], row["task"]) == ("ours", "Reacher"))
+    found = [float(reacher[name]) for name in ("improvement", "improvement_low", "improvement_high")]
+    assert found == list(probability_of_improvement(*finals))
+    assert (reacher["normalized"], reacher["normalized_words"], reacher["seeds"]) == ("", "no scale", "7 8 9")
+    curve = [row for row in rows(folder / "report" / "tables" / "curves.csv") if row["id"] == "EpisodicKeyDoor-v0"]
+    assert [(row["method"], row["step"], float(row["mean"])) for row in curve][2] == ("identity", "120", 1.75)
+    assert {row["share"] for row in rows(folder / "report" / "tables" / "profiles.csv")} >= {"0.0", "1.0"}
+
+
+def test_nothing_is_fetched(tmp_path, kept, protocol):
+    page = Page(page_of(write(tmp_path / "runs", *benchmark(kept)), protocol))
+    addresses = [attrs[name] for _, attrs in page.tags for name in ("href", "src", "xlink:href") if name in attrs]
+    assert addresses
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    assert "@import" not in "".join(page.texts)
+    assert "url(http" not in "".join(page.texts)
+
+
+def test_names_of_files(kept):
+    cells = [cell_of(result(kept, "a", 7, flat(1.0), arguments={"x": value})) for value in ("a/b", "a b", "c" * 99)]
+    names = [pictures.place_of(cell) for cell in cells]
+    assert len({name.casefold() for name in names}) == 3
+    assert all(re.fullmatch(r"[\w.,=-]{1,90}", name) for name in names)
+    assert pictures.plain("RRD").casefold() != pictures.plain("rrd")
+
+
+class TestEscaping:
+    def test_page(self, tmp_path, kept, protocol):
+        found = [result(kept, EVIL, seed, flat(seed), source=EVIL) for seed in (7, 8)]
+        found += [result(kept, "identity", seed, flat(seed), arguments={"name": EVIL}) for seed in (7, 8)]
+        folder = write(tmp_path / "runs", *found)
+        (folder / "failing").mkdir()
+        (folder / "failing" / "failure.json").write_text(json.dumps({"error": EVIL}))
+        text = page_of(folder, protocol)
+        assert "<script>alert" not in text
+        assert "<img" not in text
+        page = Page(text)
+        assert [tag for tag, _ in page.tags].count("script") == 1
+        assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
+        assert any(EVIL in words for words in page.texts)
+
+    def test_files(self, tmp_path, kept, protocol):
+        folder = write(tmp_path / "runs", *(result(kept, EVIL, seed, flat(seed), source=EVIL) for seed in (7, 8)))
+        for path in write_report(folder, protocol=protocol):
+            assert re.fullmatch(r"[\w.,=-]+", path.name)
+            if path.suffix == ".svg":
+                ET.parse(path)
+        tex = (folder / "report" / "summary-120.tex").read_text()
+        assert r"\textless{}script\textgreater{}alert(\textquotedbl{}x\textquotedbl{})" in tex
+        assert r"\& \_\$a\_1\$ 100\% \textbackslash{} \{b\}" in tex
+        assert rows(folder / "report" / "tables" / "summary.csv")[0]["method"] == EVIL
+
+    def test_names_that_figures_would_swallow(self, tmp_path, kept, protocol):
+        names = ["_hidden", "$x$", "two\nlines", "ünï"]
+        folder = write(tmp_path / "runs", *(result(kept, name, seed, flat(seed)) for name in names for seed in (7, 8)))
+        write_report(folder, protocol=protocol, formats=["svg"])
+        svg = ET.parse(folder / "report" / "figures" / "efficiency-120-0.svg")
+        texts = {one.text for one in svg.iter("{http://www.w3.org/2000/svg}text")}
+        assert {"_hidden", "$x$", "two lines", "ünï"} <= texts
+
+    def test_tex(self):
+        assert (
+            tables.tex("a_b & c%  #1\n{x} ~^\\")
+            == r"a\_b \& c\% \#1 \{x\} \textasciitilde{}\textasciicircum{}\textbackslash{}"
+        )
+
+
+class TestWords:
+    def test_half_a_benchmark(self, tmp_path, kept, protocol):
+        found = benchmark(kept)
+        del found[0]
+        folder = write(tmp_path / "runs", *found)
+        (folder / "broken").mkdir()
+        (folder / "broken" / "failure.json").write_text('{"error": "ValueError: too late"}')
+        text = " ".join(Page(page_of(folder, protocol)).texts)
+        assert re.search(r"16\s+runs done\s+1\s+failed\s+0\s+not whole\s+3\s+seeds missing", " ".join(text.split()))
+        assert "failed: ValueError: too late" in text
+        assert "no runs on tuning seeds to choose it by, and it is the plain one" in " ".join(text.split())
+
+    def test_one_run(self, tmp_path, kept, protocol):
+        page = Page(page_of(write(tmp_path / "runs", result(kept, "ours", 7, flat(60.0))), protocol))
+        # The final score, on both scales, was measured; all else would be a statistic.
+        assert page.attributes("data-value") == ["60.0", "0.5"]
+        assert page.attributes("data-low") == []
+        assert "No Identity was run here: gains cannot be stated." in page.texts
+
+    def test_no_scale(self, tmp_path, kept, protocol):
+        found = [result(kept, "a", seed, flat(seed), id="EpisodicReacher-v0", task="Reacher") for seed in (7, 8)]
+        folder = write(tmp_path / "runs", *found)
+        write_report(folder, protocol=protocol)
+        page = Page((folder / "report" / "report.html").read_text())
+        assert page.texts.count(NO_SCALE) == 3
+        assert any("None of these environments has a scale" in text for text in page.texts)
+        assert rf"\emph{{{NO_SCALE}}}" in (folder / "report" / "summary-120.tex").read_text()
+
+    def test_methods_paragraph(self, tmp_path, kept, protocol):
+        found = [*benchmark(kept), *(result(kept, name, seed, flat(3.0)) for name in ("identity",) for seed in (0, 1))]
+        folder = write(tmp_path / "runs", *found)
+        write_report(folder, protocol=protocol, formats=["html", "txt"])
+        said = (folder / "report" / "methods.txt").read_text().strip()
+        assert said in Page((folder / "report" / "report.html").read_text()).texts
+        for part in (
+            "We trained 3 methods for 120 environment steps on 3 environments",
+            f"protocol invented (hash {kept.hash})",
+            "with the test seeds 7 to 9: 1 to 3 runs of each method in each environment where it was run, 17 in all",
+            "apart from those that settings are chosen on, 0, 1, and reports only them",
+            "Every 40 steps the policy was evaluated on 2 episodes",
+            "the mean of the last 50 % of its evaluations, never the best",
+            "2 of 3 environments have it.",
+            "95 % percentile intervals from 2,000 bootstrap resamples, stratified by environment",
+            "In 1 of 3 environments it is the best Identity, chosen on tuning seeds (0, 1).",
+            "In 2 of 3 environments there are no runs on tuning seeds",
+            "identity, ours, single: the tests' own (0 trials)",
+            f"numpy {np.__version__}",
+        ):
+            assert part in said, part
+
+    def test_commands_and_versions(self, tmp_path, kept, protocol):
+        folder = write(tmp_path / "runs", *benchmark(kept))
+        page = Page(page_of(folder, protocol, choice=Choice(suite="mujoco", methods=("ours", "identity"))))
+        words = "".join(page.texts)
+        assert "bagged-envs bench run suite-1.toml --out again\n" in words
+        assert "bench report again --suite mujoco --method ours identity --protocol invented.toml" in words
+        assert {"a processor", "a system", "0123456789ab", "cpu, 1 thread"} <= set(page.texts)
+
+
+class TestRedistribution:
+    def test_a_table_of_means(self, tmp_path, kept, protocol):
+        found = [
+            result(kept, "rrd", 7, flat(1.0)),
+            judged(kept, "rrd", 7, epic=0.25, regret=None, mine=1.0, pearson=None),
+            judged(kept, "rrd", 8, epic=0.75, regret=None, mine=None, pearson=0.5),
+            judged(kept, "rd", 8, epic=None, regret=None, mine=4.0, pearson=0.125),
+            judged(kept, "rd", 0, epic=9.0, regret=9.0, mine=9.0, pearson=9.0),
+        ]
+        folder = write(tmp_path / "runs", *found)
+        page = Page(page_of(folder, protocol))
+        start = page.texts.index("Redistribution quality")
+        texts = [text.strip() for text in page.texts[start : page.texts.index("Environments", start)] if text.strip()]
+        assert texts[texts.index("Method") :] == [
+            "Method", "Pearson", "more is better", "EPIC", "less is better", "mine",
+            "rd", "0.125", "1 seed", "not defined", "4", "1 seed",
+            "rrd", "0.5", "1 seed", "0.5", "2 seeds", "1", "1 seed",
+        ]  # fmt: skip
+        write_report(folder, protocol=protocol, formats=["csv"])
+        table = rows(folder / "report" / "tables" / "redistribution.csv")
+        assert len(table) == 12
+        assert [row["value"] for row in table if row["score"] == "epic"] == ["", "0.25", "0.75"]
+
+    def test_alone(self, tmp_path, kept, protocol):
+        folder = write(tmp_path / "runs", judged(kept, "rd", 7, epic=0.5))
+        page = Page(page_of(folder, protocol))
+        assert "Redistribution quality" in page.texts
+        assert "Environments" not in page.texts
+
+
+def test_released_rows_stand_beside(tmp_path, kept, protocol):
+    folder = write(tmp_path / "runs", *benchmark(kept))
+    place = tmp_path / "released" / kept.hash
+    place.mkdir(parents=True)
+    (place / "all.json").write_text(json.dumps([result(kept, "ours", seed, flat(5.0)) for seed in (7, 8)]))
+    page = Page(page_of(folder, protocol, reference=True, released_in=tmp_path / "released"))
+    assert "ours (released)" in page.texts
+    assert any(attrs.get("class") == "tag" for _, attrs in page.tags)
+    assert any("ours (released) in Bagged" in text and "released results come without" in text for text in page.texts)
+    assert "suite-2.toml" not in "".join(page.texts) or "ours (released)" not in "".join(
+        path.read_text() for path in (folder / "report").glob("suite-*.toml")
+    )
+    with pytest.raises(ValueError, match="it has no released results"):
+        write_report(folder, protocol=protocol, reference=True, released_in=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    settings = {"warm_up": 30, "every": 10, "updates": 1, "hidden": (8,)}
+    for one in (job("uniform-td3"), job("identity-td3"), job("oracle-td3"), job("rrd-td3", redistributor=settings)):
+        one.work(out)
+    return out
+
+
+class TestSamples:
+    def found(self, made):
+        runs = runs_of(results(made))
+        return samples.samples(runs, folders_of(made))
+
+    def test_rewards_are_what_they_say(self, made):
+        found, missing = self.found(made)
+        assert missing == []
+        told = {one.method: one for one in found}
+        assert sorted(told) == ["identity-td3", "oracle-td3", "rrd-td3", "uniform-td3"]
+        for one in told.values():
+            assert len(one.dense) == len(one.paid) == len(one.redistributed) == one.borders[-1]
+            assert one.borders[:-1] == tuple(range(3, len(one.dense), 3))
+            sums = np.add.reduceat(one.dense, [0, *one.borders[:-1]])
+            np.testing.assert_allclose(one.paid[np.array(one.borders) - 1], sums)
+            assert np.isnan(one.paid).sum() == len(one.dense) - len(one.borders)
+        np.testing.assert_allclose(told["oracle-td3"].redistributed, told["oracle-td3"].dense)
+        np.testing.assert_allclose(told["identity-td3"].redistributed, np.nan_to_num(told["identity-td3"].paid))
+        one = told["uniform-td3"]
+        lengths = np.diff([0, *one.borders])
+        np.testing.assert_allclose(one.redistributed, np.repeat(one.paid[np.array(one.borders) - 1] / lengths, lengths))
+        assert len(set(told["rrd-td3"].redistributed.tolist())) > 1
+
+    def test_the_same_again(self, made):
+        first, second = (self.found(made)[0] for _ in range(2))
+        for one, other in zip(first, second, strict=True):
+            np.testing.assert_array_equal(one.redistributed, other.redistributed)
+
+    def test_the_learned_state_is_used(self, made, tmp_path):
+        run = next(run for run in runs_of(results(made)) if run.method == "rrd-td3")
+        folder = folders_of(made)[run.result["key"]]
+        state = checkpoint.load(folder / "checkpoint.pt")
+        changed = {
+            name: value * 2 + 1 for name, value in state["training"]["parts"]["redistributor"]["network"].items()
+        }
+        state["training"]["parts"]["redistributor"]["network"] = changed
+        checkpoint.save(tmp_path / "checkpoint.pt", state)
+        before, after = samples.sample(run, folder), samples.sample(run, tmp_path)
+        assert before.dense.tolist() == after.dense.tolist()
+        assert before.redistributed.tolist() != after.redistributed.tolist()
+
+    def test_why_there_is_none(self, made, tmp_path):
+        (run,) = (run for run in runs_of(results(made)) if run.method == "uniform-td3")
+        folders = {run.result["key"]: tmp_path}
+        assert samples.samples([run], {})[1] == [f"uniform-td3 in {run.cell.label}: its run has no checkpoint"]
+        (tmp_path / "checkpoint.pt").write_bytes(b"cut")
+        ((words,), _) = samples.samples([run], folders)[::-1]
+        assert f"could not be played (CheckpointError: {tmp_path.name}/checkpoint.pt is no whole" in words
+        assert str(tmp_path) not in words
+        agent = json.loads(json.dumps(run.result))
+        agent["job"]["method"] = "my_module:make"
+        (words,) = samples.samples(runs_of([agent]), folders)[1]
+        assert words.endswith("agents of other libraries leave no checkpoint")
+
+    def test_on_the_page(self, made, tmp_path):
+        protocol = tmp_path / "test.toml"
+        protocol.write_text(
+            'version = "test"\n[evaluation]\nevery = 40\nepisodes = 2\nfinal_share = 0.5\n[seeds]\ntuning = [0]\n'
+            "test = [7, 8, 9]\n[steps]\nshort = 120\n[schedules.bags_of_3]\nbag_len = 3\n"
+            "[recording]\nsteps = 200\nepisodes = 4\nrandom_steps = 20\nbatch = 8\n"
+        )
+        write_report(made, tmp_path / "out", protocol=str(protocol), formats=["html", "csv", "svg"])
+        page = Page((tmp_path / "out" / "report.html").read_text())
+        assert "A sample episode of each trained policy" in page.texts
+        assert len(list((tmp_path / "out" / "figures").glob("episode-*.svg"))) == 4
+        table = rows(tmp_path / "out" / "tables" / "episodes.csv")
+        assert [row["paid"] != "" for row in table[:3]] == [False, False, True]
+        write_report(made, tmp_path / "none", protocol=str(protocol), formats=["html"], episodes=False)
+        assert "A sample episode" not in (tmp_path / "none" / "report.html").read_text()
+
+
+class TestCommand:
+    def test_options(self, tmp_path, kept, protocol, capsys):
+        folder = write(tmp_path / "runs", *benchmark(kept))
+        words = ["bench", "report", str(folder), "--protocol", protocol, "--formats", "csv", "--no-episodes"]
+        assert cli.main([*words, "--suite", "mujoco", "--variant", "Episodic", "--method", "ours"]) == 0
+        assert "files in" in capsys.readouterr().out
+        (row,) = rows(folder / "report" / "tables" / "environments.csv")
+        assert (row["method"], row["id"], row["control"]) == ("ours", "EpisodicReacher-v0", "identity")
+
+    def test_refusals(self, tmp_path, kept, protocol, capsys):
+        folder = write(tmp_path / "runs", *benchmark(kept)[:1])
+        for words, message in (
+            ([str(folder)], f"protocol must be the one of the results, {kept.hash}"),
+            ([str(folder), "--protocol", protocol, "--formats", "gif"], "formats must be one of 'html'"),
+            ([str(folder), "--protocol", protocol, "--with", "reference"], f"left out for protocol {kept.hash}"),
+            ([str(tmp_path / "none")], "there is no such folder"),
+        ):
+            assert cli.main(["bench", "report", *words]) == 2
+            assert message in capsys.readouterr().err
+
+    def test_the_extra_is_named(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setitem(__import__("sys").modules, "bagged_envs.baselines.benchmark.report.write", None)
+        assert cli.main(["bench", "report", str(tmp_path)]) == 2
+        assert 'needs the bench extra: pip install "bagged_envs[bench]"' in capsys.readouterr().err
