@@ -58,6 +58,8 @@ class Leashed:
                 time.sleep(PAUSE)
         except KeyboardInterrupt:
             self.end()
+        finally:
+            self.let_go()
         code = self._process.returncode
         return KILLED - code if code > KILLED else code
 

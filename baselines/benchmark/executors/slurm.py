@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any, cast
 import gymnasium as gym
 
 from bagged_envs.baselines.benchmark.executors import Handle, Lost, Work
-from bagged_envs.baselines.benchmark.executors.leash import Leashed
+from bagged_envs.baselines.benchmark.executors.slurm_job import ArrayTask
 from bagged_envs.wrappers.arguments import positive_int
 
 MINUTES = 240  # of a job, until it is queued again
@@ -27,38 +25,13 @@ LARGEST = 1000  # jobs in an array: SLURM's own default allows one more
 LOOK = 10.0  # seconds between two looks at all jobs
 STOPPING = 1.0  # the same, once jobs were asked to end
 GONE = 60.0  # seconds that a job has left SLURM's queue until it counts as lost: shared file systems show files late
-HELD = 600.0  # seconds that a stopped job waits for SLURM to end it
-
-
-class ArrayTask:
-    """A run as a job makes it; submitit pickles it, and calls `checkpoint` when the job is preempted or out of time."""
-
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
-    def __call__(self) -> int:
-        """Return the run's exit code."""
-        came: list[int] = []
-
-        def stop(number: int, _: object) -> None:
-            came.append(number)
-            self._leashed.let_go()
-
-        self._leashed = Leashed(self._work.words, self._work.env, self._work.folder, self._work.log)
-        signal.signal(signal.SIGTERM, stop)
-        code = self._leashed.wait()
-        if came and code:
-            # SLURM ends this job, or queues it again: one that ended by itself would not be queued again.
-            time.sleep(HELD)
-            sys.exit("SLURM sent SIGTERM and then let the job go on.")
-        return code
-
-    def checkpoint(self) -> Any:
-        """Stop the run with a checkpoint; returns what is to be queued again."""
-        from submitit.helpers import DelayedSubmission
-
-        self._leashed.end()
-        return DelayedSubmission(ArrayTask(self._work))
+# Why SLURM takes a job and then never begins it.
+NEVER = (
+    "AssocMaxWallDurationPerJobLimit",
+    "BadConstraints",
+    "PartitionTimeLimit",
+    "QOSMaxWallDurationPerJobLimit",
+)
 
 
 @dataclass
@@ -104,9 +77,17 @@ class SlurmHandle:
             self.code = self.job.result()
         else:
             told = [line for line in str(error).splitlines() if line.strip(" -")]
-            self.lost = (
-                f"SLURM job {self.job.job_id}: {next((line for line in told[::-1] if 'Error' in line), told[0])}"
-            )
+            why = next((line for line in reversed(told) if "Error" in line), told[0])
+            self.lost = f"SLURM job {self.job.job_id}: {why}"
+
+    def compare(self, listed: Mapping[str, str], now: float, patience: float) -> None:
+        """Take note of whether SLURM lists the job, with the reason why it waits."""
+        number = self.job.job_id
+        if listed.get(number) in NEVER:
+            self.lost = f"SLURM never begins job {number}: {listed[number]}. Choose other settings, such as --time"
+        self.missed = None if number in listed else self.missed or now
+        if self.missed is not None and now - self.missed >= patience:
+            self.lost = f"SLURM job {number} ended without telling how, see {self.job.paths.stdout}"
 
 
 class SlurmArrays:
@@ -164,7 +145,7 @@ class SlurmArrays:
             **({} if memory is None else {"mem": f"{positive_int('memory', memory)}GB"}),
         }
         self._handles: list[SlurmHandle] = []
-        self._next, self._every = 0.0, LOOK
+        self._next, self._stopping = 0.0, False
 
     def begin(self, works: Sequence[Work]) -> list[SlurmHandle]:
         """Submit jobs.
@@ -199,23 +180,24 @@ class SlurmArrays:
         now = time.monotonic()
         if now < self._next:
             return
-        self._next = now + self._every
+        self._next = now + (STOPPING if self._stopping else LOOK)
         for handle in (there := self._open()):
             handle.read()
         listed = _listed()
         if listed is None:
             return
-        for handle in (handle for handle in there if not handle.ended):
-            handle.missed = None if handle.job.job_id in listed else handle.missed or now
-            if handle.missed is not None and now - handle.missed >= GONE:
-                handle.lost = f"SLURM job {handle.job.job_id} ended without telling how, see {handle.job.paths.stdout}"
+        left = [handle for handle in there if not handle.ended]
+        for handle in left:
+            handle.compare(listed, now, 0.0 if self._stopping else GONE)
+        if held := [handle for handle in left if listed.get(handle.job.job_id) in NEVER]:
+            self.kill(held)
 
     def _open(self) -> list[SlurmHandle]:
         return [handle for handle in self._handles if not handle.ended]
 
     def terminate(self, handles: Sequence[Handle]) -> None:
         """Take back jobs that wait, and interrupt those that run: they write a checkpoint."""
-        self._next, self._every = 0.0, STOPPING
+        self._next, self._stopping = 0.0, True
         ids = sorted({_array(handle) for handle in cast("Sequence[SlurmHandle]", handles)})
         if ids:
             _cancel("--state=PENDING", *ids)
@@ -253,14 +235,16 @@ def _array(handle: SlurmHandle) -> str:
     return str(handle.job.job_id).partition("_")[0]
 
 
-def _listed() -> set[str] | None:
-    """Return the jobs of ours that wait or run; None where SLURM does not answer, as while it is restarted.
+def _listed() -> dict[str, str] | None:
+    """Return the user's jobs that wait, with the reason, or run; None where SLURM does not answer, as on a restart.
 
     By squeue: sacct knows more, but not every cluster has it.
     """
-    words = ["squeue", "--noheader", "--array", "--format=%i", f"--user={getpass.getuser()}"]
+    words = ["squeue", "--noheader", "--array", "--format=%i %r", f"--user={getpass.getuser()}"]
     found = subprocess.run(words, capture_output=True, text=True, check=False)
-    return set(found.stdout.split()) if found.returncode == 0 else None
+    if found.returncode != 0:
+        return None
+    return {number: reason for number, _, reason in (line.partition(" ") for line in found.stdout.splitlines())}
 
 
 def _cancel(*words: str) -> None:

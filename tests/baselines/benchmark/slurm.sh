@@ -43,7 +43,7 @@ ReturnToService=2
 SlurmdTimeout=15
 NodeName=one NodeHostname=$name NodeAddr=127.0.0.1 Port=16818 CPUs=$cpus RealMemory=2000 State=UNKNOWN
 NodeName=two NodeHostname=$name NodeAddr=127.0.0.1 Port=16819 CPUs=$cpus RealMemory=2000 State=UNKNOWN
-PartitionName=low Nodes=one,two Default=YES MaxTime=60 PriorityTier=1 GraceTime=30
+PartitionName=low Nodes=one,two Default=YES MaxTime=60 PriorityTier=1 GraceTime=5
 PartitionName=high Nodes=one,two MaxTime=60 PriorityTier=10 PreemptMode=OFF
 CONF
 }
@@ -75,10 +75,13 @@ start() {
 }
 
 stop() {
-    local file
+    local file number
     scancel --user=root --quiet 2>/dev/null || true
     for file in "$folder"/slurmd-*.pid "$folder/slurmctld.pid"; do
-        [ -f "$file" ] && kill "$(cat "$file")" 2>/dev/null || true
+        [ -f "$file" ] || continue
+        number=$(cat "$file")
+        kill "$number" 2>/dev/null || true
+        while kill -0 "$number" 2>/dev/null; do sleep 0.2; done
     done
     if [ -f "$folder/munged_is_ours" ]; then
         runuser -u munge -- /usr/sbin/munged --stop

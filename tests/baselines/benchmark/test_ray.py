@@ -75,7 +75,7 @@ def test_sigterm_reaches_runs_with_checkpoints_and_those_that_wait_never_begin(t
     begin = time.monotonic()
     runner.send_signal(signal.SIGTERM)
     assert runner.wait(timeout=30) == 1
-    assert time.monotonic() - begin < 10.0
+    assert time.monotonic() - begin < 20.0  # ten, and what a busy machine takes to leave Python
     assert not alive(run)
     assert (told.parent / "checkpoint.pt").exists()
     assert owner(told.parent) is None
