@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := all,torchrl,test,docs,dev
+EXTRAS := all,torchrl,ray,slurm,test,docs,dev
 WORKERS ?= 2
 
 # Without a choice of the user: EGL where its library is, and no OpenGL elsewhere, so that importing MuJoCo never fails

@@ -8,6 +8,7 @@ import operator
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -193,6 +194,12 @@ def bench_run_command(
     workers: int = 2,
     checkpoint_every: int = 25_000,
     dry_run: bool = False,
+    executor: Literal["local", "ray", "slurm"] = "local",
+    address: str | None = None,
+    partition: str | None = None,
+    account: str | None = None,
+    time: int | None = None,
+    memory: int | None = None,
 ) -> int:
     """Make the runs of a suite that are not whole yet, and write its tables.
 
@@ -202,13 +209,21 @@ def bench_run_command(
         workers: Runs at once.
         checkpoint_every: Environment steps between two checkpoints of a run.
         dry_run: Only print a shell command for each run that is not whole.
+        executor: Who makes them: processes of this machine, a Ray cluster, or SLURM.
+        address: Of the Ray cluster; without it, the one that this machine belongs to, or a new one on it.
+        partition: Of SLURM.
+        account: Of SLURM.
+        time: Minutes of a SLURM job, by default 240; a run that needs more is queued again and goes on.
+        memory: GB of a SLURM job.
     """
     runner, chosen = _baselines("benchmark.runner"), _baselines("benchmark.suite").Suite.load(suite)
     if dry_run:
         for line in runner.commands(suite, chosen, out, checkpoint_every):
             print(line)
         return 0
-    return int(runner.run_suite(suite, chosen, out, workers, checkpoint_every, _wide_console()))
+    choose = _baselines("benchmark.executors.choice").chosen
+    with closing(choose(executor, workers, out, address, partition, account, time, memory)) as made:
+        return int(runner.run_suite(suite, chosen, out, made, checkpoint_every, _wide_console()))
 
 
 def bench_estimate_command(suite: str, /, seconds: float = 60.0, workers: int = 2) -> int:

@@ -17,10 +17,14 @@ import pytest
 from rich.console import Console
 
 from bagged_envs import cli
+from bagged_envs.baselines.benchmark import queue as queues
 from bagged_envs.baselines.benchmark import runner
+from bagged_envs.baselines.benchmark.executors import local
+from bagged_envs.baselines.benchmark.executors.local import LocalProcesses
+from bagged_envs.baselines.benchmark.queue import Queue
 from bagged_envs.baselines.benchmark.result_file import read_failure, read_result, write_result
 from bagged_envs.baselines.benchmark.results import COLUMNS, results, run_row, state, write_tables
-from bagged_envs.baselines.benchmark.runner import BUSY, Queue, run_suite, work_on_one
+from bagged_envs.baselines.benchmark.runner import BUSY, run_suite, work_on_one
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.lease import lease, owner
 from tests.baselines.benchmark.kills import siege, written
@@ -29,6 +33,10 @@ from tests.baselines.benchmark.small import PROTOCOL, job
 
 def console():
     return Console(file=io.StringIO(), width=200)
+
+
+def queue_of(some, out, workers=1):
+    return Queue("mine.toml", some, out, 50, LocalProcesses(workers))
 
 
 def jobs(count=3):
@@ -47,9 +55,6 @@ def at_once(monkeypatch):
 
         work = staticmethod(lambda words: 0)
 
-        def wait(self):
-            return self.code
-
         def poll(self):
             return self.code
 
@@ -58,7 +63,7 @@ def at_once(monkeypatch):
 
         kill = terminate
 
-    monkeypatch.setattr(runner, "subprocess", SimpleNamespace(Popen=Process))
+    monkeypatch.setattr(local, "subprocess", SimpleNamespace(Popen=Process))
     return Process, made
 
 
@@ -66,28 +71,28 @@ class TestQueue:
     def test_each_is_made_once_and_whole_ones_are_left_out(self, tmp_path, at_once):
         some = jobs()
         some[1].work(tmp_path)
-        queue = Queue("mine.toml", some, tmp_path, 50)
+        queue = queue_of(some, tmp_path)
         queue.serve()
         assert at_once[1] == [some[0].key, some[2].key]
 
     def test_one_that_somebody_else_works_on_is_come_back_to(self, tmp_path, at_once, monkeypatch):
-        monkeypatch.setattr(runner, "WAIT", 0.01)
+        monkeypatch.setattr(queues, "WAIT", 0.01)
         some, codes = jobs(2), iter([BUSY, 0, BUSY, 0])
         at_once[0].work = staticmethod(lambda words: next(codes))
-        Queue("mine.toml", some, tmp_path, 50).serve()
+        queue_of(some, tmp_path).serve()
         assert at_once[1] == [some[0].key, some[1].key, some[0].key, some[0].key]
 
     def test_a_failed_one_is_not_tried_twice_in_one_go(self, tmp_path, at_once):
         at_once[0].work = staticmethod(lambda words: 1)
         some = jobs(2)
-        Queue("mine.toml", some, tmp_path, 50).serve()
+        queue_of(some, tmp_path).serve()
         assert at_once[1] == [some[0].key, some[1].key]
 
     def test_one_that_has_an_owner_needs_no_process_to_find_out(self, tmp_path, at_once, monkeypatch):
-        monkeypatch.setattr(runner, "WAIT", 0.01)
+        monkeypatch.setattr(queues, "WAIT", 0.01)
         some = jobs(2)
         with lease(some[0].folder(tmp_path)):
-            queue = Queue("mine.toml", some, tmp_path, 50)
+            queue = queue_of(some, tmp_path)
             monkeypatch.setattr(queue, "_waiting", type(queue._waiting)(some))
             at_once[0].work = staticmethod(lambda words: queue._stopped.set() or 0)
             queue.serve()
@@ -98,7 +103,7 @@ class TestQueue:
         at_once[0].work = staticmethod(lambda words: next(codes))
         some = jobs(3)
         some[2].folder(tmp_path).write_text("in the way")
-        queue = Queue("mine.toml", some, tmp_path, 50)
+        queue = queue_of(some, tmp_path)
         queue.serve()
         told = queue.troubles()
         assert "failed: signal SIGKILL. See" in told[0]
@@ -107,7 +112,7 @@ class TestQueue:
         assert "File exists" in told[2]
 
     def test_none_is_begun_once_it_was_stopped(self, tmp_path, at_once):
-        queue = Queue("mine.toml", jobs(), tmp_path, 50)
+        queue = queue_of(jobs(), tmp_path)
         queue.stop()
         queue.serve()
         assert at_once[1] == []
@@ -119,7 +124,7 @@ class TestQueue:
         folder.mkdir()
         (folder / "failure.json").write_text('{"error": "it failed", "traceback": ""}')
         (folder / runner.PROGRESS).write_text('{"step": 30}')
-        queue = Queue("mine.toml", some, tmp_path, 50)
+        queue = queue_of(some, tmp_path)
         assert queue.counts() == {"done": 1, "running": 0, "failed": 1, "waiting": 1}
         assert queue.steps() == 120 + 30
         with lease(some[2].folder(tmp_path)):
@@ -190,7 +195,7 @@ class TestFolders:
         suite = written(tmp_path, seeds=1)
         jobs(1)[0].work(tmp_path / "out")
         with pytest.raises(ValueError, match=f"with some of {PROTOCOL.hash}: name another folder"):
-            run_suite(str(suite), Suite.load(suite), tmp_path / "out", 1, 50, console())
+            run_suite(str(suite), Suite.load(suite), tmp_path / "out", LocalProcesses(1), 50, console())
 
     def test_a_copy_of_a_run_does_not_count(self, tmp_path):
         one = jobs(1)[0]
@@ -207,7 +212,7 @@ class TestFolders:
             one.work(tmp_path / "out")
         suite.write_text(suite.read_text().replace("trials = 0", "trials = 7").replace("first", "renamed"))
         suite.write_text(suite.read_text().replace("renamed_seeds", "first_seeds"))
-        assert run_suite(str(suite), Suite.load(suite), tmp_path / "out", 1, 50, console()) == 0
+        assert run_suite(str(suite), Suite.load(suite), tmp_path / "out", LocalProcesses(1), 50, console()) == 0
         assert at_once[1] == []
         found = results(tmp_path / "out")
         assert sorted((one["arm"]["name"], one["arm"]["trials"]) for one in found) == [("renamed", 7), ("second", 7)]
@@ -255,7 +260,7 @@ def test_a_failed_run_is_told_in_the_end(tmp_path, at_once):
     (out / second.name / "failure.json").write_text('{"error": "FloatingPointError: nan", "traceback": ""}')
     at_once[0].work = staticmethod(lambda words: 1)
     shown = console()
-    assert run_suite(str(suite), loaded, out, 2, 50, shown) == 1
+    assert run_suite(str(suite), loaded, out, LocalProcesses(2), 50, shown) == 1
     text = shown.file.getvalue()
     assert "1 done, 1 failed" in text
     assert f"{second.name} failed: FloatingPointError: nan. See" in text

@@ -1,0 +1,178 @@
+"""The runs of a suite that wait, run and have ended, and who makes them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from bagged_envs.baselines.benchmark.executors import Executor, Handle, Lost, Work
+from bagged_envs.baselines.benchmark.executors.leash import PATIENCE
+from bagged_envs.baselines.benchmark.job import Job
+from bagged_envs.baselines.benchmark.result_file import read_failure, read_result
+from bagged_envs.baselines.benchmark.results import state
+from bagged_envs.baselines.lease import owner
+
+PROGRESS, LOG = "progress.json", "log.txt"
+BUSY = 75  # exit code of a run that somebody else works on
+WAIT = 10.0  # seconds until a run that somebody else works on is looked at again
+PAUSE = 0.1  # seconds between two looks at all that run
+REAPED = 1.0  # seconds until what was killed is gone
+
+
+def command(suite: str, job: Job, out: Path, checkpoint_every: int) -> list[str]:
+    """Return the shell command of one run."""
+    words = ["bench", "one", suite, job.key, "--out", str(out), "--checkpoint-every", str(checkpoint_every)]
+    return [sys.executable, "-m", "bagged_envs.cli", *words]
+
+
+class Queue:
+    """The runs of a suite that are not whole, handed to an executor as it has room.
+
+    Attributes:
+        jobs: All runs.
+    """
+
+    def __init__(self, suite: str, jobs: Sequence[Job], out: Path, checkpoint_every: int, executor: Executor) -> None:
+        """Look which are whole already."""
+        self.jobs, self._suite, self._out, self._every = list(jobs), suite, out, checkpoint_every
+        self._executor = executor
+        self._waiting = deque(job for job in self.jobs if read_result(job.folder(out)) is None)
+        self._later: deque[tuple[float, Job]] = deque()
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        self._running: dict[str, tuple[Job, Handle]] = {}
+        self._whole: set[str] = set()
+        self._ended: dict[str, str] = {}
+
+    def serve(self) -> None:
+        """Have runs made until none waits or runs.
+
+        Raises:
+            ValueError: The executor can make none of them.
+        """
+        while self._running or ((self._waiting or self._later) and not self._stopped.is_set()):
+            self._begin()
+            self._gather()
+            time.sleep(PAUSE)
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._stopped.is_set():
+                return
+            due = self._due()
+            # One by one, so that one that cannot be begun says so for itself; all together where that is the point.
+            for portion in [due] if self._executor.room is None else [[job] for job in due]:
+                self._begin_some(portion)
+
+    def _due(self) -> list[Job]:
+        """Take as many runs as there is room for, those left out that are whole by now or that somebody works on."""
+        while self._later and self._later[0][0] <= time.monotonic():
+            self._waiting.append(self._later.popleft()[1])
+        room, due = self._executor.room, list[Job]()
+        while self._waiting and (room is None or len(self._running) + len(due) < room):
+            job = self._waiting.popleft()
+            folder = job.folder(self._out)
+            if read_result(folder) is not None:
+                continue
+            if owner(folder) is None:
+                due.append(job)
+            else:
+                self._put_off(job)
+        return due
+
+    def _put_off(self, job: Job) -> None:
+        self._later.append((time.monotonic() + WAIT, job))
+
+    def _begin_some(self, jobs: Sequence[Job]) -> None:
+        try:
+            for job in jobs:
+                job.folder(self._out).mkdir(parents=True, exist_ok=True)
+            handles = self._executor.begin([self._work(job) for job in jobs])
+        except OSError as error:
+            self._ended |= {job.key: str(error) for job in jobs}
+        else:
+            self._running |= {job.key: (job, handle) for job, handle in zip(jobs, handles, strict=True)}
+
+    def _work(self, job: Job) -> Work:
+        folder = job.folder(self._out)
+        threads = {f"{name}_NUM_THREADS": str(job.threads) for name in ("OMP", "MKL", "OPENBLAS")}
+        words = command(self._suite, job, self._out, self._every)
+        gpus = int(job.device.startswith("cuda"))
+        return Work(words, threads, Path.cwd(), folder / LOG, job.threads, gpus)
+
+    def _gather(self) -> None:
+        """Take note of runs that ended."""
+        for job, handle in list(self._running.values()):
+            try:
+                code, why = handle.poll(), None
+            except Lost as error:
+                code, why = 1, str(error)
+            if code is None:
+                continue
+            with self._lock:
+                self._running.pop(job.key, None)
+            if code == BUSY:
+                self._put_off(job)
+            elif code and not self._stopped.is_set():
+                self._ended[job.key] = why or _in_words(code)
+
+    def troubles(self) -> list[str]:
+        """Return, for each run that was begun and is not whole, why in words."""
+        told = []
+        for job in (job for job in self.jobs if not self._done(job)):
+            folder = job.folder(self._out)
+            why = read_failure(folder) or self._ended.get(job.key)
+            if why is not None:
+                told.append(f"{job.name} failed: {why}. See {folder / LOG}")
+        return told
+
+    def stop(self) -> None:
+        """Have all runs write a checkpoint and end; those that take too long are killed."""
+        self._stopped.set()
+        try:
+            self._executor.terminate(self._handles())
+            self._wait(PATIENCE)
+            self._executor.kill(self._handles())
+            self._wait(REAPED)
+        finally:
+            with self._lock:
+                self._running.clear()  # a cluster may not answer for them
+
+    def _handles(self) -> list[Handle]:
+        with self._lock:
+            return [handle for _, handle in self._running.values()]
+
+    def _wait(self, seconds: float) -> None:
+        limit = time.monotonic() + seconds
+        while self._running and time.monotonic() < limit:
+            time.sleep(PAUSE / 2)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many runs stand how."""
+        states = ["done" if self._done(job) else state(job, self._out) for job in self.jobs]
+        return {what: states.count(what) for what in ("done", "running", "failed", "waiting")}
+
+    def steps(self) -> int:
+        """Return how many environment steps were made, in all runs."""
+        return sum(job.steps if self._done(job) else _steps_told(job.folder(self._out)) for job in self.jobs)
+
+    def _done(self, job: Job) -> bool:
+        if job.key not in self._whole and read_result(job.folder(self._out)) is not None:
+            self._whole.add(job.key)
+        return job.key in self._whole
+
+
+def _steps_told(folder: Path) -> int:
+    try:
+        return int(json.loads((folder / PROGRESS).read_text())["step"])
+    except FileNotFoundError:
+        return 0
+
+
+def _in_words(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
