@@ -200,6 +200,7 @@ def bench_run_command(
     account: str | None = None,
     time: int | None = None,
     memory: int | None = None,
+    tensorboard: bool = False,
 ) -> int:
     """Make the runs of a suite that are not whole yet, and write its tables.
 
@@ -215,15 +216,16 @@ def bench_run_command(
         account: Of SLURM.
         time: Minutes of a SLURM job, by default 240; a run that needs more is queued again and goes on.
         memory: GB of a SLURM job.
+        tensorboard: Write evaluations for TensorBoard, too, into the folders of the runs.
     """
     runner, chosen = _baselines("benchmark.runner"), _baselines("benchmark.suite").Suite.load(suite)
     if dry_run:
-        for line in runner.commands(suite, chosen, out, checkpoint_every):
+        for line in runner.commands(suite, chosen, out, checkpoint_every, tensorboard):
             print(line)
         return 0
     choose = _baselines("benchmark.executors.choice").chosen
     with closing(choose(executor, workers, out, address, partition, account, time, memory)) as made:
-        return int(runner.run_suite(suite, chosen, out, made, checkpoint_every, _wide_console()))
+        return int(runner.run_suite(suite, chosen, out, made, checkpoint_every, _wide_console(), tensorboard))
 
 
 def bench_estimate_command(suite: str, /, seconds: float = 60.0, workers: int = 2) -> int:
@@ -242,7 +244,9 @@ def bench_estimate_command(suite: str, /, seconds: float = 60.0, workers: int = 
     return 0
 
 
-def bench_one_command(suite: str, key: str, /, out: Path = Path("benchmark"), checkpoint_every: int = 25_000) -> int:
+def bench_one_command(
+    suite: str, key: str, /, out: Path = Path("benchmark"), checkpoint_every: int = 25_000, tensorboard: bool = False
+) -> int:
     """Make one run of a suite.
 
     Args:
@@ -250,8 +254,9 @@ def bench_one_command(suite: str, key: str, /, out: Path = Path("benchmark"), ch
         key: The run's, as the name of its folder ends.
         out: The folder of all runs.
         checkpoint_every: Environment steps between two checkpoints.
+        tensorboard: Write evaluations for TensorBoard, too, into the run's folder.
     """
-    return int(_baselines("benchmark.runner").work_on_one(suite, key, out, checkpoint_every))
+    return int(_baselines("benchmark.runner").work_on_one(suite, key, out, checkpoint_every, tensorboard))
 
 
 def bench_validate_command(folder: Path, /, protocol: str = "v1") -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -15,11 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.runs import Row, Run, train
-from bagged_envs.baselines.tensorboard import Board
+from bagged_envs.baselines.tensorboard import Board, both
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import known
 
-Report = Callable[[int, Row | None], None]
 GROUPS = ("redistributor", "learner", "training")
 
 
@@ -60,21 +59,12 @@ def train_from_command(
     console.print(f"{folder}", highlight=False)
     try:
         with _Bar(console, steps) as bar, Board(folder) if tensorboard else nullcontext() as board:
-            rows = train(run, folder, steps, checkpoint_every, _both(bar.report, board))
+            rows = train(run, folder, steps, checkpoint_every, both(bar.report, board))
             bar.finished(rows)
     except (FloatingPointError, OSError, RuntimeError, KeyboardInterrupt) as error:
         console.print(f"bagged-envs: {error}", style="red", markup=False, highlight=False)
         return 1
     return 0
-
-
-def _both(first: Report, second: Report | None) -> Report:
-    def report(step: int, row: Row | None) -> None:
-        first(step, row)
-        if second is not None:
-            second(step, row)
-
-    return report
 
 
 def grouped(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -136,7 +126,7 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def report(self, step: int, row: Row | None) -> None:
+    def report(self, step: int, row: Mapping[str, Any] | None) -> None:
         """Show how the run stands; as lines where the output is no terminal."""
         self._steps += 1
         if row is not None:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
 FOLDER = "tensorboard"
+Report = Callable[[int, Mapping[str, Any] | None], None]
 MISSING = 'tensorboard=True needs the tensorboard extra: pip install "bagged_envs[tensorboard]"'
+
+
+def both(first: Report, second: Report | None) -> Report:
+    """Return a report that tells two, or the first where there is no second."""
+
+    def report(step: int, row: Mapping[str, Any] | None) -> None:
+        first(step, row)
+        if second is not None:
+            second(step, row)
+
+    return report
 
 
 class Board:

@@ -18,6 +18,7 @@ from bagged_envs.whole_file import write_whole
 State = Literal["done", "running", "failed", "waiting"]
 RUNS, EVALUATIONS, REDISTRIBUTION = "runs.csv", "evaluations.csv", "redistribution.csv"
 KEYS = ("protocol", "key", "method", "id", "arguments", "task", "seed", "steps", "device", "threads")
+ORDER = ("method", "id", "arguments", "seed", "steps", "key")
 ORIGIN = ("source", "trials", "revision", "versions")
 COLUMNS = (*KEYS, "final", "normalized", *ORIGIN)
 JUDGED_COLUMNS = (*KEYS, *SCORES, "refused", *ORIGIN)
@@ -53,7 +54,7 @@ def _whole(out: Path) -> list[dict[str, Any]]:
     folders = sorted(path for path in out.iterdir() if path.is_dir())
     found = [(folder, result) for folder in folders if (result := read_result(folder)) is not None]
     whole = {one["key"]: one for folder, one in found if folder.name.endswith(f"-{one['key']}")}
-    return sorted(whole.values(), key=lambda one: tuple(map(str, _keys(one).values())))
+    return sorted(whole.values(), key=lambda one: [_keys(one)[name] for name in ORDER])
 
 
 def write_tables(out: Path) -> None:

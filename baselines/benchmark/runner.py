@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,18 @@ from bagged_envs.baselines.benchmark.result_file import read_result
 from bagged_envs.baselines.benchmark.results import redistributions, results, write_tables
 from bagged_envs.baselines.benchmark.suite import Suite, presets
 from bagged_envs.baselines.lease import Taken
+from bagged_envs.baselines.tensorboard import Board, both
 from bagged_envs.whole_file import write_whole
 
 TOLD_EVERY = 1.0  # seconds
 SHARE = 0.02  # of the time, at most, is spent on looking how all runs stand
 
 
-def commands(suite: str, chosen: Suite, out: Path, checkpoint_every: int) -> list[str]:
+def commands(suite: str, chosen: Suite, out: Path, checkpoint_every: int, tensorboard: bool = False) -> list[str]:
     """Return a shell command for each run of a suite that is not whole yet, to be given in any folder."""
     suite, out = located(suite), out.absolute()
     waiting = [job for job in chosen.jobs() if read_result(job.folder(out)) is None]
-    return [shlex.join(command(suite, job, out, checkpoint_every)) for job in waiting]
+    return [shlex.join(command(suite, job, out, checkpoint_every, tensorboard)) for job in waiting]
 
 
 def located(suite: str) -> str:
@@ -40,7 +41,7 @@ def located(suite: str) -> str:
     return suite if suite in presets() else str(Path(suite).absolute())
 
 
-def work_on_one(suite: str, key: str, out: Path, checkpoint_every: int) -> int:
+def work_on_one(suite: str, key: str, out: Path, checkpoint_every: int, tensorboard: bool = False) -> int:
     """Make one run of a suite; what `command` does.
 
     Returns:
@@ -57,7 +58,8 @@ def work_on_one(suite: str, key: str, out: Path, checkpoint_every: int) -> int:
         )
     job, told = jobs[key], _Told(jobs[key].folder(out))
     try:
-        job.work(out, checkpoint_every, told)
+        with Board(job.folder(out)) if tensorboard else nullcontext() as board:
+            job.work(out, checkpoint_every, both(told, board))
     except Taken as error:
         print(error, file=sys.stderr)
         return BUSY
@@ -87,7 +89,15 @@ class _Told:
         self._path.unlink(missing_ok=True)
 
 
-def run_suite(name: str, suite: Suite, out: Path, executor: Executor, checkpoint_every: int, console: Console) -> int:
+def run_suite(
+    name: str,
+    suite: Suite,
+    out: Path,
+    executor: Executor,
+    checkpoint_every: int,
+    console: Console,
+    tensorboard: bool = False,
+) -> int:
     """Make all runs of a suite that are not whole yet, and write its tables.
 
     Where another runner works on a run, this one waits for it. SIGINT and SIGTERM stop all runs, with checkpoints.
@@ -99,6 +109,7 @@ def run_suite(name: str, suite: Suite, out: Path, executor: Executor, checkpoint
         executor: Who makes them.
         checkpoint_every: Environment steps between two checkpoints of a run.
         console: Where progress goes.
+        tensorboard: Whether runs write their evaluations for TensorBoard, too.
 
     Returns:
         0 where all runs are whole, 1 where one failed or it was stopped.
@@ -110,7 +121,7 @@ def run_suite(name: str, suite: Suite, out: Path, executor: Executor, checkpoint
     out.mkdir(parents=True, exist_ok=True)
     _check_protocol(out, suite)
     suite.check()
-    queue = Queue(located(name), suite.jobs(), out.absolute(), checkpoint_every, executor)
+    queue = Queue(located(name), suite.jobs(), out.absolute(), checkpoint_every, executor, tensorboard)
     with _stopping(queue.stop), _Display(console, queue):
         queue.serve()
     for job in queue.jobs:

@@ -19,8 +19,11 @@ from bagged_envs.baselines.benchmark.report.scores import NO_SCALE
 from bagged_envs.baselines.benchmark.report.write import FORMATS, write_report
 from bagged_envs.baselines.benchmark.results import results
 from bagged_envs.baselines.benchmark.statistics import interval, probability_of_improvement
+from bagged_envs.baselines.benchmark.suite import as_settings
+from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.training import Training, TrainingConfig
 from tests.baselines.benchmark.invented import benchmark, flat, judged, protocol_file, result, write
-from tests.baselines.benchmark.small import job
+from tests.baselines.benchmark.small import TRAINING, job
 
 EVIL = '<script>alert("x")</script> & _$a_1$ 100% \\ {b} \'"><img src=x onerror=alert(1)>'
 VOID = {"meta", "link", "input", "br", "img"}
@@ -203,6 +206,7 @@ class TestWords:
         text = " ".join(Page(page_of(folder, protocol)).texts)
         assert re.search(r"16\s+runs done\s+1\s+failed\s+0\s+not whole\s+3\s+seeds missing", " ".join(text.split()))
         assert "failed: ValueError: too late" in text
+        assert "it is the best Identity" not in text
         assert "no runs on tuning seeds to choose it by, and it is the plain one" in " ".join(text.split())
 
     def test_one_run(self, tmp_path, kept, protocol):
@@ -334,6 +338,18 @@ class TestSamples:
         first, second = (self.found(made)[0] for _ in range(2))
         for one, other in zip(first, second, strict=True):
             np.testing.assert_array_equal(one.redistributed, other.redistributed)
+
+    def test_the_trained_policy_plays(self, made):
+        for one, run in zip(self.found(made)[0], runs_of(results(made)), strict=True):
+            told = run.result["job"]
+            method = Method.named(told["method"], *(as_settings(told[name]) for name in ("redistributor", "learner")))
+            config = TrainingConfig(**TRAINING, evaluate_every=40, evaluation_episodes=2)
+            training = Training(method, told["id"], told["arguments"], config, seed=7)
+            training.load_state_dict(checkpoint.load(folders_of(made)[run.result["key"]] / "checkpoint.pt")["training"])
+            expected = training.evaluate(1, samples.SEED)
+            training.close()
+            assert (one.method, (len(one.dense),)) == (run.method, expected.lengths)
+            assert one.dense.sum() == expected.mean
 
     def test_the_learned_state_is_used(self, made, tmp_path):
         run = next(run for run in runs_of(results(made)) if run.method == "rrd-td3")

@@ -142,6 +142,12 @@ class TestOne:
         assert read_result(one.folder(tmp_path / "out"))["key"] == one.key
         assert runner.PROGRESS not in os.listdir(one.folder(tmp_path / "out"))
 
+    def test_it_tells_tensorboard(self, suite, tmp_path):
+        one = Suite.load(suite).jobs()[0]
+        assert work_on_one(str(suite), one.key, tmp_path / "out", 50, tensorboard=True) == 0
+        (file,) = (one.folder(tmp_path / "out") / "tensorboard").iterdir()
+        assert file.name.startswith("events.")
+
     def test_it_says_how_far_it_is_about_once_a_second(self, tmp_path, monkeypatch):
         times = iter([10.0, 10.0, 10.5, 11.5, 11.5])
         monkeypatch.setattr(runner.time, "monotonic", lambda: next(times))
@@ -184,6 +190,10 @@ class TestCommands:
         words = shlex.split(line)
         assert words[1:6] == ["-m", "bagged_envs.cli", "bench", "one", str(suite.absolute())]
         assert words[6] == second.key
+        assert "--tensorboard" not in words
+        options = ["--out", str(tmp_path / "out"), "--dry-run", "--tensorboard"]
+        assert cli.main(["bench", "run", str(suite), *options]) == 0
+        assert shlex.split(capsys.readouterr().out) == [*words, "--tensorboard"]
 
     def test_an_unknown_suite_lists_ours(self, capsys):
         assert cli.main(["bench", "run", "nothing"]) == 2
