@@ -255,7 +255,7 @@ class _Diary:
         Raises:
             FloatingPointError: The learner has numbers that are not finite; the last checkpoint stays.
         """
-        state = {"training": self.training.state_dict(), "rows": self.rows, "metrics": self._metrics}
+        state: dict[str, Any] = {"training": self.training.state_dict(), "rows": self.rows, "metrics": self._metrics}
         if (found := checkpoint.not_finite(state["training"]["parts"]["learner"])) is not None:
             raise FloatingPointError(
                 f"{found} of the learner is not finite at step {self.training.total_steps}: the checkpoint of step "

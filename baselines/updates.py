@@ -66,6 +66,8 @@ def descend(
 ) -> None:
     """Take one step. Gradients are computed for `parameters` and nothing else that the loss went through.
 
+    The loss is not looked at: `finite` is for that, before anything is drawn or changed.
+
     Args:
         optimizer: Of the parameters.
         loss: A scalar.
