@@ -99,6 +99,22 @@ def _unpacked(state: Any) -> Any:
     return state
 
 
+def not_finite(state: Any) -> str | None:
+    """Return where in a state of mappings a tensor is that has a number which is not finite; None if none has.
+
+    Example:
+        >>> not_finite({"actor": {"bias": torch.zeros(2), "weight": torch.tensor([1.0, float("nan")])}})
+        'actor.weight'
+    """
+    if isinstance(state, torch.Tensor):
+        return None if torch.isfinite(state).all() else ""
+    if isinstance(state, Mapping):
+        for name, part in state.items():
+            if (found := not_finite(part)) is not None:
+                return f"{name}.{found}" if found else str(name)
+    return None
+
+
 def fingerprint(state: Any) -> str:
     """Return the SHA-256 of a state's content: equal for equal states, to the bit, whatever file they came from.
 

@@ -250,8 +250,17 @@ class _Diary:
         self.saved = self.training.total_steps
 
     def save(self) -> None:
-        """Write a checkpoint."""
-        state = {"training": self.training.state_dict(), "rows": self.rows, "metrics": self._metrics}
+        """Write a checkpoint.
+
+        Raises:
+            FloatingPointError: The learner has numbers that are not finite; the last checkpoint stays.
+        """
+        state: dict[str, Any] = {"training": self.training.state_dict(), "rows": self.rows, "metrics": self._metrics}
+        if (found := checkpoint.not_finite(state["training"]["parts"]["learner"])) is not None:
+            raise FloatingPointError(
+                f"{found} of the learner is not finite at step {self.training.total_steps}: the checkpoint of step "
+                f"{self.saved} in {self.folder} stays. Look for observations, actions or rewards that are too large."
+            )
         checkpoint.save(self._checkpoint, {**state, "seconds": self._spent()})
         self.saved = self.training.total_steps
 

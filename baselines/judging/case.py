@@ -14,7 +14,7 @@ import bagged_envs
 from bagged_envs.baselines.api import BagBatch, Redistributor
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.judging.epic import Floats, RewardFunction, Transitions
-from bagged_envs.baselines.judging.fit import Spaces, fit, rewards_of, split
+from bagged_envs.baselines.judging.fit import HELD_OUT, Spaces, fit, rewards_of, split
 from bagged_envs.baselines.judging.models import FiniteModel, finite_model
 from bagged_envs.baselines.judging.rebag import dense_rewards, rebag
 from bagged_envs.baselines.judging.recordings import RECORDING, RecordingConfig, dense_env, is_trained, recorded
@@ -22,7 +22,6 @@ from bagged_envs.registration import delay_arguments, spec_of, task_arguments
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers import RewardSchedule
 
-HELD_OUT = 0.3
 REGRESSION_STEPS = 3_000
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bagged_envs.baselines.judging.fit import NO_PREDICTION, Spaces, fit, predictions, rewards_of
+from bagged_envs.baselines.judging.fit import NO_PREDICTION, REFUSALS, Spaces, fit, predictions, rewards_of
 from bagged_envs.baselines.judging.scores import pearson
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
@@ -33,7 +33,6 @@ STEADY = 0.5  # least correlation between the rewards of two fits
 DRAWS = (
     1_000  # of a bootstrap sample, until one has a label: with one labeled episode of n, each fails in 37 % of draws
 )
-REFUSALS = (ValueError, FloatingPointError)  # all else is a mistake of ours, and must be seen
 MEMORIZED = 4.0  # a squared error on unseen bags that is so many times that on the fitted ones
 
 

@@ -25,7 +25,7 @@ from bagged_envs.baselines.judging.case import (
     transitions_of,
 )
 from bagged_envs.baselines.judging.epic import Floats, epic_distance, shaping_free_distance, some_rows
-from bagged_envs.baselines.judging.fit import NO_PREDICTION, Fit, fit, predictions, rewards_of
+from bagged_envs.baselines.judging.fit import NO_PREDICTION, REFUSALS, Fit, fit, predictions, rewards_of
 from bagged_envs.baselines.judging.rebag import dense_rewards
 from bagged_envs.baselines.redistributors import config_class
 from bagged_envs.trajectory import Trajectory
@@ -37,7 +37,6 @@ SCORES = (
 )  # fmt: skip
 KEYS = ("id", "recording", "fitted_on", "scored_on", "method", "budget", "seed", "version", "settings")
 COLUMNS = (*KEYS, *SCORES, "updates", "seconds_per_update", "refused")
-REFUSALS = (ValueError, FloatingPointError)  # all else is a mistake of ours, and must be seen
 MOST_STEPS = 20_000  # of those, drawn at random, the distance without shaping is taken
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bagged_envs.baselines.experiments.rows import append_row
 from bagged_envs.baselines.judging.diagnose import Diagnosis, diagnose
-from bagged_envs.baselines.judging.fit import NO_PREDICTION, Spaces, split
+from bagged_envs.baselines.judging.fit import HELD_OUT, NO_PREDICTION, Spaces, split
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.trajectory_file import load_trajectories
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 NUMBERS = ("bag_error", "gain", "margin", "fitted_gain", "stability")
-HELD_OUT = 0.3
 FEW_BAGS = 30
 
 

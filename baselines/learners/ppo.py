@@ -280,7 +280,7 @@ class PPO:
         Raises:
             TypeError: The batch is no `Rollout`.
             ValueError: The batch has other shapes than the learner, or a terminated step is not its run's last.
-            FloatingPointError: A loss is not finite; nothing was changed.
+            FloatingPointError: A loss, or on the CPU a gradient, is not finite; nothing was changed.
         """
         if not isinstance(batch, Rollout):
             raise TypeError(f"PPO learns from a Rollout, in the order of time, got {type(batch).__name__}.")
@@ -322,7 +322,7 @@ class PPO:
                     batch.observations[rows], batch.actions[rows], log_probs[rows], gains[rows], returns[rows]
                 )
                 finite("The loss of PPO", loss)
-                descend(self.optimizer, loss, self._parameters, self.config.max_grad_norm)
+                descend(self.optimizer, loss, self._parameters, self.config.max_grad_norm, "PPO")
                 totals += parts
                 count += 1
         return dict(zip(METRICS, (totals / count).tolist(), strict=True))

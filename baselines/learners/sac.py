@@ -189,7 +189,7 @@ class SAC:
 
         Raises:
             ValueError: The batch has other shapes than the learner.
-            FloatingPointError: A loss is not finite; nothing was changed.
+            FloatingPointError: A loss, or on the CPU the critics' gradient, is not finite; nothing was changed.
         """
         fitting(batch, self.observation_size, self.actions.size)
         config, before = self.config, self.generator.get_state()
@@ -202,10 +202,10 @@ class SAC:
         try:
             metrics = {"critic_loss": finite("The critics' loss of SAC", loss)}
             metrics["entropy"] = -finite("The policy's mean log-density of SAC", mean_log_prob)
+            descend(self.critic_optimizer, loss, self._critic_parameters, config.max_grad_norm, "SAC's critics")
         except FloatingPointError:
             self.generator.set_state(before)
             raise
-        descend(self.critic_optimizer, loss, self._critic_parameters, config.max_grad_norm)
         values = self.critics(torch.cat((batch.observations, actions), dim=1))  # [K, N]
         loss = policy_loss(values, log_probs, temperature)
         metrics["policy_loss"] = float(loss.detach())  # finite, as the actions and all weights are

@@ -159,7 +159,7 @@ class TD3:
 
         Raises:
             ValueError: The batch has other shapes than the learner.
-            FloatingPointError: A loss is not finite; nothing was changed.
+            FloatingPointError: A loss, or on the CPU the critics' gradient, is not finite; nothing was changed.
         """
         fitting(batch, self.observation_size, self.actions.size)
         config, before = self.config, self.generator.get_state()
@@ -173,10 +173,10 @@ class TD3:
             checked = loss + 0.0 * actions.detach().sum()
         try:
             metrics = {"critic_loss": finite("The loss of TD3", checked)}
+            descend(self.critic_optimizer, loss, self._critic_parameters, config.max_grad_norm, "TD3's critics")
         except FloatingPointError:
             self.generator.set_state(before)
             raise
-        descend(self.critic_optimizer, loss, self._critic_parameters, config.max_grad_norm)
         if policy_turn:
             loss = policy_loss(self.critics(torch.cat((batch.observations, actions), dim=1), members=1))
             metrics["policy_loss"] = float(loss.detach())  # finite, as the actions and all weights are

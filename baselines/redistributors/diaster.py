@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule, rounded
 from bagged_envs.baselines.networks import MLP, generators
-from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend, labeled_bags
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend_if_finite, labeled_bags
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
@@ -316,7 +316,7 @@ class Diaster:
             cut = 1 + int(torch.randint(longest, (), generator=self.generator))
             predictions = self._predict(inputs[bags].flatten(0, 1), steps[bags].flatten(), cut)
             loss = sub_trajectory_loss(predictions.view(-1, self._sizes.agents), labels[bags])
-            total += descend("diaster, sub-trajectories", loss, self.sub_trajectory_optimizer)["loss"]
+            total += descend_if_finite("diaster, sub-trajectories", loss, self.sub_trajectory_optimizer)["loss"]
         return total / updates
 
     def _bags_of_a_cut(self, bags: int, longest: int) -> Tensor:
@@ -343,7 +343,7 @@ class Diaster:
         for _ in range(updates):
             rows = torch.randperm(len(targets), generator=self.generator)[: self.config.step_batch].to(self.device)
             loss = step_loss(self.step(inputs[rows]).squeeze(1), targets[rows])
-            total += descend("diaster, steps", loss, self.step_optimizer)["loss"]
+            total += descend_if_finite("diaster, steps", loss, self.step_optimizer)["loss"]
         return total / updates
 
     @torch.no_grad()

@@ -116,7 +116,9 @@ def per_step(network: nn.Module, features: Tensor) -> Tensor:
     return rewards
 
 
-def descend(name: str, loss: Tensor, optimizer: torch.optim.Optimizer, learning_rate: float | None = None) -> Metrics:
+def descend_if_finite(
+    name: str, loss: Tensor, optimizer: torch.optim.Optimizer, learning_rate: float | None = None
+) -> Metrics:
     """Make one step down a loss, unless it or its gradient is not finite.
 
     Args:

@@ -43,7 +43,7 @@ from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.networks import generators
-from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend, labeled_bags
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend_if_finite, labeled_bags
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
@@ -334,7 +334,7 @@ class RBT:
         drawn, rate = self.generator.get_state(), learning_rate(self.updates, self.config)
         loss, parts = self._loss(self._drawn(batch))
         try:
-            metrics = descend(self.name, loss, self.optimizer, rate)
+            metrics = descend_if_finite(self.name, loss, self.optimizer, rate)
         except FloatingPointError:
             self.generator.set_state(drawn)
             raise

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bagged_envs.baselines.api import BagBatch, Metrics
-from bagged_envs.baselines.redistributors.fitting import LabelScale, Sizes, descend, labeled_bags
+from bagged_envs.baselines.redistributors.fitting import LabelScale, Sizes, descend_if_finite, labeled_bags
 from bagged_envs.baselines.updates import adam
 
 
@@ -68,7 +68,7 @@ class LabelRegression:
             return {"labeled": 0.0}
         scale = self._scale.after(batch.label, batch.length) if self._standardize else self._scale
         total, parts = loss(batch, scale.standardize(batch.label, batch.length))
-        metrics = descend(self._name, total, self._optimizer)
+        metrics = descend_if_finite(self._name, total, self._optimizer)
         self._scale = scale
         self._updates += 1
         return parts | metrics | {"labeled": float(batch.num_bags)}

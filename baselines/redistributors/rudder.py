@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule, project, rounded
-from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend, labeled_bags
+from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend_if_finite, labeled_bags
 from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.updates import adam
 
@@ -264,7 +264,7 @@ class RUDDER:
             total, batch.label / self.label_scale, present.any(dim=2), self.config.auxiliary_weight
         )
         try:
-            metrics = descend(self.name, loss, self._optimizer)
+            metrics = descend_if_finite(self.name, loss, self._optimizer)
         except FloatingPointError:
             self._labels, self._square = before
             raise

@@ -19,6 +19,7 @@ from bagged_envs.baselines import checkpoint, runs
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.command import grouped, value
 from bagged_envs.baselines.driving import Driver
+from bagged_envs.baselines.learners.td3 import TD3
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.runs import COLUMNS, Run, train
@@ -215,6 +216,23 @@ def test_a_loss_that_is_not_finite_says_where_and_loses_nothing(tmp_path):
         train(RUN, tmp_path, 120)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert len(rows_of(tmp_path)) == 2
+
+
+def test_no_checkpoint_of_what_is_not_finite_is_written(tmp_path, monkeypatch):
+    train(RUN, tmp_path, 80)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def spoil(learner, _):
+        with torch.no_grad():
+            learner.critics.biases[0][0] = math.inf
+        return {}
+
+    monkeypatch.setattr(TD3, "update", spoil)
+    with pytest.raises(
+        FloatingPointError, match=r"critics\..* of the learner is not finite at step 100: .* of step 80 in"
+    ):
+        train(RUN, tmp_path, 120, checkpoint_every=100)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,34 @@ def test_what_is_not_finite_changes_nothing(case, name, value):
     assert same(before, learner.state_dict())
 
 
+GRADIENT = "The gradient of .* too large to be squared; this update changed nothing"
+
+
+@pytest.mark.parametrize("name", ["td3", "ddpg", "td3-clipped", "sac", "sac-fixed"])
+def test_a_gradient_whose_square_overflows_changes_nothing(name):
+    """The loss is finite; but Adam would remember an infinite square for good, and move that weight no more."""
+    learner_class, config, batch = CASES[name]
+    learner = learner_class(SIZE, BOX, config, seed=0)
+    go_on(learner, batch, 3)
+    before, good = learner.state_dict(), batch(9)
+    huge = dataclasses.replace(good, observations=good.observations * 1e4, rewards=good.rewards * 3e17)
+    with pytest.raises(FloatingPointError, match=GRADIENT):
+        learner.update(huge)
+    assert same(before, learner.state_dict())
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(case):
+    make, batch = case
+    learner = make()
+    go_on(learner, batch, 3)
+    before = learner.state_dict()
+    network = learner.policy if isinstance(learner, PPO) else learner.critics
+    network.weights[0].register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(FloatingPointError, match=GRADIENT):
+        learner.update(batch(9))
+    assert same(before, learner.state_dict())
+
+
 def test_a_spoiled_policy_changes_nothing_else(case):
     make, batch = case
     learner = make()

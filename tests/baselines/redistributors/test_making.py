@@ -8,7 +8,7 @@ from torch import nn
 
 from bagged_envs.baselines import redistributors
 from bagged_envs.baselines.redistributors import config_class, make_redistributor
-from bagged_envs.baselines.redistributors.fitting import LabelScale, descend, share_among_agents
+from bagged_envs.baselines.redistributors.fitting import LabelScale, descend_if_finite, share_among_agents
 from bagged_envs.baselines.redistributors.rrd import RRD, RRDConfig
 from bagged_envs.baselines.updates import adam
 
@@ -51,7 +51,7 @@ class TestDescend:
     def test_a_step_of_adam_with_its_metrics(self):
         layer = nn.Linear(1, 1, bias=False)
         layer.weight.data.fill_(3.0)
-        metrics = descend("x", (layer.weight**2).sum(), adam(layer.parameters(), 0.1))
+        metrics = descend_if_finite("x", (layer.weight**2).sum(), adam(layer.parameters(), 0.1))
         assert metrics == pytest.approx({"loss": 9.0, "gradient_norm": 6.0})
         assert layer.weight.item() == pytest.approx(2.9)
 
@@ -60,9 +60,9 @@ class TestDescend:
         layer.weight.data.fill_(3.0)
         optimizer = adam(layer.parameters(), 0.1)
         with pytest.raises(FloatingPointError):
-            descend("x", layer.weight.sum() * math.nan, optimizer, learning_rate=0.5)
+            descend_if_finite("x", layer.weight.sum() * math.nan, optimizer, learning_rate=0.5)
         assert optimizer.param_groups[0]["lr"] == 0.1
-        descend("x", layer.weight.sum(), optimizer, learning_rate=0.5)
+        descend_if_finite("x", layer.weight.sum(), optimizer, learning_rate=0.5)
         assert optimizer.param_groups[0]["lr"] == 0.5
         assert layer.weight.item() == pytest.approx(2.5)
 
@@ -71,7 +71,7 @@ class TestDescend:
         layer = nn.Linear(1, 1, bias=False)
         before, optimizer = layer.weight.item(), adam(layer.parameters(), 0.1)
         with pytest.raises(FloatingPointError, match="some_method: the loss is"):
-            descend("some_method", spoil(layer.weight).sum(), optimizer)
+            descend_if_finite("some_method", spoil(layer.weight).sum(), optimizer)
         assert layer.weight.item() == before
         assert layer.weight.grad is None
         assert optimizer.state_dict()["state"] == {}
