@@ -35,8 +35,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 install: $(VENV)/.installed  ## make .venv and install the library with everything the tests need
 
-demo: install  ## the main job: rollouts, training, CSV and picture, in demo/
-	$(BIN)/bagged-envs demo
+demo: install  ## the main job: a small benchmark and its report, in demo/
+	$(ONE_THREAD) $(BIN)/bagged-envs bench run quick --out demo --workers $(WORKERS)
+	$(ONE_THREAD) $(BIN)/bagged-envs bench report demo
 
 test: install  ## the quick tests
 	$(PYTEST) -n $(WORKERS)
