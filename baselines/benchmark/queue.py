@@ -76,7 +76,8 @@ class Queue:
                 return
             due = self._due()
             # One by one, so that one that cannot be begun says so for itself; all together where that is the point.
-            for portion in [due] if self._executor.room is None else [[job] for job in due]:
+            together = self._executor.room is None and due
+            for portion in [due] if together else [[job] for job in due]:
                 self._begin_some(portion)
 
     def _due(self) -> list[Job]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,10 @@ from bagged_envs.wrappers.arguments import positive_int
 
 RETRIES = 10  # machines that a run may lose
 CARRIED = ("MUJOCO_GL", "PYTHONPATH")  # variables that go to the nodes with a run; all others are those of the node
+
+# Of a cluster that is begun here: nobody was asked for statistics, and runs come before what is nice to them.
+NEW = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+REACHED = 5.0  # seconds to reach a cluster
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class RayTasks:
 
     def __init__(self, workers: int, address: str | None = None) -> None:
         self.room = positive_int("workers", workers)
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a new cluster: nobody was asked
+        for name, value in NEW.items():
+            os.environ.setdefault(name, value)
         try:
             import ray
         except ImportError as error:
@@ -76,6 +82,7 @@ class RayTasks:
         self._ray: Any = ray
         self._joined = not ray.is_initialized()
         if self._joined:
+            _check(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         self._most = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]), default=0)
 
@@ -110,6 +117,17 @@ class RayTasks:
         """Leave the cluster, or end it if it was begun here."""
         if self._joined:
             self._ray.shutdown()
+
+
+def _check(address: str | None) -> None:
+    """Check that somebody answers at an address of a host and a port; Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if not host or "/" in host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=REACHED).close()
+    except OSError as error:
+        raise ConnectionError(f"address must be that of a Ray cluster, got {address!r}: {error}.") from error
 
 
 def _made(work: Work) -> int:

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
 SMALL = ("--num-cpus=1", "--object-store-memory=80000000", "--min-worker-port=0", "--max-worker-port=0")
-QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 class Cluster:
@@ -20,6 +20,7 @@ class Cluster:
 
     Attributes:
         address: Of the head.
+        env: What a process needs to join it.
     """
 
     def __init__(self, folder):
@@ -28,6 +29,9 @@ class Cluster:
             port = probe.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
         self._folder, self._nodes = folder, []
+        # A token of its own: otherwise it depends on the user's whether it has one.
+        self.env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2}
+        self.env |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
         head = ("--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}")
         self._begin(*head, "--include-dashboard=false")
 
@@ -38,8 +42,12 @@ class Cluster:
     def _begin(self, *words):
         """Start a node; returns the process of its raylet, which is the node as far as Ray is concerned."""
         ray = Path(sys.executable).with_name("ray")
-        env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-        node = subprocess.Popen([ray, "start", "--block", *words, *SMALL], env=env, start_new_session=True, **QUIET)
+        log = Path(self._folder) / f"start-{len(self._nodes)}.txt"
+        with log.open("w") as file:
+            told = {"stdout": file, "stderr": file}
+            node = subprocess.Popen(
+                [ray, "start", "--block", *words, *SMALL], env=self.env, start_new_session=True, **told
+            )
         self._nodes.append(node)
         limit = time.monotonic() + 90
         while time.monotonic() < limit and node.poll() is None:
@@ -47,13 +55,14 @@ class Cluster:
                 if parent(number) == node.pid and Path(f"/proc/{number}/comm").read_text().strip() == "raylet":
                     return number
             time.sleep(0.1)
-        raise RuntimeError(f"a Ray node did not start: see {self._folder}/session_latest/logs")
+        raise RuntimeError(f"a Ray node did not start: {log.read_text()}")
 
     def stop(self):
         """Kill all that belongs to it."""
         for node in self._nodes:
-            os.killpg(node.pid, signal.SIGKILL)
-            node.wait()
+            if node.poll() is None:
+                os.killpg(node.pid, signal.SIGKILL)
+                node.wait()
         for number in processes():
             if str(self._folder) in command_line(number):
                 os.kill(number, signal.SIGKILL)

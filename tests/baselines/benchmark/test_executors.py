@@ -193,6 +193,13 @@ class TestChoice:
         assert "bagged_envs[slurm]" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
 
+    def test_a_cluster_that_is_not_there_is_said_at_once(self, tmp_path):
+        pytest.importorskip("ray")
+        with pytest.raises(
+            ConnectionError, match="address must be that of a Ray cluster, got '127.0.0.1:1': .*refused"
+        ):
+            chosen("ray", 2, tmp_path, address="127.0.0.1:1")
+
     def test_slurm_needs_its_commands(self, tmp_path, monkeypatch):
         pytest.importorskip("submitit")
         monkeypatch.setenv("PATH", str(tmp_path))

@@ -23,10 +23,10 @@ def ray_cluster():
         yield made
 
 
-def begun(suite, out, *words):
+def begun(suite, out, *words, env=None):
     words = ["bench", "run", str(suite), "--out", str(out), "--workers", "2", *words]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen([sys.executable, "-m", "bagged_envs.cli", *words], **quiet)
+    return subprocess.Popen([sys.executable, "-m", "bagged_envs.cli", *words], env=env, **quiet)
 
 
 def waited(found, seconds=90):
@@ -42,7 +42,8 @@ def test_a_node_is_killed_and_the_tables_are_the_same(tmp_path, ray_cluster):
     suite, out, calm = written(tmp_path, seeds=1), tmp_path / "out", tmp_path / "calm"
     local = begun(suite, calm)
     raylet = ray_cluster.join()
-    runner = begun(suite, out, "--executor", "ray", "--address", ray_cluster.address, "--checkpoint-every", "50")
+    words = ("--executor", "ray", "--address", ray_cluster.address, "--checkpoint-every", "50")
+    runner = begun(suite, out, *words, env=ray_cluster.env)
 
     def there():
         return [number for number in runs_of(out) if raylet in ancestors(number)]
@@ -69,7 +70,7 @@ def test_sigterm_reaches_runs_with_checkpoints_and_those_that_wait_never_begin(t
     suite, out = written(tmp_path, seeds=1), tmp_path / "out"
     suite.write_text(suite.read_text().replace("steps = 400", "steps = 4000000"))
     words = ("--executor", "ray", "--address", ray_cluster.address, "--checkpoint-every", "10000000")
-    runner = begun(suite, out, *words)
+    runner = begun(suite, out, *words, env=ray_cluster.env)
     (told,) = waited(lambda: list(out.glob(f"*/{PROGRESS}")))  # the other one waits for a processor
     (run,) = [number for number in runs_of(out) if "leash.py" not in command_line(number)]
     begin = time.monotonic()

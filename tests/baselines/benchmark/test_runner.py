@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +21,7 @@ from rich.console import Console
 from bagged_envs import cli
 from bagged_envs.baselines.benchmark import queue as queues
 from bagged_envs.baselines.benchmark import runner
-from bagged_envs.baselines.benchmark.executors import local
+from bagged_envs.baselines.benchmark.executors import Lost, local
 from bagged_envs.baselines.benchmark.executors.local import LocalProcesses
 from bagged_envs.baselines.benchmark.queue import Queue
 from bagged_envs.baselines.benchmark.result_file import read_failure, read_result, write_result
@@ -129,6 +131,78 @@ class TestQueue:
         assert queue.steps() == 120 + 30
         with lease(some[2].folder(tmp_path)):
             assert state(some[2], tmp_path) == "running"
+
+
+class Cluster:
+    """Keeps what it is handed, and ends it when it is asked the third time."""
+
+    def __init__(self, room, end=lambda: 0):
+        self.room, self.handed, self.stopped, self._end = room, [], [], end
+        self.most = self._now = 0
+
+    def begin(self, works):
+        self.handed.append(list(works))
+        self._now += len(works)
+        self.most = max(self.most, self._now)
+        return [SimpleNamespace(poll=self._poll(iter([None, None]))) for _ in works]
+
+    def _poll(self, looks):
+        def poll():
+            if next(looks, "over") is None:
+                return None
+            self._now -= 1
+            return self._end()
+
+        return poll
+
+    def terminate(self, handles):
+        self.stopped += handles
+
+    kill = terminate
+
+
+def lost():
+    raise Lost("the machine is gone")
+
+
+class TestHanded:
+    def test_all_at_once_where_the_executor_has_a_queue(self, tmp_path):
+        cluster = Cluster(None)
+        Queue("mine.toml", jobs(), tmp_path, 50, cluster).serve()
+        assert [len(works) for works in cluster.handed] == [3]
+
+    def test_no_more_than_there_is_room_for(self, tmp_path):
+        cluster = Cluster(2)
+        Queue("mine.toml", jobs(), tmp_path, 50, cluster).serve()
+        assert [len(works) for works in cluster.handed] == [1, 1, 1]
+        assert cluster.most == 2
+
+    def test_what_a_run_needs_is_told(self, tmp_path):
+        cluster = Cluster(1)
+        one = replace(job(), threads=3, device="cuda")
+        Queue("mine.toml", [one], tmp_path, 50, cluster).serve()
+        (((work,),)) = cluster.handed
+        assert work.env == {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3"}
+        assert (work.cpus, work.gpus, work.folder) == (3, 1, Path.cwd())
+        assert work.log == one.folder(tmp_path) / "log.txt"
+        assert work.words[3:6] == ["bench", "one", "mine.toml"]
+
+    def test_one_that_was_lost_says_why(self, tmp_path):
+        queue = Queue("mine.toml", jobs(1), tmp_path, 50, Cluster(1, lost))
+        queue.serve()
+        assert "failed: the machine is gone. See" in queue.troubles()[0]
+
+    def test_what_a_cluster_does_not_answer_for_is_left(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(queues, "PATIENCE", 0.2)
+        monkeypatch.setattr(queues, "REAPED", 0.2)
+        cluster = Cluster(None, lambda: None)
+        queue = Queue("mine.toml", jobs(2), tmp_path, 50, cluster)
+        stop = threading.Timer(0.3, queue.stop)
+        stop.start()
+        queue.serve()
+        stop.join()
+        assert len(cluster.stopped) == 4  # terminated, then killed
+        assert queue.troubles() == []
 
 
 class TestOne:
