@@ -2,8 +2,8 @@
 
     python tools/release_results.py demo quick
 
-Only runs that keep the protocol, made from a clean commit, on test and tuning seeds alike. `bench report --with reference`
-adds them to a report.
+Only runs that keep the protocol, made from a clean commit, on test and tuning seeds alike. A report has them by
+`bench report --with reference`.
 """
 
 import argparse
