@@ -83,6 +83,8 @@ class Measured:
         self.store, self.learner, self.random = store, learner, np.random.default_rng(1)
         self.redistributor: Any = make_redistributor(name, OBSERVATION, ACTION)
         self.indices, self.batch = store.sample_transitions(BATCH, self.random)
+        if self.redistributor.stored:
+            store.relabel_all(self.redistributor)
 
     def update(self) -> None:
         self.redistributor.update(self.store.sample_bags(self.redistributor.sampling, self.random))

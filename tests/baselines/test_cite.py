@@ -55,7 +55,8 @@ def test_every_method_of_a_benchmark_can_be_cited(arm):
 
 
 def test_every_task_names_an_entry():
-    assert {task.bibtex for task in TASKS.values()} <= set(bibliography())
+    ours = {task.bibtex for task in TASKS.values() if not task.module}  # those of users name none
+    assert ours <= set(bibliography())
 
 
 @pytest.mark.parametrize(("key", "entry"), bibliography().items())
