@@ -75,9 +75,9 @@ def test_sigterm_reaches_runs_with_checkpoints_and_those_that_wait_never_begin(t
     (run,) = [number for number in runs_of(out) if "leash.py" not in command_line(number)]
     begin = time.monotonic()
     runner.send_signal(signal.SIGTERM)
+    waited((told.parent / "checkpoint.pt").exists, seconds=8)  # it is asked, not only killed after ten seconds
     assert runner.wait(timeout=30) == 1
     assert time.monotonic() - begin < 20.0  # ten, and what a busy machine takes to leave Python
     assert not alive(run)
-    assert (told.parent / "checkpoint.pt").exists()
     assert owner(told.parent) is None
     assert runs_of(out) == []
