@@ -201,6 +201,7 @@ def bench_run_command(
     time: int | None = None,
     memory: int | None = None,
     tensorboard: bool = False,
+    agent: str | None = None,
 ) -> int:
     """Make the runs of a suite that are not whole yet, and write its tables.
 
@@ -217,15 +218,17 @@ def bench_run_command(
         time: Minutes of a SLURM job, by default 240; a run that needs more is queued again and goes on.
         memory: GB of a SLURM job.
         tensorboard: Write evaluations for TensorBoard, too, into the folders of the runs.
+        agent: `my_module:factory` of a learner of yours, which is run beside the suite's methods.
     """
-    runner, chosen = _baselines("benchmark.runner"), _baselines("benchmark.suite").Suite.load(suite)
+    runner, chosen = _baselines("benchmark.runner"), _baselines("benchmark.suite").Suite.load(suite, agent)
+    options = [*(["--tensorboard"] if tensorboard else []), *([] if agent is None else ["--agent", agent])]
     if dry_run:
-        for line in runner.commands(suite, chosen, out, checkpoint_every, tensorboard):
+        for line in runner.commands(suite, chosen, out, checkpoint_every, options):
             print(line)
         return 0
     choose = _baselines("benchmark.executors.choice").chosen
     with closing(choose(executor, workers, out, address, partition, account, time, memory)) as made:
-        return int(runner.run_suite(suite, chosen, out, made, checkpoint_every, _wide_console(), tensorboard))
+        return int(runner.run_suite(suite, chosen, out, made, checkpoint_every, _wide_console(), options))
 
 
 def bench_estimate_command(suite: str, /, seconds: float = 60.0, workers: int = 2) -> int:
@@ -245,7 +248,13 @@ def bench_estimate_command(suite: str, /, seconds: float = 60.0, workers: int = 
 
 
 def bench_one_command(
-    suite: str, key: str, /, out: Path = Path("benchmark"), checkpoint_every: int = 25_000, tensorboard: bool = False
+    suite: str,
+    key: str,
+    /,
+    out: Path = Path("benchmark"),
+    checkpoint_every: int = 25_000,
+    tensorboard: bool = False,
+    agent: str | None = None,
 ) -> int:
     """Make one run of a suite.
 
@@ -255,8 +264,9 @@ def bench_one_command(
         out: The folder of all runs.
         checkpoint_every: Environment steps between two checkpoints.
         tensorboard: Write evaluations for TensorBoard, too, into the run's folder.
+        agent: `my_module:factory` of a learner of yours beside the suite's methods.
     """
-    return int(_baselines("benchmark.runner").work_on_one(suite, key, out, checkpoint_every, tensorboard))
+    return int(_baselines("benchmark.runner").work_on_one(suite, key, out, checkpoint_every, tensorboard, agent))
 
 
 def bench_validate_command(folder: Path, /, protocol: str = "v1") -> int:
@@ -267,11 +277,11 @@ def bench_validate_command(folder: Path, /, protocol: str = "v1") -> int:
         protocol: One of ours, or a TOML file.
     """
     kept = _baselines("benchmark.protocol").Protocol.load(protocol)
-    problems = _baselines("benchmark.validate").problems
+    validate = _baselines("benchmark.validate")
     runs = sorted(path for path in folder.iterdir() if (path / "run.json").exists() or (path / "result.json").exists())
     if not runs:
         raise ValueError(f"folder must have runs in it, got {folder} without any: name that of bench run --out.")
-    wrong = {run.name: found for run in runs if (found := problems(run, kept))}
+    wrong = {run.name: found for run in runs if (found := [*validate.problems(run, kept), *validate.misplaced(run)])}
     for name, found in wrong.items():
         for line in found:
             print(f"{name}: {line}")

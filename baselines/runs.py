@@ -23,10 +23,16 @@ from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.training import Progress, Training, TrainingConfig
+from bagged_envs.registration import spec_of, task_of
 from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import known, positive_int
 
-PACKAGES = ("bagged_envs", "gymnasium", "mujoco", "dm-control", "numpy", "torch")
+PACKAGES = ("bagged_envs", "gymnasium", "numpy", "torch")
+PACKAGES_OF = {
+    "mujoco": ("mujoco",),
+    "dmc": ("mujoco", "dm-control"),
+    "marl": ("pettingzoo", "mpe2"),
+}  # by a task's extra
 COLUMNS = (
     "step",
     "episodes",
@@ -80,7 +86,7 @@ class Run:
 
     def described(self) -> dict[str, Any]:
         """Return all of it, and the versions of the packages it depends on, as JSON carries them; "NaN" for nan."""
-        described: dict[str, Any] = as_json({**asdict(self), "versions": versions()})
+        described: dict[str, Any] = as_json({**asdict(self), "versions": versions(self.id)})
         return described
 
     def folder(self) -> str:
@@ -95,9 +101,10 @@ def as_json(value: Any) -> Any:
     return json.loads(json.dumps(value), parse_constant=str)
 
 
-def versions() -> dict[str, str | None]:
-    """Return the installed versions of the packages that results depend on, None of those that are not there."""
-    return {package: version(package) for package in PACKAGES}
+def versions(id: str) -> dict[str, str | None]:
+    """Return the versions of the packages that results on an ID depend on, None of those that are not there."""
+    extra = task_of(spec_of(id)).extra or ""
+    return {package: version(package) for package in (*PACKAGES, *PACKAGES_OF.get(extra, ()))}
 
 
 @functools.cache

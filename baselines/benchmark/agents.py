@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.metadata
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -49,9 +51,16 @@ def factory(name: str) -> Factory:
 
 
 def packages(name: str) -> dict[str, str]:
-    """Return the versions of the packages that an agent's module names in `PACKAGES`."""
+    """Return the versions of the packages that an agent's module names in `PACKAGES`, and a hash of the module itself.
+
+    Modules of ours have our version.
+    """
     module = importlib.import_module(name.partition(":")[0])
-    return {package: importlib.metadata.version(package) for package in getattr(module, "PACKAGES", ())}
+    found = {package: importlib.metadata.version(package) for package in getattr(module, "PACKAGES", ())}
+    file = getattr(module, "__file__", None)
+    if file is not None and not module.__name__.startswith("bagged_envs."):
+        found[module.__name__] = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+    return found
 
 
 def named(redistributor: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

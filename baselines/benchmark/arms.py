@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class
 from bagged_envs.baselines.training import TrainingConfig
-from bagged_envs.wrappers.arguments import int_between, known
+from bagged_envs.wrappers.arguments import int_between, known, string
 
 Kind = Literal["training", "agent", "redistribution"]
 GROUPS: Mapping[Kind, tuple[str, ...]] = {  # of settings
@@ -59,7 +59,7 @@ class Arm:
                 raise ValueError(
                     f"{group} of {self.name!r} must be empty for kind {self.kind!r}: name settings in {where}."
                 )
-        if not self.source.strip():
+        if not string(f"source of {self.name!r}", self.source).strip():
             raise ValueError(f"source of {self.name!r} must say where its settings come from, got {self.source!r}.")
         int_between(f"trials of {self.name!r}", self.trials, 0, 10**9)
         for name in self.training:
@@ -78,6 +78,13 @@ class Arm:
         if ":" in self.method:
             return "agent"
         return "redistribution" if self.method in REDISTRIBUTORS else "training"
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it learns from rewards as they are paid."""
+        if self.kind == "agent":
+            return not self.learner.get("redistributor")
+        return self.kind == "training" and self.made().redistributor == "identity"
 
     def made(self) -> Method:
         """Return the method of ours that is trained.

@@ -1,7 +1,8 @@
 """What a suite will take: each method and each environment is measured for a moment, and all runs are counted up.
 
 A method is measured on the suite's first environment, when everything in it learns. On another environment it is taken
-to cost the same but for the environment's own steps, and evaluations are taken to play whole episodes.
+to cost the same but for the environment's own steps. Evaluations are taken to play episodes of full length, so that the
+estimate is rather too high where episodes end early.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bagged_envs.baselines.benchmark.probe import Cost, agent_cost, judging_cost
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.judging.recordings import POLICIES, dense_env
 from bagged_envs.baselines.training import TrainingConfig
+from bagged_envs.wrappers.arguments import positive_int
 
 MEASURE = {"training": training_cost, "agent": agent_cost, "redistribution": judging_cost}
 LONGEST = 1_000  # steps of an episode of an environment without a time limit
@@ -130,7 +132,11 @@ def table(shares: list[Share], workers: int) -> Table:
     Args:
         shares: What `estimate` returned.
         workers: Runs at once, for the time that will pass.
+
+    Raises:
+        ValueError: There is no worker.
     """
+    positive_int("workers", workers)
     made = Table()
     for heading in ("method", "runs", "core-hours", "hours per run", "disk"):
         made.add_column(heading, justify="left" if heading == "method" else "right")
@@ -139,11 +145,15 @@ def table(shares: list[Share], workers: int) -> Table:
     made.add_section()
     made.add_row("together", *_cells(shares))
     hours = sum(share.seconds for share in shares) / 3600
-    made.caption = f"About {hours / workers:,.1f} hours with {workers} workers on as many idle cores."
+    made.caption = (
+        f"About {hours / workers:,.1f} hours with {workers} workers on as many idle cores, if all episodes of "
+        "evaluations are as long as they can be."
+    )
     return made
 
 
 def _cells(shares: list[Share]) -> tuple[str, ...]:
     runs, hours = sum(share.runs for share in shares), sum(share.seconds for share in shares) / 3600
     size = sum(share.bytes for share in shares)
-    return f"{runs:,}", f"{hours:,.2f}", f"{hours / runs:,.3f}", f"{size / 1e9:,.2f} GB"
+    disk = f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+    return f"{runs:,}", f"{hours:,.2f}", f"{hours / runs:,.3f}", disk

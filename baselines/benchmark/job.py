@@ -15,7 +15,7 @@ from bagged_envs.baselines import runs
 from bagged_envs.baselines.benchmark.agents import packages, train_agent
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.benchmark.provenance import machine, revision, versions_for
+from bagged_envs.baselines.benchmark.provenance import machine, revision
 from bagged_envs.baselines.benchmark.quality import scores_of
 from bagged_envs.baselines.benchmark.result_file import FAILURE, digest, read_result, write_failure, write_result
 from bagged_envs.baselines.lease import Taken, lease
@@ -58,12 +58,12 @@ class Job:
         """Check that there is something to score.
 
         Raises:
-            ValueError: The run ends before its first evaluation, or a redistributor is to be judged on another device.
+            ValueError: The run ends before its first evaluation, or what is no method of ours is to use another device.
         """
         if self.steps < self.protocol.every:
             raise ValueError(f"steps must be at least {self.protocol.every}, one evaluation, got {self.steps}.")
-        if self.arm.kind == "redistribution" and self.device != "cpu":
-            raise ValueError(f"device must be 'cpu' where redistribution is judged, got {self.device!r}.")
+        if self.arm.kind != "training" and self.device != "cpu":
+            raise ValueError(f"device must be 'cpu' for kind {self.arm.kind!r}, got {self.device!r}.")
 
     def run(self) -> runs.Run:
         """Return what is trained.
@@ -77,13 +77,21 @@ class Job:
 
     def described(self) -> dict[str, Any]:
         """Return what the result depends on, defaults and versions of packages included, as JSON carries it."""
-        own = {name: getattr(self, name) for name in ("id", "arguments", "seed", "steps", "device", "threads")}
+        own = {name: getattr(self, name) for name in ("id", "seed", "steps", "device", "threads")}
+        own["arguments"] = self.differing
         told = {**self.arm.settings(), **own, "protocol": self.protocol.hash, "versions": self._versions()}
         described: dict[str, Any] = json.loads(json.dumps(told))
         return described
 
+    @property
+    def differing(self) -> dict[str, Any]:
+        """The arguments that are not what the ID has anyway, by name: an environment is the same however it is told."""
+        registered = json.loads(json.dumps(spec_of(self.id).kwargs))
+        given = json.loads(json.dumps(dict(sorted(self.arguments.items()))))
+        return {name: value for name, value in given.items() if registered.get(name, ...) != value}
+
     def _versions(self) -> dict[str, str | None]:
-        return versions_for(self.id) | (packages(self.arm.method) if self.arm.kind == "agent" else {})
+        return runs.versions(self.id) | (packages(self.arm.method) if self.arm.kind == "agent" else {})
 
     @cached_property
     def key(self) -> str:
@@ -93,7 +101,7 @@ class Job:
     @property
     def name(self) -> str:
         """What its folder is called: the method, whatever the arm is called, the environment, the seed and the key."""
-        arguments = [f"{name}={value}" for name, value in self.arguments.items()]
+        arguments = [f"{name}={value}" for name, value in self.differing.items()]
         told = "-".join([self.arm.method, self.id, *arguments, str(self.seed), self.key])
         return "".join(sign if sign.isalnum() or sign in "-_=.," else "_" for sign in told)
 

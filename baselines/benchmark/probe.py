@@ -1,4 +1,4 @@
-"""Measures, in seconds, what a bit of a benchmark takes: a step of an environment, a method once it learns."""
+"""Measures, in seconds of a processor, what a step of an environment takes, and one of a method once it learns."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def stepping(job: Job) -> float:
     env = gym.make(job.id, disable_env_checker=True, **job.arguments)
     act, steps = random_actions(env.action_space, seed=0), 0
     env.reset(seed=0)
-    begin = time.perf_counter()
-    while time.perf_counter() - begin < STEPPING_SECONDS:
+    begin = time.process_time()
+    while time.process_time() - begin < STEPPING_SECONDS:
         _, _, terminated, truncated, _ = env.step(act())
         steps += 1
         if terminated or truncated:
             env.reset()
-    took = time.perf_counter() - begin
+    took = time.process_time() - begin
     env.close()
     return took / steps
 
@@ -98,9 +98,9 @@ def training_cost(job: Job, seconds: float) -> Cost:
         training.step()
     before, small = training.total_steps, _size(training.state_dict())
     took = _timed(partial(_steps, training, period), seconds) / period
-    begin = time.perf_counter()
+    begin = time.process_time()
     lengths = training.evaluate(1, seed=0).lengths
-    acting = (time.perf_counter() - begin) / sum(lengths)
+    acting = (time.process_time() - begin) / sum(lengths)
     slope = (_size(training.state_dict()) - small) / (training.total_steps - before)
     training.close()
     return Cost(_idle(job), took, acting, slope, small - before * slope)
@@ -115,7 +115,7 @@ def agent_cost(job: Job, seconds: float) -> Cost:
     marks: list[tuple[float, int]] = []
 
     def mark() -> None:
-        marks.append((time.perf_counter(), env.steps))
+        marks.append((time.process_time(), env.steps))
         if marks[-1][0] - marks[0][0] > seconds and env.steps >= 2 * WARM:
             raise _Over
 
@@ -123,6 +123,8 @@ def agent_cost(job: Job, seconds: float) -> Cost:
     agent = factory(job.arm.method)(env, seed=0, **job.arm.learner)
     with suppress(_Over):
         agent.learn(job.steps)
+    if len(marks) < 2:
+        raise ValueError(f"{job.arm.name!r} must make {2 * MARK} steps on {job.id} to be measured, made {env.steps}.")
     (began, before), (ended, after) = marks[len(marks) // 2], marks[-1]
     observation, _ = env.reset()
     acting = _timed(lambda: agent.act(observation), 0.0, ACTIONS)
@@ -197,11 +199,11 @@ def _period(training: Training) -> int:
 
 def _timed(do: Callable[[], object], seconds: float, times: int = 1) -> float:
     """Return the mean seconds of what is done so often, and on until so many seconds are over."""
-    begin, done = time.perf_counter(), 0
-    while done < times or time.perf_counter() - begin < seconds:
+    begin, done = time.process_time(), 0
+    while done < times or time.process_time() - begin < seconds:
         do()
         done += 1
-    return (time.perf_counter() - begin) / done
+    return (time.process_time() - begin) / done
 
 
 def _size(state: object) -> int:

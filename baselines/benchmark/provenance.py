@@ -1,26 +1,10 @@
-"""Where a result comes from: the machine, the commit, and versions of packages."""
+"""Where a result comes from: the machine and the commit."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
 from pathlib import Path
-
-from bagged_envs.baselines import runs
-from bagged_envs.registration import spec_of, task_of
-
-PACKAGES = ("bagged_envs", "gymnasium", "numpy", "torch")
-PACKAGES_OF = {
-    "mujoco": ("mujoco",),
-    "dmc": ("mujoco", "dm-control"),
-    "marl": ("pettingzoo", "mpe2"),
-}  # by a task's extra
-
-
-def versions_for(id: str) -> dict[str, str | None]:
-    """Return the versions of the packages that results on an ID depend on, None of those that are not there."""
-    extra = task_of(spec_of(id)).extra or ""
-    return {package: runs.version(package) for package in (*PACKAGES, *PACKAGES_OF.get(extra, ()))}
 
 
 def machine() -> dict[str, str]:

@@ -25,11 +25,10 @@ PAUSE = 0.1  # seconds between two looks at all that run
 REAPED = 1.0  # seconds until what was killed is gone
 
 
-def command(suite: str, job: Job, out: Path, checkpoint_every: int, tensorboard: bool = False) -> list[str]:
-    """Return the shell command of one run."""
+def command(suite: str, job: Job, out: Path, checkpoint_every: int, options: Sequence[str] = ()) -> list[str]:
+    """Return the shell command of one run, with more options of `bench one`."""
     words = ["bench", "one", suite, job.key, "--out", str(out), "--checkpoint-every", str(checkpoint_every)]
-    words += ["--tensorboard"] if tensorboard else []
-    return [sys.executable, "-m", "bagged_envs.cli", *words]
+    return [sys.executable, "-m", "bagged_envs.cli", *words, *options]
 
 
 class Queue:
@@ -46,11 +45,11 @@ class Queue:
         out: Path,
         checkpoint_every: int,
         executor: Executor,
-        tensorboard: bool = False,
+        options: Sequence[str] = (),
     ) -> None:
         """Look which are whole already."""
         self.jobs, self._suite, self._out, self._every = list(jobs), suite, out, checkpoint_every
-        self._tensorboard = tensorboard
+        self._options = options
         self._executor = executor
         self._waiting = deque(job for job in self.jobs if read_result(job.folder(out)) is None)
         self._later: deque[tuple[float, Job]] = deque()
@@ -112,7 +111,7 @@ class Queue:
     def _work(self, job: Job) -> Work:
         folder = job.folder(self._out)
         threads = {f"{name}_NUM_THREADS": str(job.threads) for name in ("OMP", "MKL", "OPENBLAS")}
-        words = command(self._suite, job, self._out, self._every, self._tensorboard)
+        words = command(self._suite, job, self._out, self._every, self._options)
         gpus = int(job.device.startswith("cuda"))
         return Work(words, threads, Path.cwd(), folder / LOG, job.threads, gpus)
 

@@ -44,6 +44,8 @@ def read_failure(folder: Path) -> str | None:
         return str(json.loads((folder / FAILURE).read_text())["error"])
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except (ValueError, KeyError, TypeError):
+        return f"{FAILURE} is damaged"
 
 
 def digest(content: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,17 @@ from bagged_envs.baselines.benchmark.suite import Suite, presets
 from bagged_envs.baselines.lease import Taken
 from bagged_envs.baselines.tensorboard import Board, both
 from bagged_envs.whole_file import write_whole
+from bagged_envs.wrappers.arguments import positive_int
 
 TOLD_EVERY = 1.0  # seconds
 SHARE = 0.02  # of the time, at most, is spent on looking how all runs stand
 
 
-def commands(suite: str, chosen: Suite, out: Path, checkpoint_every: int, tensorboard: bool = False) -> list[str]:
+def commands(suite: str, chosen: Suite, out: Path, checkpoint_every: int, options: Sequence[str] = ()) -> list[str]:
     """Return a shell command for each run of a suite that is not whole yet, to be given in any folder."""
     suite, out = located(suite), out.absolute()
     waiting = [job for job in chosen.jobs() if read_result(job.folder(out)) is None]
-    return [shlex.join(command(suite, job, out, checkpoint_every, tensorboard)) for job in waiting]
+    return [shlex.join(command(suite, job, out, checkpoint_every, options)) for job in waiting]
 
 
 def located(suite: str) -> str:
@@ -41,7 +42,9 @@ def located(suite: str) -> str:
     return suite if suite in presets() else str(Path(suite).absolute())
 
 
-def work_on_one(suite: str, key: str, out: Path, checkpoint_every: int, tensorboard: bool = False) -> int:
+def work_on_one(
+    suite: str, key: str, out: Path, checkpoint_every: int, tensorboard: bool = False, agent: str | None = None
+) -> int:
     """Make one run of a suite; what `command` does.
 
     Returns:
@@ -50,7 +53,7 @@ def work_on_one(suite: str, key: str, out: Path, checkpoint_every: int, tensorbo
     Raises:
         ValueError: The suite has no such run.
     """
-    jobs = {job.key: job for job in Suite.load(suite).jobs()}
+    jobs = {job.key: job for job in Suite.load(suite, agent).jobs()}
     if key not in jobs:
         raise ValueError(
             f"key must be that of a run of {suite}, got {key!r}: versions of packages and the suite are in it, so it "
@@ -96,7 +99,7 @@ def run_suite(
     executor: Executor,
     checkpoint_every: int,
     console: Console,
-    tensorboard: bool = False,
+    options: Sequence[str] = (),
 ) -> int:
     """Make all runs of a suite that are not whole yet, and write its tables.
 
@@ -109,7 +112,7 @@ def run_suite(
         executor: Who makes them.
         checkpoint_every: Environment steps between two checkpoints of a run.
         console: Where progress goes.
-        tensorboard: Whether runs write their evaluations for TensorBoard, too.
+        options: More of `bench one`, for each run.
 
     Returns:
         0 where all runs are whole, 1 where one failed or it was stopped.
@@ -118,10 +121,11 @@ def run_suite(
         OSError: A table could not be written.
         ValueError: The folder has runs of another protocol, a run cannot be made, or the executor takes none.
     """
+    positive_int("checkpoint_every", checkpoint_every)
     out.mkdir(parents=True, exist_ok=True)
     _check_protocol(out, suite)
     suite.check()
-    queue = Queue(located(name), suite.jobs(), out.absolute(), checkpoint_every, executor, tensorboard)
+    queue = Queue(located(name), suite.jobs(), out.absolute(), checkpoint_every, executor, options)
     with _stopping(queue.stop), _Display(console, queue):
         queue.serve()
     for job in queue.jobs:

@@ -6,22 +6,26 @@ import itertools
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
+import bagged_envs
 from bagged_envs.baselines.benchmark.agents import factory
 from bagged_envs.baselines.benchmark.arms import ARMS, Arm
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol, names
 from bagged_envs.baselines.features import Features
-from bagged_envs.registration import spec_of
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.registration import delay_arguments, spec_of
+from bagged_envs.wrappers.arguments import int_between, known, positive_int, string, strings
 
 FOLDER = Path(__file__).parent / "suites"
-KEYS = ("protocol", "steps", "seeds", "first_seeds", "methods", "environments", "arms", "device", "threads")
+KEYS = (
+    "protocol", "steps", "seeds", "first_seeds", "tuning_seeds", "methods", "environments", "arms", "device", "threads",
+)  # fmt: skip
+GIVEN = "its own defaults: it was named on the command line"
 ARM_KEYS = ("method", "source", "trials", "redistributor", "learner", "training")
 ENVIRONMENT_KEYS = ("id", "ids", "schedules", "arguments")
 
@@ -39,6 +43,8 @@ class Suite:
         steps: Environment steps of each run.
         device: Where networks live.
         threads: Of torch, in each run.
+        tuning_seeds: On so many of the protocol's tuning seeds the controls are run as well, so that the best of them
+            can be chosen where gains are told.
     """
 
     name: str
@@ -49,6 +55,7 @@ class Suite:
     steps: int
     device: str = "cpu"
     threads: int = 1
+    tuning_seeds: int = 0
 
     def __post_init__(self) -> None:
         """Check what would only fail once it runs.
@@ -60,6 +67,8 @@ class Suite:
         for what in ("arms", "environments", "seeds"):
             if not getattr(self, what):
                 raise ValueError(f"{what} of suite {self.name!r} must have at least one, got none.")
+        positive_int("threads", self.threads)
+        known("device", string("device", self.device).partition(":")[0], ("cpu", "cuda"))
         protocol = self.protocol
         if not (set(self.seeds) <= set(protocol.test) or set(self.seeds) <= set(protocol.tuning)):
             raise ValueError(
@@ -72,8 +81,12 @@ class Suite:
             raise ValueError(f"each run must be there once, got {names[key]} {count} times: name what differs.")
 
     @classmethod
-    def load(cls, name: str | Path) -> Suite:
+    def load(cls, name: str | Path, agent: str | None = None) -> Suite:
         """Return a suite of ours by its name, or that of a TOML file.
+
+        Args:
+            name: Of the suite, or its file.
+            agent: `module:function` of a factory of agents that is run beside its methods.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -85,12 +98,15 @@ class Suite:
             content = tomllib.loads(path.read_text())
         except FileNotFoundError as error:
             raise FileNotFoundError(f"suite must be one of {', '.join(presets())} or a file, got {name}.") from error
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: {error}") from error
         try:
-            return cls._parsed(path, content)
+            suite = cls._parsed(path, content)
+            return suite if agent is None else replace(suite, arms=(*suite.arms, Arm(agent, agent, GIVEN, trials=0)))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
+        except gym.error.Error as error:
+            raise type(error)(f"{path}: {error}") from error
 
     @classmethod
     def _parsed(cls, path: Path, content: Mapping[str, Any]) -> Suite:
@@ -105,9 +121,9 @@ class Suite:
             if name in ARMS:
                 raise ValueError(f"arms.{name} must have another name: there is one of ours that is called so.")
         arms = {**ARMS, **own}
-        for method in content["methods"]:
+        for method in strings("methods", content["methods"]):
             known("method", method, list(arms))
-        environments = [pair for told in content["environments"] for pair in _environments(told, protocol)]
+        environments = [pair for told in _tables(content["environments"]) for pair in _environments(told, protocol)]
         return cls(
             path.stem,
             protocol,
@@ -117,6 +133,7 @@ class Suite:
             _steps(content["steps"], protocol),
             content.get("device", "cpu"),
             content.get("threads", 1),
+            int_between("tuning_seeds", content.get("tuning_seeds", 0), 0, len(protocol.tuning)),
         )
 
     def check(self) -> None:
@@ -142,10 +159,14 @@ class Suite:
             env.close()
 
     def jobs(self) -> list[Job]:
-        """Return its runs, those of one seed before those of the next."""
+        """Return its runs, those of one seed before those of the next, and those of controls on tuning seeds."""
+        tuning = [seed for seed in self.protocol.tuning[: self.tuning_seeds] if seed not in self.seeds]
+        controls = [arm for arm in self.arms if arm.is_control]
+        some = itertools.product(self.seeds, self.environments, self.arms)
+        more = itertools.product(tuning, self.environments, controls)
         return [
             Job(arm, id, arguments, seed, self.steps, self.protocol, self.device, self.threads)
-            for seed, (id, arguments), arm in itertools.product(self.seeds, self.environments, self.arms)
+            for seed, (id, arguments), arm in itertools.chain(some, more)
         ]
 
 
@@ -175,23 +196,37 @@ def as_settings(value: Any) -> Any:
     return tuple(map(as_settings, value)) if isinstance(value, list) else value
 
 
+def _tables(told: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(told, list) or not all(isinstance(one, Mapping) for one in told):
+        raise TypeError(f"environments must be tables, [[environments]], got {told!r}.")
+    return told
+
+
 def _environments(told: Mapping[str, Any], protocol: Protocol) -> list[tuple[str, dict[str, Any]]]:
     for key in told:
         known("setting of environments", key, ENVIRONMENT_KEYS)
-    ids = [*told.get("ids", []), *([told["id"]] if "id" in told else [])]
+    ids = [*strings("ids", told.get("ids", ())), *([string("id", told["id"])] if "id" in told else [])]
     if not ids:
         raise ValueError(f"environments must have an id or ids, got {dict(told)}.")
     for id in ids:
         spec_of(id)  # an unknown one is refused here, with the nearest
-    for schedule in told.get("schedules", []):
+    for schedule in strings("schedules", told.get("schedules", ())):
         known("schedule", schedule, list(protocol.schedules))
     arguments = [{**protocol.schedules[name], **told.get("arguments", {})} for name in told.get("schedules", [])]
-    return [(id, one) for id in ids for one in (arguments or [dict(told.get("arguments", {}))])]
+    pairs = [(id, one) for id in ids for one in (arguments or [dict(told.get("arguments", {}))])]
+    for id, one in pairs:
+        bagged_envs.resolved_schedule(id, **delay_arguments(one))  # a wrong one is refused here, in its own words
+    return pairs
 
 
 def _seeds(content: Mapping[str, Any], protocol: Protocol) -> tuple[int, ...]:
     seeds = content.get("seeds", "test")
-    chosen = protocol.seeds(seeds) if isinstance(seeds, str) else tuple(seeds)
+    if isinstance(seeds, str):
+        chosen = protocol.seeds(seeds)
+    elif isinstance(seeds, list):
+        chosen = tuple(int_between("seeds", seed, 0, 2**63) for seed in seeds)
+    else:
+        raise TypeError(f"seeds must be test, tuning or a list of ints, got {seeds!r}.")
     first = content.get("first_seeds")
     if first is not None and positive_int("first_seeds", first) > len(chosen):
         raise ValueError(f"first_seeds must be at most {len(chosen)}, got {first}.")

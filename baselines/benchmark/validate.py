@@ -54,8 +54,21 @@ def problems(folder: Path, protocol: Protocol) -> list[str]:
     if result is None:
         return [f"{RESULT} is damaged: its hash is not that of its content"]
     wrong = list(_of_form(result))
+    if wrong:
+        return wrong
     of_kind = _of_scores if result["kind"] == "redistribution" else _of_rows
-    return wrong or [*_of_job(result, protocol), *of_kind(result, protocol)]
+    return [*_of_job(result, protocol), *of_kind(result, protocol)]
+
+
+def misplaced(folder: Path) -> list[str]:
+    """Return that a run's folder is not called as it must be to count, in words; nothing where it is.
+
+    A copy of a run under another name counts nowhere.
+    """
+    result = read_result(folder)
+    if result is None or folder.name.endswith(f"-{result.get('key')}"):
+        return []
+    return [f"its folder's name must end with -{result.get('key')}, or it is not counted"]
 
 
 def _of_form(result: Mapping[str, Any]) -> Iterator[str]:
@@ -77,6 +90,8 @@ def _of_form(result: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_kinds(prefix: str, told: object, kinds: Kinds) -> Iterator[str]:
     if not isinstance(told, Mapping):
+        if prefix.startswith("rows["):
+            yield f"{prefix.rstrip('.')} must be a table, got {told!r}"
         return
     for name, kind in kinds.items():
         value = told.get(name, ...)
@@ -93,6 +108,8 @@ def _of_job(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
         yield f"protocol must be {protocol.hash}, version {protocol.version}, got {job['protocol']}"
     if job["seed"] not in (*protocol.test, *protocol.tuning):
         yield f"seed must be one of the protocol's, got {job['seed']}"
+    if arm["trials"] < 0:
+        yield f"arm.trials must be at least 0, got {arm['trials']}"
     if not arm["source"].strip():
         yield f"arm must say where its settings come from, got {arm}"
 

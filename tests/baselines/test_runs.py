@@ -190,7 +190,7 @@ def test_a_damaged_description_is_refused_by_name(tmp_path):
 
 def test_another_version_of_a_package_is_refused(tmp_path, monkeypatch):
     train(RUN, tmp_path, 70)
-    monkeypatch.setattr(runs, "versions", lambda: {"mujoco": "0.1"})
+    monkeypatch.setattr(runs, "versions", lambda id: {"mujoco": "0.1"})
     with pytest.raises(ValueError, match=r"versions=.* this one has \{'mujoco': '0.1'\}: choose another folder"):
         train(RUN, tmp_path, 80)
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 10.0  # seconds that runs have for a last checkpoint
+PATIENCE = 7.0  # seconds that runs have for a last checkpoint: all is over within ten
 PAUSE = 0.1  # seconds between two looks
 SLACK = 2.0  # seconds for the leash itself
 KILLED = 128  # plus the number of the signal: the exit code of a command that was killed, as shells have it

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bagged_envs.baselines.benchmark.agents import Watched, factory, named, packages, train_agent
-from bagged_envs.baselines.benchmark.arms import Arm
+from bagged_envs.baselines.benchmark.arms import ARMS, Arm
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.result_file import read_result
 from bagged_envs.baselines.benchmark.validate import problems, reproduce
@@ -113,6 +113,17 @@ class TestTraining:
         assert first[0] == first[1] != first[2]
         assert seen[0].reset()[0].tolist() != first[0]
         assert seen[1].reset(seed=4)[0].tolist() == first[2]
+
+
+def test_an_agent_of_ones_own_is_known_by_its_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "changing_agent.py"
+    file.write_text("def make(env, seed): ...\n")
+    before = packages("changing_agent:make")
+    file.write_text("def make(env, seed): return 1\n")
+    assert packages("changing_agent:make") != before
+    assert list(before) == ["changing_agent"]
+    assert "bagged_envs.baselines.benchmark.sb3_agents" not in packages(ARMS["sb3-td3"].method)
 
 
 class TestJobs:

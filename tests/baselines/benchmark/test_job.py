@@ -73,6 +73,18 @@ class TestKeys:
         assert job().key != before
         assert set(job().described()["versions"]) == {"bagged_envs", "gymnasium", "numpy", "torch", "mujoco"}
 
+    def test_an_environment_is_the_same_however_it_is_told(self):
+        plain = dataclasses.replace(job(), arguments={})
+        assert dataclasses.replace(job(), arguments={"bag_len": 20}).key == plain.key
+        assert dataclasses.replace(job(), arguments={"bag_len": 20}).name == plain.name
+        one, other = {"bag_len": 3, "reset_noise_scale": 0.02}, {"reset_noise_scale": 0.02, "bag_len": 3}
+        assert dataclasses.replace(job(), arguments=one).name == dataclasses.replace(job(), arguments=other).name
+        assert dataclasses.replace(job(), arguments={"bag_len": (2, 4)}).key == job(arguments={"bag_len": [2, 4]}).key
+
+    def test_only_methods_of_ours_have_another_device(self):
+        with pytest.raises(ValueError, match="device must be 'cpu' for kind 'agent', got 'cuda'"):
+            dataclasses.replace(job(), arm=ARMS["sb3-td3"], device="cuda")
+
     def test_defaults_are_in_it(self, monkeypatch):
         before = job("rrd-td3").key
         assert job("rrd-td3", redistributor={"bags": 4}).key == before

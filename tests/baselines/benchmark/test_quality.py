@@ -156,7 +156,7 @@ def test_settings_of_a_learner_are_refused():
 
 
 def test_it_is_judged_on_the_processor():
-    with pytest.raises(ValueError, match="device must be 'cpu' where redistribution is judged, got 'cuda'"):
+    with pytest.raises(ValueError, match="device must be 'cpu' for kind 'redistribution', got 'cuda'"):
         replace(judged(), device="cuda")
 
 

@@ -205,6 +205,11 @@ class TestHanded:
         assert queue.troubles() == []
 
 
+def test_a_damaged_failure_is_one_without_a_reason(tmp_path):
+    (tmp_path / "failure.json").write_text("{")
+    assert read_failure(tmp_path) == "failure.json is damaged"
+
+
 class TestOne:
     @pytest.fixture
     def suite(self, tmp_path):

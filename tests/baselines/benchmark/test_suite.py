@@ -5,6 +5,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
+from bagged_envs.baselines.benchmark.arms import ARMS
 from bagged_envs.baselines.benchmark.protocol import FOLDER, Protocol
 from bagged_envs.baselines.benchmark.suite import Suite, presets
 
@@ -83,6 +84,13 @@ def test_seeds_are_the_protocol_s(tmp_path):
         ('id = "Ep', 'idd = "Ep', "setting of environments must be .*got 'idd'"),
         ('id = "EpisodicKeyDoor-v0"\n', "", "environments must have an id or ids, got"),
         ("first_seeds = 2", "first_seeds = ", "mine.toml: "),
+        ("first_seeds = 2", "seeds = [true]", "mine.toml: seeds must be an int"),
+        ("first_seeds = 2", "seeds = 3", "mine.toml: seeds must be test, tuning or a list of ints, got 3"),
+        ("first_seeds = 2", "threads = 0", "mine.toml: threads must be .*got 0"),
+        ("first_seeds = 2", 'device = "tpu"', "mine.toml: device must be .*got 'tpu'"),
+        ("first_seeds = 2", "tuning_seeds = 6", "mine.toml: tuning_seeds must be an int from 0 to 5, got 6"),
+        ('schedules = ["bags_of_5"', "arguments = { bag_len = 0 }\n#", "mine.toml: bag_len must"),
+        ("trials = 4", "trials = 4\nlearner = 3", "mine.toml"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_file(tmp_path, old, new, message):
@@ -111,6 +119,45 @@ def test_the_documents_example_loads(tmp_path):
 def test_an_unknown_id_names_the_nearest(tmp_path):
     with pytest.raises(gym.error.Error, match="BaggedHopper"):
         load(tmp_path, MINE.replace('"BaggedHopper-v0"', '"BaggedHoper-v0"'))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('methods = "rrd-td3"', "methods must be a sequence of strings, got 'rrd-td3'"),
+        ('methods = ["rrd-td3"]\n[environments]\nid = "BaggedHopper-v0"', "environments must be tables"),
+        ('methods = ["rrd-td3"]\n[[environments]]\nids = "BaggedHopper-v0"', "ids must be a sequence of strings"),
+    ],
+)
+def test_a_word_where_a_list_is_wanted_is_told(tmp_path, text, message):
+    more = "" if "environments" in text else '\n[[environments]]\nid = "BaggedHopper-v0"'
+    with pytest.raises(ValueError, match=f"mine.toml: {message}"):
+        load(tmp_path, f"steps = 5000\n{text}{more}")
+
+
+def test_controls_are_run_on_tuning_seeds_too(tmp_path):
+    suite = load(tmp_path, MINE.replace("first_seeds = 2", "first_seeds = 2\ntuning_seeds = 2"))
+    plain = load(tmp_path, MINE)
+    keys = {job.key for job in plain.jobs()}
+    more = [job for job in suite.jobs() if job.key not in keys]
+    assert {job.seed for job in more} == set(V1.tuning[:2])
+    assert {job.arm.method for job in more} == {"identity-td3"}
+    assert len(more) == 2 * len(suite.environments)
+    assert len(suite.jobs()) == len(plain.jobs()) + len(more)
+
+
+def test_controls_learn_from_what_is_paid():
+    controls = [name for name, arm in ARMS.items() if arm.is_control]
+    assert {"identity-td3", "identity-td3 n_step=10", "identity-ppo", "sb3-td3", "torchrl-sac"} <= set(controls)
+    assert not {"oracle-td3", "rrd-td3", "rrd-sb3-td3", "identity", "labels_only-td3"} & set(controls)
+
+
+def test_an_agent_beside_its_methods(tmp_path):
+    (tmp_path / "mine.toml").write_text(MINE)
+    name = ARMS["sb3-td3"].method
+    suite = Suite.load(tmp_path / "mine.toml", agent=name)
+    assert [arm.name for arm in suite.arms[-2:]] == ["mine", name]
+    assert suite.arms[-1].kind == "agent"
 
 
 def test_no_such_suite():

@@ -8,7 +8,7 @@ import pytest
 from bagged_envs import cli
 from bagged_envs.baselines.benchmark.result_file import RESULT, digest
 from bagged_envs.baselines.benchmark.suite import Suite
-from bagged_envs.baselines.benchmark.validate import problems, reproduce
+from bagged_envs.baselines.benchmark.validate import misplaced, problems, reproduce
 from tests.baselines.benchmark.kills import written
 from tests.baselines.benchmark.small import PROTOCOL, job
 
@@ -96,6 +96,26 @@ def test_what_is_not_whole(made, tmp_path, changed):
 def test_what_does_not_is_said(changed, change, message):
     found = problems(changed(change), PROTOCOL)
     assert any(re.search(message, line) for line in found), found
+
+
+def test_rows_that_are_none_are_told(changed):
+    assert problems(changed(put("rows", [1])), PROTOCOL) == ["rows[0] must be a table, got 1"]
+
+
+def test_trials_below_zero_are_told(changed):
+    assert "arm.trials must be at least 0, got -4" in problems(changed(put("arm", "trials", -4)), PROTOCOL)
+
+
+def test_a_result_without_its_kind_is_told(changed):
+    assert "kind must be one of training, agent, redistribution, got nothing" in problems(
+        changed(put("kind", ...)), PROTOCOL
+    )
+
+
+def test_a_copy_counts_nowhere(changed):
+    folder = changed(put("seconds", 2.0))
+    (told,) = misplaced(folder)
+    assert "its folder's name must end with -" in told
 
 
 class TestReproduce:
