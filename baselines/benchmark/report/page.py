@@ -78,7 +78,7 @@ def _told(content: Content, found: Sequence[View], look: Mapping[str, Look]) -> 
         "versions": words.versions_of(results),
         "machines": words.machines_of(results),
         "references": {task: content.protocol.references.get(task) for task in sorted({cell.task for cell in shown})},
-        "control": " ".join(words.control_words(content)),
+        "control": " ".join(words.control_words([content.against[cell] for cell in content.cells])),
         "paragraph": words.methods_paragraph(content),
         "interval": words.INTERVAL,
         "test_seeds": words.spans(sorted(content.protocol.test)),

@@ -21,7 +21,7 @@ def methods_paragraph(content: Content) -> str:
         _evaluation(content.protocol),
         _scale(content),
         _statistics(content),
-        control_words(content),
+        control_words([content.against[cell] for cell in content.cells]),
         _sources(content),
         _software(content),
     )
@@ -91,28 +91,33 @@ def _statistics(content: Content) -> list[str]:
     ]
 
 
-def control_words(content: Content) -> list[str]:
-    """Return over what gains are stated, and how that was chosen, as sentences."""
-    if not content.runs:
+def control_words(found: Sequence[Control]) -> list[str]:
+    """Return over what gains in some environments are stated, and how that was chosen, as sentences."""
+    if not found:
         return []
-    found = [content.against[cell] for cell in content.cells]
-    chosen, plain = sum(bool(one.chosen) for one in found), sum(bool(one.plain) for one in found)
-    if not chosen and not plain:
+    if not any(one.chosen or one.plain for one in found):
         return ["No Identity was run: gains over learning from what is paid cannot be stated."]
     told = [
         "Gains and probabilities of improvement (the probability that a run scores higher than one of the control, "
         "averaged over environments) are stated over Identity, which learns from rewards as they are paid."
     ]
-    whole = len(found)
-    if chosen:
-        told += [f"In {_of(chosen, whole)} it is the best Identity, chosen on tuning seeds{_tuned(found)}."]
-    if plain:
-        told += [f"In {_of(plain, whole)} there are no runs on tuning seeds to choose it by, and it is the plain one."]
-    return told
+    best = [one for one in found if len(one.among) > 1]
+    mixed = [one for one in found if one.untuned]
+    without = sorted({name for one in mixed for name in one.untuned})
+    sentences = {
+        f"it is the best Identity, chosen on tuning seeds ({_tuned(best)})": len(best),
+        "it is the only Identity that was run": sum(len(one.among) == 1 for one in found),
+        f"not all Identities have runs on the same tuning seeds ({', '.join(without)} without), and it is the plain "
+        "one": len(mixed),
+        "there are no runs on tuning seeds to choose it by, and it is the plain one": sum(
+            bool(one.plain) and not one.untuned for one in found
+        ),
+    }
+    return [*told, *(f"In {_of(count, len(found))} {words}." for words, count in sentences.items() if count)]
 
 
 def _tuned(found: Sequence[Control]) -> str:
-    return f" ({spans(sorted({seed for one in found for seed in one.seeds}))})"
+    return spans(sorted({seed for one in found for seed in one.seeds}))
 
 
 def _of(count: int, whole: int) -> str:

@@ -157,8 +157,8 @@ def _latex(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
         if view.is_whole:
             caption = (
                 f"{len(view.cells)} environments, {view.steps:,} steps, protocol {content.protocol.version} (hash "
-                f"{content.protocol.hash}), with {words.INTERVAL}. Gain and P(improvement) are over the control, "
-                "Identity, of each environment."
+                f"{content.protocol.hash}), with {words.INTERVAL}. "
+                f"{' '.join(words.control_words([content.against[cell] for cell in view.cells]))}"
             )
             found[f"summary-{view.steps}.tex"] = tables.summary_tex(view.summaries, caption, f"summary-{view.steps}")
     return found

@@ -240,12 +240,27 @@ class TestWords:
             "the mean of the last 50 % of its evaluations, never the best",
             "2 of 3 environments have it.",
             "95 % percentile intervals from 2,000 bootstrap resamples, stratified by environment",
-            "In 1 of 3 environments it is the best Identity, chosen on tuning seeds (0, 1).",
+            "In 1 of 3 environments it is the only Identity that was run.",
             "In 2 of 3 environments there are no runs on tuning seeds",
             "identity, ours, single: the tests' own (0 trials)",
             f"numpy {np.__version__}",
         ):
             assert part in said, part
+
+    def test_how_the_control_was_chosen(self, tmp_path, kept, protocol):
+        doors = {"id": "EpisodicKeyDoor-v0", "task": "KeyDoor"}
+        found = [result(kept, name, seed, flat(1.0)) for name in ("identity", "far identity") for seed in (0, 7, 8)]
+        found += [result(kept, name, 7, flat(1.0), **doors) for name in ("identity", "far identity")]
+        found += [result(kept, "identity", 0, flat(1.0), **doors)]
+        folder = write(tmp_path / "runs", *found)
+        write_report(folder, protocol=protocol, formats=["html", "tex", "txt"])
+        for file in ("report.html", "summary-120.tex", "methods.txt"):
+            said = (folder / "report" / file).read_text()
+            assert "In 1 of 2 environments it is the best Identity, chosen on tuning seeds (0)." in said
+            assert (
+                "In 1 of 2 environments not all Identities have runs on the same tuning seeds (far identity without), "
+                "and it is the plain one." in said
+            )
 
     def test_commands_and_versions(self, tmp_path, kept, protocol):
         folder = write(tmp_path / "runs", *benchmark(kept))

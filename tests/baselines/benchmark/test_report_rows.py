@@ -122,6 +122,42 @@ class TestControl:
     def test_the_only_one_serves_other_learners(self, kept):
         assert self.found(kept, [("i", "identity-td3", 9.0)]).of("my_module:make") == "i"
 
+    def test_only_some_have_tuning_runs(self, kept):
+        test = [("i", "identity-td3", 9.0), ("far", "identity-td3", 1.0), ("third", "identity-td3", 1.0)]
+        control = self.found(kept, test, [("far", "identity-td3", 2.0)])
+        assert (control.chosen, control.untuned, control.plain) == (None, ("i", "third"), {"td3": "far"})
+        assert control.words.startswith(
+            "Not all Identities have runs on the same tuning seeds (i, third without): the plain one is taken (far)"
+        )
+
+    def test_only_seeds_that_all_have_are_compared(self, kept):
+        told = [("i", 7, 1.0), ("far", 7, 1.0), ("i", 0, 1.0), ("i", 1, 99.0), ("far", 0, 2.0)]
+        runs = runs_of([result(kept, name, seed, flat(value), method="identity-td3") for name, seed, value in told])
+        (control,) = controls([run for run in runs if run.seed > 1], [run for run in runs if run.seed <= 1]).values()
+        assert (control.chosen, control.seeds) == ("far", (0,))
+        (control,) = controls(
+            [run for run in runs if run.seed > 1],
+            [run for run in runs if (run.method, run.seed) in {("i", 1), ("far", 0)}],
+        ).values()
+        assert (control.chosen, control.untuned) == (None, ("far", "i"))
+
+    def test_the_only_one_is_not_called_the_best(self, kept):
+        control = self.found(kept, [("i", "identity-td3", 9.0)], [("i", "identity-td3", 1.0)])
+        assert control.words == "Identity: i, the only one that was run here."
+
+    def test_agents_without_a_redistributor(self, kept):
+        results = [
+            result(kept, name, 7, flat(1.0), **json.loads(json.dumps(ARMS[name].settings())))
+            for name in ("sb3-td3", "rrd-sb3-td3", "sb3-sac", "identity-td3")
+        ]
+        (control,) = controls(runs_of(results), []).values()
+        td3, sac = (ARMS[name].method for name in ("sb3-td3", "sb3-sac"))
+        assert control.plain == {td3: "sb3-td3", "td3": "identity-td3"}
+        assert (control.of(td3), control.of(sac)) == ("sb3-td3", None)
+        # Alone it may be anything, a method of somebody's own included.
+        (control,) = controls(runs_of(results[2:]), []).values()
+        assert control.of(sac) == "identity-td3"
+
     def test_without_any(self, kept):
         control = self.found(kept, [("rrd", "rrd-td3", 9.0)])
         assert control.of("rrd-td3") is None
