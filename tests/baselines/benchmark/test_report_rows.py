@@ -13,7 +13,7 @@ from bagged_envs.baselines.benchmark.report.control import controls
 from bagged_envs.baselines.benchmark.report.released import released
 from bagged_envs.baselines.benchmark.report.rows import cell_of, redistributions_of, runs_of, told_apart
 from bagged_envs.baselines.benchmark.suite import Suite
-from tests.baselines.benchmark.invented import benchmark, flat, protocol, protocol_file, result, write
+from tests.baselines.benchmark.invented import benchmark, flat, judged, protocol, protocol_file, result, write
 from tests.baselines.benchmark.small import job
 
 
@@ -40,6 +40,14 @@ class TestCells:
     def test_labels(self, kept, id, task, arguments, label, suite, variant):
         cell = cell_of(result(kept, "a", 7, flat(1.0), id=id, task=task, arguments=arguments))
         assert (cell.label, cell.suite, cell.variant, cell.steps) == (label, suite, variant, 120)
+
+    def test_the_order_of_arguments_does_not_matter(self, kept):
+        first, second = (
+            cell_of(result(kept, "a", 7, flat(1.0), id="Strange-v3", arguments=arguments))
+            for arguments in ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1})
+        )
+        assert first == second
+        assert first.label == 'Strange-v3[a=1, b={"c": 2, "d": 3}]'
 
     def test_other_lengths_are_other_cells(self, kept):
         first, second = (cell_of(result(kept, "a", 7, returns)) for returns in ([1.0], [1.0, 2.0]))
@@ -78,6 +86,41 @@ class TestNames:
         own = result(kept, "a", 7, flat(1.0))
         assert told_apart([own, {**own, "released": "file"}]) == ["a", "a (released)"]
         assert [run.released for run in runs_of([own, {**own, "released": "file"}])] == [False, True]
+
+
+class TestTwice:
+    """An environment may be spelt in two ways."""
+
+    def both(self, kept, make, *contents):
+        spelt = ({}, {"bag_len": 20})
+        found = [make(arguments, content) for arguments, content in zip(spelt, contents, strict=True)]
+        assert found[0]["key"] != found[1]["key"]
+        return found
+
+    def test_runs(self, kept):
+        def make(arguments, value):
+            return result(kept, "a", 7, flat(value), arguments=arguments)
+
+        same = self.both(kept, make, 1.0, 1.0)
+        (run,) = runs_of(same)
+        assert run.result["key"] == min(one["key"] for one in same)
+        first, second = differing = self.both(kept, make, 1.0, 2.0)
+        with pytest.raises(ValueError, match=r"one run of 'a' in .*\[bag_len=20\] with seed 7, got two") as error:
+            gathered(differing, [], kept, Choice())
+        assert first["key"] in str(error.value)
+        assert second["key"] in str(error.value)
+
+    def test_redistributions(self, kept):
+        def make(arguments, value):
+            return (
+                judged(kept, "a", 7, epic=value)
+                | {"key": f"{len(arguments)}"}
+                | {"job": {**judged(kept, "a", 7)["job"], "arguments": arguments}}
+            )
+
+        assert len(redistributions_of(self.both(kept, make, 1.0, 1.0))) == 1
+        with pytest.raises(ValueError, match="whose keys are 0 and 1: take one of them away"):
+            redistributions_of(self.both(kept, make, 1.0, None))
 
 
 class TestControl:
