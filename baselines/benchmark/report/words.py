@@ -99,7 +99,8 @@ def control_words(found: Sequence[Control]) -> list[str]:
         return ["No Identity was run: gains over learning from what is paid cannot be stated."]
     told = [
         "Gains and probabilities of improvement (the probability that a run scores higher than one of the control, "
-        "averaged over environments) are stated over Identity, which learns from rewards as they are paid."
+        "averaged over environments) are stated over Identity, which learns from rewards as they are paid, and leave "
+        "out environments where a method is itself the control."
     ]
     best = [one for one in found if len(one.among) > 1]
     mixed = [one for one in found if one.untuned]

@@ -114,7 +114,8 @@ def test_only_what_is_asked_for(tmp_path, kept, protocol, kind):
 
 def test_numbers_of_the_page_and_of_tables(tmp_path, kept, protocol):
     folder = write(tmp_path / "runs", *benchmark(kept))
-    write_report(folder, protocol=protocol, formats=["html", "csv"])
+    write_report(folder, protocol=protocol, formats=["html", "csv", "tex"])
+    assert r"\emph{(over 2 of 3 environments)}" in (folder / "report" / "summary-120.tex").read_text()
     scored = [[one["normalized"] for one in benchmark(kept) if (one["arm"]["name"], one["task"]) == ("ours", task)]
               for task in ("InvertedPendulum", "KeyDoor")]  # fmt: skip
     expected = interval(scored, "iqm")
@@ -126,6 +127,8 @@ def test_numbers_of_the_page_and_of_tables(tmp_path, kept, protocol):
     ours = rows(folder / "report" / "tables" / "summary.csv")[0]
     assert ours["method"] == "ours"
     assert [float(ours[name]) for name in ("iqm", "iqm_low", "iqm_high")] == list(expected)
+    assert [ours[f"{name}_environments"] for name in ("gain", "improvement")] == ["2", "3"]
+    assert page.texts.count("over 2 of 3 environments") == 1
     finals = [[[one["final"] for one in benchmark(kept) if (one["arm"]["name"], one["task"]) == (name, "Reacher")]]
               for name in ("ours", "identity")]  # fmt: skip
     stood = rows(folder / "report" / "tables" / "environments.csv")
