@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Cell, Run, defaults_of, flat
+from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Cell, Redistribution, Run, defaults_of, flat
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def controls(runs: Sequence[Run], tuning: Sequence[Run]) -> dict[Cell, Control]:
     }
 
 
-def cells_of(runs: Sequence[Run]) -> list[Cell]:
+def cells_of(runs: Iterable[Run | Redistribution]) -> list[Cell]:
     """Return where runs were made, each once, in order."""
     return sorted({run.cell for run in runs})
 
