@@ -19,7 +19,7 @@ def suites(results: Sequence[Result], labels: Sequence[str], protocol: str, tuni
     Runs that are methods x environments x seeds stand in one.
 
     Args:
-        results: Of training.
+        results: Of training, or of judging: what a method is called is told apart within one kind only.
         labels: What the report calls the method of each.
         protocol: What a suite calls it.
         tuning: Its tuning seeds, which share no suite with others.

@@ -65,6 +65,11 @@ class Content:
         return cells_of(self.runs)
 
     @property
+    def places(self) -> list[Cell]:
+        """Where there are runs that are shown, those in which redistributors were judged included."""
+        return cells_of([*self.runs, *self.redistributions])
+
+    @property
     def methods(self) -> list[str]:
         """All methods that are shown."""
         return sorted({*methods_of(self.runs), *(one.method for one in self.redistributions)})

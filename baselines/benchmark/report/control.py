@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Cell, Run, defaults_of, flat
+from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Cell, Redistribution, Run, defaults_of, flat
 
 
 @dataclass(frozen=True)
@@ -15,16 +15,18 @@ class Control:
     """The Identity of one environment that others are compared with.
 
     Attributes:
-        chosen: The best one on the tuning seeds; None where there are no runs with those.
-        among: The Identities it was chosen from.
+        chosen: The best one on the tuning seeds; None where not all Identities have runs on the same ones.
+        among: The Identities it was chosen from, which are all there are.
         seeds: On which seeds.
         plain: Where none could be chosen, the one whose settings are nearest to the defaults, by learner.
+        untuned: Where only some have runs on tuning seeds, or not on the same ones, those that lack some.
     """
 
     chosen: str | None = None
     among: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     plain: Mapping[str, str] = field(default_factory=dict)
+    untuned: tuple[str, ...] = ()
 
     def of(self, method: str) -> str | None:
         """Return what a method, as results name it, is compared with; None where there is nothing.
@@ -40,16 +42,17 @@ class Control:
     def words(self) -> str:
         """How it was come by, as a sentence."""
         if self.chosen is not None:
+            if len(self.among) == 1:
+                return f"Identity: {self.chosen}, the only one that was run here."
             seeds = ", ".join(map(str, self.seeds))
-            others = f" among {len(self.among)}" if len(self.among) > 1 else ", the only one that was tuned"
-            return f"Best Identity: {self.chosen}, chosen on the tuning seeds {seeds}{others}."
+            return f"Best Identity: {self.chosen}, chosen on the tuning seeds {seeds} among {len(self.among)}."
         if not self.plain:
             return "No Identity was run here: gains cannot be stated."
         names = ", ".join(sorted(set(self.plain.values())))
-        return (
-            f"There are no runs on tuning seeds to choose the best Identity by: the plain one is taken ({names}), and "
-            "gains may be smaller over the best one."
-        )
+        why = "There are no runs on tuning seeds to choose the best Identity by"
+        if self.untuned:
+            why = f"Not all Identities have runs on the same tuning seeds ({', '.join(self.untuned)} without)"
+        return f"{why}: the plain one is taken ({names}), and gains may be smaller over the best one."
 
 
 def controls(runs: Sequence[Run], tuning: Sequence[Run]) -> dict[Cell, Control]:
@@ -59,38 +62,60 @@ def controls(runs: Sequence[Run], tuning: Sequence[Run]) -> dict[Cell, Control]:
         runs: On test seeds.
         tuning: On tuning seeds.
     """
-    return {cell: _control(*(_identities(some, cell) for some in (runs, tuning))) for cell in cells_of(runs)}
+    return {
+        cell: _control(*([run for run in some if run.cell == cell] for some in (runs, tuning)))
+        for cell in cells_of(runs)
+    }
 
 
-def cells_of(runs: Sequence[Run]) -> list[Cell]:
+def cells_of(runs: Iterable[Run | Redistribution]) -> list[Cell]:
     """Return where runs were made, each once, in order."""
     return sorted({run.cell for run in runs})
 
 
-def is_identity(method: str) -> bool:
-    """Return whether a method learns from what is paid, as it is paid."""
-    return method.startswith("identity-")
+def identities_of(runs: Sequence[Run]) -> list[Run]:
+    """Return runs of methods that learn from what is paid, as it is paid.
+
+    An agent of another library is one where the same function also makes agents with a redistributor. Without such, it
+    may be anything, and is compared with others as any method is.
+    """
+    agents = {run.result["job"]["method"] for run in runs if _redistributes(run)}
+    return [run for run in runs if _is_identity(run, agents)]
 
 
-def _identities(runs: Sequence[Run], cell: Cell) -> list[Run]:
-    return [run for run in runs if run.cell == cell and is_identity(run.result["job"]["method"])]
+def _is_identity(run: Run, agents: set[str]) -> bool:
+    method = run.result["job"]["method"]
+    return method.startswith("identity-") or (method in agents and not _redistributes(run))
+
+
+def _redistributes(run: Run) -> bool:
+    """Return whether a run is that of another library's agent with a redistributor."""
+    job = run.result["job"]
+    return ":" in job["method"] and job["learner"].get("redistributor") is not None
 
 
 def _control(runs: Sequence[Run], tuning: Sequence[Run]) -> Control:
-    there = {run.method for run in runs}
-    tuned = [run for run in tuning if run.method in there]
-    if tuned:
-        names = sorted({run.method for run in tuned})
-        means = {name: np.mean([run.final for run in tuned if run.method == name]) for name in names}
-        return Control(max(names, key=means.__getitem__), tuple(names), tuple(sorted({run.seed for run in tuned})))
+    own = identities_of(runs)
+    names = sorted({run.method for run in own})
+    tuned = {name: [run for run in tuning if run.method == name] for name in names}
+    seeds = {name: {run.seed for run in some} for name, some in tuned.items()}
+    common = set.intersection(*seeds.values()) if seeds else set()
+    if common:
+        means = {name: np.mean([run.final for run in tuned[name] if run.seed in common]) for name in names}
+        return Control(max(names, key=means.__getitem__), tuple(names), tuple(sorted(common)))
+    some = {seed for own_seeds in seeds.values() for seed in own_seeds}
+    return Control(plain=_plain(own), untuned=tuple(name for name in names if seeds[name] != some))
+
+
+def _plain(identities: Sequence[Run]) -> dict[str, str]:
     plain: dict[str, str] = {}
-    for run in sorted(runs, key=lambda run: (_changes(run), run.method)):
+    for run in sorted(identities, key=lambda run: (_changes(run), run.method)):
         plain.setdefault(_learner(run.result["job"]["method"]), run.method)
-    return Control(plain=plain)
+    return plain
 
 
 def _learner(method: str) -> str:
-    return method.rpartition("-")[2]
+    return method if ":" in method else method.rpartition("-")[2]
 
 
 def _changes(run: Run) -> int:

@@ -59,7 +59,6 @@ def render(content: Content, found: Sequence[View], commands: Sequence[str], sui
 
 def _told(content: Content, found: Sequence[View], look: Mapping[str, Look]) -> dict[str, Any]:
     results = words.results_of(content)
-    shown = [*(run.cell for run in content.runs), *(one.cell for one in content.redistributions)]
     standing = Counter(why.partition(":")[0] for _, why in content.unfinished)
     return {
         "content": content,
@@ -67,8 +66,8 @@ def _told(content: Content, found: Sequence[View], look: Mapping[str, Look]) -> 
         "css": Markup((FOLDER / "page.css").read_text() + _colors(look)),
         "js": Markup((FOLDER / "page.js").read_text()),
         "look": look,
-        "suite_names": sorted({cell.suite for cell in shown}),
-        "variant_names": sorted({cell.variant for cell in shown}),
+        "suite_names": sorted({cell.suite for cell in content.places}),
+        "variant_names": sorted({cell.variant for cell in content.places}),
         "views": [_view(view, look) for view in found],
         "cells": [_cell(place, cell, content, look) for place, cell in enumerate(content.cells)],
         "redistributions": redistribution_tables(content.redistributions),
@@ -77,10 +76,13 @@ def _told(content: Content, found: Sequence[View], look: Mapping[str, Look]) -> 
         "lacking": sum((content.missing or {}).values()),
         "versions": words.versions_of(results),
         "machines": words.machines_of(results),
-        "references": {task: content.protocol.references.get(task) for task in sorted({cell.task for cell in shown})},
-        "control": " ".join(words.control_words(content)),
+        "references": {
+            task: content.protocol.references.get(task) for task in sorted({cell.task for cell in content.cells})
+        },
+        "control": " ".join(words.control_words([content.against[cell] for cell in content.cells])),
         "paragraph": words.methods_paragraph(content),
         "interval": words.INTERVAL,
+        "recording": words.recording(content.protocol),
         "test_seeds": words.spans(sorted(content.protocol.test)),
         "tuning_seeds": words.spans(sorted(content.protocol.tuning)) or "none",
         "final_share": words.percent(content.protocol.final_share),

@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.result_file import digest
@@ -91,20 +91,52 @@ class Redistribution:
     result: Result = field(repr=False, compare=False)
 
 
+One = TypeVar("One", Run, Redistribution)
+
+
 def runs_of(results: Sequence[Result]) -> list[Run]:
-    """Return training results as runs, in the order of methods, environments and seeds."""
+    """Return training results as runs, each once, in the order of methods, environments and seeds.
+
+    Raises:
+        ValueError: As for `_once`.
+    """
     labels = told_apart(results)
     runs = [_run(result, label) for result, label in zip(results, labels, strict=True)]
-    return sorted(runs, key=lambda run: (run.method, run.cell, run.seed))
+    return _once(runs, ("rows", "final", "normalized"))
 
 
 def redistributions_of(results: Sequence[Result]) -> list[Redistribution]:
-    """Return results of the kind "redistribution", in the order of methods, environments and seeds."""
+    """Return results of the kind "redistribution", each once, in the order of methods, environments and seeds.
+
+    Raises:
+        ValueError: As for `_once`.
+    """
     found = [
         Redistribution(label, cell_of(result), result["job"]["seed"], result["scores"], result)
         for result, label in zip(results, told_apart(results), strict=True)
     ]
-    return sorted(found, key=lambda one: (one.method, one.cell, one.seed))
+    return _once(found, ("scores", "refused"))
+
+
+def _once(found: Sequence[One], told: Sequence[str]) -> list[One]:
+    """Return runs in order, those that are there twice once: an environment may be spelt in several ways.
+
+    Args:
+        found: Runs.
+        told: What results that are the same agree in.
+
+    Raises:
+        ValueError: There are two of a method in an environment with a seed, and they differ.
+    """
+    kept: dict[tuple[str, Cell, int], One] = {}
+    for one in sorted(found, key=lambda one: (one.method, one.cell, one.seed, one.result["key"])):
+        first = kept.setdefault((one.method, one.cell, one.seed), one)
+        if any(first.result.get(name) != one.result.get(name) for name in told):
+            raise ValueError(
+                f"folder must have one run of {one.method!r} in {one.cell.label} with seed {one.seed}, got two with "
+                f"other results, whose keys are {first.result['key']} and {one.result['key']}: take one of them away."
+            )
+    return list(kept.values())
 
 
 def _run(result: Result, label: str) -> Run:
@@ -140,13 +172,13 @@ def _label(id: str, variant: str, arguments: Mapping[str, Any]) -> str:
     defaults = VARIANTS[variant].arguments if variant in VARIANTS else {}
     schedule = {name: defaults.get(name) for name in ("bag_len", "label_fraction")}
     told = {name: value for name, value in schedule.items() if value not in (None, 1)} | dict(arguments)
-    return f"{id}[{', '.join(f'{name}={_value(value)}' for name, value in told.items())}]" if told else id
+    return f"{id}[{', '.join(f'{name}={_value(value)}' for name, value in sorted(told.items()))}]" if told else id
 
 
 def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"({', '.join(map(_value, value))})"
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 def told_apart(results: Sequence[Result]) -> list[str]:

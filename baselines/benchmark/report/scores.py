@@ -57,6 +57,8 @@ class Summary:
         optimality_gap: Of the same.
         gain: By how much its IQM exceeds that of the control of each environment.
         improvement: The probability that it is better than the control; also where there is no scale.
+        gained: In how many environments the gain is formed: not where it is the control, or there is none, or no scale.
+        improved: The same of the improvement.
     """
 
     method: str
@@ -68,6 +70,15 @@ class Summary:
     optimality_gap: Estimate
     gain: Estimate
     improvement: Estimate
+    gained: int
+    improved: int
+
+    def part(self, name: str) -> str:
+        """Return over how many environments a statistic is, as words; nothing where it is over all of the method's."""
+        formed = {"gain": self.gained, "improvement": self.improved}.get(name, self.cells)
+        if formed == self.cells or getattr(self, name).value is None:
+            return ""
+        return f"over {formed} of {self.cells} environments"
 
 
 @dataclass(frozen=True)
@@ -170,6 +181,8 @@ def _summary(method: str, runs: Sequence[Run], against: Mapping[Cell, Control], 
         aggregate(normalized, "optimality_gap"),
         scale or gain([one for one, _ in scores], [other for _, other in scores], "iqm"),
         none or improvement([one for one, _ in ends], [other for _, other in ends]),
+        len(whole),
+        len(pairs),
     )
 
 

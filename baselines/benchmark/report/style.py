@@ -81,11 +81,11 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
 
 
 def short(name: str, most: int = 30) -> str:
-    """Return a name on one line that leaves room for a figure beside it.
+    """Return a name on one line that leaves room for a figure beside it, without signs that SVG cannot have.
 
     Example:
         >>> short("a method with a very long name", 12)
         'a method wi…'
     """
-    line = " ".join(name.split())
+    line = "".join(sign if sign.isprintable() else "\ufffd" for sign in " ".join(name.split()))
     return line if len(line) <= most else f"{line[: most - 1]}…"

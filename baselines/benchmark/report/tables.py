@@ -45,8 +45,13 @@ def _values(one: Estimate) -> tuple[Any, ...]:
 def summary_csv(found: Mapping[int, Sequence[Summary]]) -> str:
     """Return the summary of each length as CSV."""
     heading = ["steps", "method", "environments", "of", "runs", *(c for name in SUMMED for c in _columns(name))]
+    heading += ["gain_environments", "improvement_environments"]
     rows = (
-        [steps, one.method, one.cells, one.of, one.runs, *(v for name in SUMMED for v in _values(getattr(one, name)))]
+        [
+            *(steps, one.method, one.cells, one.of, one.runs),
+            *(v for name in SUMMED for v in _values(getattr(one, name))),
+            *(one.gained, one.improved),
+        ]
         for steps, summaries in found.items()
         for one in summaries
     )
@@ -170,15 +175,16 @@ def summary_tex(found: Sequence[Summary], caption: str, label: str) -> str:
 
 def _tex_row(one: Summary) -> list[str]:
     part = "" if one.cells == one.of else f" ({one.cells} of {one.of} environments)"
-    return [tex(one.method + part), str(one.runs), *(_tex_cell(getattr(one, name)) for name in SUMMED)]
+    return [tex(one.method + part), str(one.runs), *(_tex_cell(getattr(one, name), one.part(name)) for name in SUMMED)]
 
 
-def _tex_cell(one: Estimate) -> str:
+def _tex_cell(one: Estimate, part: str) -> str:
     if one.value is None:
         return rf"\emph{{{tex(one.words)}}}"
     if one.low is None or one.high is None:
-        return rf"{signed(one.value)} \emph{{({tex(one.words)})}}"
-    return f"{signed(one.value)} [{signed(one.low)}, {signed(one.high)}]"
+        return rf"{signed(one.value)} \emph{{({tex(', '.join(filter(None, (one.words, part))))})}}"
+    said = rf" \emph{{({part})}}" if part else ""
+    return f"{signed(one.value)} [{signed(one.low)}, {signed(one.high)}]{said}"
 
 
 def signed(value: float) -> str:

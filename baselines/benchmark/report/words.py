@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.report.content import Content, methods_table
-from bagged_envs.baselines.benchmark.report.control import Control
-from bagged_envs.baselines.benchmark.report.rows import Result, Run
+from bagged_envs.baselines.benchmark.report.control import Control, cells_of
+from bagged_envs.baselines.benchmark.report.rows import Cell, Result, Run
 from bagged_envs.baselines.benchmark.report.scores import LEVEL, RESAMPLES
 
 INTERVAL = f"{LEVEL:.0%}".replace("%", " %") + f" percentile intervals from {RESAMPLES:,} bootstrap resamples"
@@ -16,12 +16,11 @@ INTERVAL = f"{LEVEL:.0%}".replace("%", " %") + f" percentile intervals from {RES
 
 def methods_paragraph(content: Content) -> str:
     """Return how all this was done, as a paragraph of a paper."""
+    trained = bool(content.runs)
     parts = (
-        _setting(content),
-        _evaluation(content.protocol),
-        _scale(content),
-        _statistics(content),
-        control_words(content),
+        *((_setting(content), _evaluation(content.protocol), _scale(content), _statistics(content)) if trained else ()),
+        control_words([content.against[cell] for cell in content.cells]),
+        _judging(content),
         _sources(content),
         _software(content),
     )
@@ -29,10 +28,8 @@ def methods_paragraph(content: Content) -> str:
 
 
 def _setting(content: Content) -> list[str]:
-    if not content.runs:
-        return ["No method was trained."]
     environments = ", ".join(sorted({cell.label for cell in content.cells}))
-    lengths = listed([f"{steps:,}" for steps in content.lengths])
+    lengths = listed(_lengths(content.cells))
     seeds = spans(sorted({run.seed for run in content.runs}))
     return [
         f"We trained {_count(len({run.method for run in content.runs}), 'method')} for {lengths} environment steps on "
@@ -40,6 +37,37 @@ def _setting(content: Content) -> list[str]:
         f"{content.protocol.version} (hash {content.protocol.hash}) of bagged_envs, with the test seeds {seeds}: "
         f"{_runs_each(content.runs)}. {_apart(content.protocol)}"
     ]
+
+
+def _judging(content: Content) -> list[str]:
+    found, protocol = content.redistributions, content.protocol
+    if not found:
+        return []
+    cells = cells_of(found)
+    environments = ", ".join(sorted({cell.label for cell in cells}))
+    told = [
+        f"We judged the rewards of {_count(len({one.method for one in found}), 'redistributor')} on "
+        f"{_count(len(cells), 'environment')} with delayed rewards ({environments}), without training a policy on "
+        f"them, under protocol {protocol.version} (hash {protocol.hash}) of bagged_envs, with the test seeds "
+        f"{spans(sorted({one.seed for one in found}))}, {_count(len(found), 'time')} in all.",
+        f"Each was fitted to recorded episodes with as many updates as it makes in {listed(_lengths(cells))} "
+        "environment steps, and its rewards were compared with the dense ones, which it does not see, the Oracle "
+        f"excepted. Recorded were {recording(protocol)}. Numbers are means over seeds.",
+    ]
+    return told if content.runs else [*told, _apart(protocol)]
+
+
+def _lengths(cells: Sequence[Cell]) -> list[str]:
+    return [f"{steps:,}" for steps in sorted({cell.steps for cell in cells})]
+
+
+def recording(protocol: Protocol) -> str:
+    """Return which episodes redistributors are judged on."""
+    one = protocol.recording
+    return (
+        f"{_count(one.episodes, 'episode')} of each of three policies: a random one, and one that is trained on the "
+        f"dense rewards for {one.steps:,} steps, half way and at the end"
+    )
 
 
 def _apart(protocol: Protocol) -> str:
@@ -91,28 +119,34 @@ def _statistics(content: Content) -> list[str]:
     ]
 
 
-def control_words(content: Content) -> list[str]:
-    """Return over what gains are stated, and how that was chosen, as sentences."""
-    if not content.runs:
+def control_words(found: Sequence[Control]) -> list[str]:
+    """Return over what gains in some environments are stated, and how that was chosen, as sentences."""
+    if not found:
         return []
-    found = [content.against[cell] for cell in content.cells]
-    chosen, plain = sum(bool(one.chosen) for one in found), sum(bool(one.plain) for one in found)
-    if not chosen and not plain:
+    if not any(one.chosen or one.plain for one in found):
         return ["No Identity was run: gains over learning from what is paid cannot be stated."]
     told = [
         "Gains and probabilities of improvement (the probability that a run scores higher than one of the control, "
-        "averaged over environments) are stated over Identity, which learns from rewards as they are paid."
+        "averaged over environments) are stated over Identity, which learns from rewards as they are paid, and leave "
+        "out environments where a method is itself the control."
     ]
-    whole = len(found)
-    if chosen:
-        told += [f"In {_of(chosen, whole)} it is the best Identity, chosen on tuning seeds{_tuned(found)}."]
-    if plain:
-        told += [f"In {_of(plain, whole)} there are no runs on tuning seeds to choose it by, and it is the plain one."]
-    return told
+    best = [one for one in found if len(one.among) > 1]
+    mixed = [one for one in found if one.untuned]
+    without = sorted({name for one in mixed for name in one.untuned})
+    sentences = {
+        f"it is the best Identity, chosen on tuning seeds ({_tuned(best)})": len(best),
+        "it is the only Identity that was run": sum(len(one.among) == 1 for one in found),
+        f"not all Identities have runs on the same tuning seeds ({', '.join(without)} without), and it is the plain "
+        "one": len(mixed),
+        "there are no runs on tuning seeds to choose it by, and it is the plain one": sum(
+            bool(one.plain) and not one.untuned for one in found
+        ),
+    }
+    return [*told, *(f"In {_of(count, len(found))} {words}." for words, count in sentences.items() if count)]
 
 
 def _tuned(found: Sequence[Control]) -> str:
-    return f" ({spans(sorted({seed for one in found for seed in one.seeds}))})"
+    return spans(sorted({seed for one in found for seed in one.seeds}))
 
 
 def _of(count: int, whole: int) -> str:

@@ -21,6 +21,7 @@ from bagged_envs.baselines.benchmark.report.content import (
 from bagged_envs.baselines.benchmark.report.figures import drawing, for_file
 from bagged_envs.baselines.benchmark.report.page import render
 from bagged_envs.baselines.benchmark.report.pictures import Picture
+from bagged_envs.baselines.benchmark.report.rows import RELEASED
 from bagged_envs.baselines.benchmark.report.samples import samples
 from bagged_envs.baselines.benchmark.report.scores import curves, standings
 from bagged_envs.baselines.benchmark.report.style import looks
@@ -103,6 +104,11 @@ def _written(
     for name, data in files.items():
         write_whole(out / name, data)
     figures = [] if not set(formats) & set(PICTURES) else list(_figures(content, made, out, formats))
+    if not files and not figures:
+        raise ValueError(
+            f"formats must leave something to write, got {', '.join(formats) or 'none'}: where redistributors were "
+            "judged alone there are neither figures nor LaTeX: ask for html, csv or txt."
+        )
     return [*(out / name for name in files), *figures]
 
 
@@ -157,8 +163,8 @@ def _latex(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
         if view.is_whole:
             caption = (
                 f"{len(view.cells)} environments, {view.steps:,} steps, protocol {content.protocol.version} (hash "
-                f"{content.protocol.hash}), with {words.INTERVAL}. Gain and P(improvement) are over the control, "
-                "Identity, of each environment."
+                f"{content.protocol.hash}), with {words.INTERVAL}. "
+                f"{' '.join(words.control_words([content.against[cell] for cell in view.cells]))}"
             )
             found[f"summary-{view.steps}.tex"] = tables.summary_tex(view.summaries, caption, f"summary-{view.steps}")
     return found
@@ -166,9 +172,11 @@ def _latex(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
 
 def _suites(content: Content, protocol: str) -> dict[str, str]:
     """Return files of suites whose runs are those of the report, and those that its controls were chosen by."""
-    own = [run for run in (*content.runs, *content.tuning) if not run.released]
     name = protocol if protocol in protocols.names() else Path(protocol).name
-    found = again.suites([run.result for run in own], [run.method for run in own], name, content.protocol.tuning)
+    found = []
+    for kind in ((*content.runs, *content.tuning), content.redistributions):
+        own = [one for one in kind if RELEASED not in one.result]
+        found += again.suites([one.result for one in own], [one.method for one in own], name, content.protocol.tuning)
     return {f"suite-{place}.toml": text for place, text in enumerate(found, 1)}
 
 

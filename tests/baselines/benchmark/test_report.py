@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
@@ -17,15 +18,22 @@ from bagged_envs.baselines.benchmark.report.content import Choice, folders_of
 from bagged_envs.baselines.benchmark.report.rows import cell_of, runs_of
 from bagged_envs.baselines.benchmark.report.scores import NO_SCALE
 from bagged_envs.baselines.benchmark.report.write import FORMATS, write_report
-from bagged_envs.baselines.benchmark.results import results
+from bagged_envs.baselines.benchmark.result_file import read_result, write_result
+from bagged_envs.baselines.benchmark.results import redistributions, results
 from bagged_envs.baselines.benchmark.statistics import interval, probability_of_improvement
-from bagged_envs.baselines.benchmark.suite import as_settings
+from bagged_envs.baselines.benchmark.suite import Suite, as_settings
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.training import Training, TrainingConfig
 from tests.baselines.benchmark.invented import benchmark, flat, judged, protocol_file, result, write
 from tests.baselines.benchmark.small import TRAINING, job
+from tests.baselines.benchmark.small import judged as judged_job
 
 EVIL = '<script>alert("x")</script> & _$a_1$ 100% \\ {b} \'"><img src=x onerror=alert(1)>'
+SMALL_PROTOCOL = (  # that of the small runs
+    'version = "test"\n[evaluation]\nevery = 40\nepisodes = 2\nfinal_share = 0.5\n[seeds]\ntuning = [0]\n'
+    "test = [7, 8, 9]\n[steps]\nshort = 120\n[schedules.bags_of_3]\nbag_len = 3\n"
+    "[recording]\nsteps = 200\nepisodes = 4\nrandom_steps = 20\nbatch = 8\n"
+)
 VOID = {"meta", "link", "input", "br", "img"}
 
 
@@ -114,7 +122,8 @@ def test_only_what_is_asked_for(tmp_path, kept, protocol, kind):
 
 def test_numbers_of_the_page_and_of_tables(tmp_path, kept, protocol):
     folder = write(tmp_path / "runs", *benchmark(kept))
-    write_report(folder, protocol=protocol, formats=["html", "csv"])
+    write_report(folder, protocol=protocol, formats=["html", "csv", "tex"])
+    assert r"\emph{(over 2 of 3 environments)}" in (folder / "report" / "summary-120.tex").read_text()
     scored = [[one["normalized"] for one in benchmark(kept) if (one["arm"]["name"], one["task"]) == ("ours", task)]
               for task in ("InvertedPendulum", "KeyDoor")]  # fmt: skip
     expected = interval(scored, "iqm")
@@ -126,6 +135,8 @@ def test_numbers_of_the_page_and_of_tables(tmp_path, kept, protocol):
     ours = rows(folder / "report" / "tables" / "summary.csv")[0]
     assert ours["method"] == "ours"
     assert [float(ours[name]) for name in ("iqm", "iqm_low", "iqm_high")] == list(expected)
+    assert [ours[f"{name}_environments"] for name in ("gain", "improvement")] == ["2", "3"]
+    assert page.texts.count("over 2 of 3 environments") == 1
     finals = [[[one["final"] for one in benchmark(kept) if (one["arm"]["name"], one["task"]) == (name, "Reacher")]]
               for name in ("ours", "identity")]  # fmt: skip
     stood = rows(folder / "report" / "tables" / "environments.csv")
@@ -182,12 +193,13 @@ class TestEscaping:
         assert rows(folder / "report" / "tables" / "summary.csv")[0]["method"] == EVIL
 
     def test_names_that_figures_would_swallow(self, tmp_path, kept, protocol):
-        names = ["_hidden", "$x$", "two\nlines", "ünï"]
+        names = ["_hidden", "$x$", "two\nlines", "ünï", "bell\x07\x1b[0m"]
         folder = write(tmp_path / "runs", *(result(kept, name, seed, flat(seed)) for name in names for seed in (7, 8)))
         write_report(folder, protocol=protocol, formats=["svg"])
         svg = ET.parse(folder / "report" / "figures" / "efficiency-120-0.svg")
         texts = {one.text for one in svg.iter("{http://www.w3.org/2000/svg}text")}
-        assert {"_hidden", "$x$", "two lines", "ünï"} <= texts
+        assert {"_hidden", "$x$", "two lines", "ünï", "bell\ufffd\ufffd[0m"} <= texts
+        page_of(folder, protocol)
 
     def test_tex(self):
         assert (
@@ -240,12 +252,27 @@ class TestWords:
             "the mean of the last 50 % of its evaluations, never the best",
             "2 of 3 environments have it.",
             "95 % percentile intervals from 2,000 bootstrap resamples, stratified by environment",
-            "In 1 of 3 environments it is the best Identity, chosen on tuning seeds (0, 1).",
+            "In 1 of 3 environments it is the only Identity that was run.",
             "In 2 of 3 environments there are no runs on tuning seeds",
             "identity, ours, single: the tests' own (0 trials)",
             f"numpy {np.__version__}",
         ):
             assert part in said, part
+
+    def test_how_the_control_was_chosen(self, tmp_path, kept, protocol):
+        doors = {"id": "EpisodicKeyDoor-v0", "task": "KeyDoor"}
+        found = [result(kept, name, seed, flat(1.0)) for name in ("identity", "far identity") for seed in (0, 7, 8)]
+        found += [result(kept, name, 7, flat(1.0), **doors) for name in ("identity", "far identity")]
+        found += [result(kept, "identity", 0, flat(1.0), **doors)]
+        folder = write(tmp_path / "runs", *found)
+        write_report(folder, protocol=protocol, formats=["html", "tex", "txt"])
+        for file in ("report.html", "summary-120.tex", "methods.txt"):
+            said = (folder / "report" / file).read_text()
+            assert "In 1 of 2 environments it is the best Identity, chosen on tuning seeds (0)." in said
+            assert (
+                "In 1 of 2 environments not all Identities have runs on the same tuning seeds (far identity without), "
+                "and it is the plain one." in said
+            )
 
     def test_commands_and_versions(self, tmp_path, kept, protocol):
         folder = write(tmp_path / "runs", *benchmark(kept))
@@ -284,6 +311,46 @@ class TestRedistribution:
         page = Page(page_of(folder, protocol))
         assert "Redistribution quality" in page.texts
         assert "Environments" not in page.texts
+
+    def test_alone_as_it_is_run(self, tmp_path):
+        run = judged_job("rd", hidden=(8,))
+        told = run.work(tmp_path / "runs")
+        file = tmp_path / "test.toml"
+        file.write_text(SMALL_PROTOCOL)
+        write_report(tmp_path / "runs", tmp_path / "out", protocol=str(file))
+        page = " ".join(" ".join(Page((tmp_path / "out" / "report.html").read_text()).texts).split())
+        assert "1 method on 1 environment with delayed rewards" in page
+        assert "1 judged" in page
+        assert "runs done" not in page
+        assert "Scale" not in page
+        said = (tmp_path / "out" / "methods.txt").read_text()
+        assert "We judged the rewards of 1 redistributor on 1 environment" in said
+        assert "in 120 environment steps" in said
+        assert "4 episodes of each of three policies" in said
+        assert not any(words in said for words in ("evaluated", "no scale", "No method", "control"))
+        assert "bench run suite-1.toml --out again" in page
+        (again,) = Suite.load(tmp_path / "out" / "suite-1.toml").jobs()
+        assert again.key == told["key"]
+
+    def test_beside_runs_of_the_same_name(self, tmp_path, made):
+        shutil.copytree(made, tmp_path / "runs")
+        judged_job("rd", hidden=(8,)).work(tmp_path / "runs")
+        for name in ("rrd-td3", "rd"):
+            (folder,) = (tmp_path / "runs").glob(f"{name}-B*")
+            write_result(folder, read_result(folder) | {"arm": {"name": "mine", "source": "s", "trials": 0}})
+        keys = {one["key"] for one in (*results(tmp_path / "runs"), *redistributions(tmp_path / "runs"))}
+        file = tmp_path / "test.toml"
+        file.write_text(SMALL_PROTOCOL)
+        write_report(tmp_path / "runs", tmp_path / "out", protocol=str(file), formats=["html"], episodes=False)
+        suites = (tmp_path / "out").glob("suite-*.toml")
+        assert sorted(one.key for path in suites for one in Suite.load(path).jobs()) == sorted(keys)
+        assert len(keys) == 5
+
+    @pytest.mark.parametrize("formats", [["png"], ["tex"], ["pdf", "svg"], []])
+    def test_nothing_to_write(self, tmp_path, kept, protocol, formats):
+        folder = write(tmp_path / "runs", judged(kept, "rd", 7, epic=0.5))
+        with pytest.raises(ValueError, match=f"something to write, got {', '.join(formats) or 'none'}: .* html, csv"):
+            write_report(folder, protocol=protocol, formats=formats)
 
 
 def test_released_rows_stand_beside(tmp_path, kept, protocol):
@@ -379,11 +446,7 @@ class TestSamples:
 
     def test_on_the_page(self, made, tmp_path):
         protocol = tmp_path / "test.toml"
-        protocol.write_text(
-            'version = "test"\n[evaluation]\nevery = 40\nepisodes = 2\nfinal_share = 0.5\n[seeds]\ntuning = [0]\n'
-            "test = [7, 8, 9]\n[steps]\nshort = 120\n[schedules.bags_of_3]\nbag_len = 3\n"
-            "[recording]\nsteps = 200\nepisodes = 4\nrandom_steps = 20\nbatch = 8\n"
-        )
+        protocol.write_text(SMALL_PROTOCOL)
         write_report(made, tmp_path / "out", protocol=str(protocol), formats=["html", "csv", "svg"])
         page = Page((tmp_path / "out" / "report.html").read_text())
         assert "A sample episode of each trained policy" in page.texts

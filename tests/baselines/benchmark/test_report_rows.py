@@ -13,7 +13,7 @@ from bagged_envs.baselines.benchmark.report.control import controls
 from bagged_envs.baselines.benchmark.report.released import released
 from bagged_envs.baselines.benchmark.report.rows import cell_of, redistributions_of, runs_of, told_apart
 from bagged_envs.baselines.benchmark.suite import Suite
-from tests.baselines.benchmark.invented import benchmark, flat, protocol, protocol_file, result, write
+from tests.baselines.benchmark.invented import benchmark, flat, judged, protocol, protocol_file, result, write
 from tests.baselines.benchmark.small import job
 
 
@@ -40,6 +40,14 @@ class TestCells:
     def test_labels(self, kept, id, task, arguments, label, suite, variant):
         cell = cell_of(result(kept, "a", 7, flat(1.0), id=id, task=task, arguments=arguments))
         assert (cell.label, cell.suite, cell.variant, cell.steps) == (label, suite, variant, 120)
+
+    def test_the_order_of_arguments_does_not_matter(self, kept):
+        first, second = (
+            cell_of(result(kept, "a", 7, flat(1.0), id="Strange-v3", arguments=arguments))
+            for arguments in ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1})
+        )
+        assert first == second
+        assert first.label == 'Strange-v3[a=1, b={"c": 2, "d": 3}]'
 
     def test_other_lengths_are_other_cells(self, kept):
         first, second = (cell_of(result(kept, "a", 7, returns)) for returns in ([1.0], [1.0, 2.0]))
@@ -78,6 +86,41 @@ class TestNames:
         own = result(kept, "a", 7, flat(1.0))
         assert told_apart([own, {**own, "released": "file"}]) == ["a", "a (released)"]
         assert [run.released for run in runs_of([own, {**own, "released": "file"}])] == [False, True]
+
+
+class TestTwice:
+    """An environment may be spelt in two ways."""
+
+    def both(self, kept, make, *contents):
+        spelt = ({}, {"bag_len": 20})
+        found = [make(arguments, content) for arguments, content in zip(spelt, contents, strict=True)]
+        assert found[0]["key"] != found[1]["key"]
+        return found
+
+    def test_runs(self, kept):
+        def make(arguments, value):
+            return result(kept, "a", 7, flat(value), arguments=arguments)
+
+        same = self.both(kept, make, 1.0, 1.0)
+        (run,) = runs_of(same)
+        assert run.result["key"] == min(one["key"] for one in same)
+        first, second = differing = self.both(kept, make, 1.0, 2.0)
+        with pytest.raises(ValueError, match=r"one run of 'a' in .*\[bag_len=20\] with seed 7, got two") as error:
+            gathered(differing, [], kept, Choice())
+        assert first["key"] in str(error.value)
+        assert second["key"] in str(error.value)
+
+    def test_redistributions(self, kept):
+        def make(arguments, value):
+            return (
+                judged(kept, "a", 7, epic=value)
+                | {"key": f"{len(arguments)}"}
+                | {"job": {**judged(kept, "a", 7)["job"], "arguments": arguments}}
+            )
+
+        assert len(redistributions_of(self.both(kept, make, 1.0, 1.0))) == 1
+        with pytest.raises(ValueError, match="whose keys are 0 and 1: take one of them away"):
+            redistributions_of(self.both(kept, make, 1.0, None))
 
 
 class TestControl:
@@ -121,6 +164,42 @@ class TestControl:
 
     def test_the_only_one_serves_other_learners(self, kept):
         assert self.found(kept, [("i", "identity-td3", 9.0)]).of("my_module:make") == "i"
+
+    def test_only_some_have_tuning_runs(self, kept):
+        test = [("i", "identity-td3", 9.0), ("far", "identity-td3", 1.0), ("third", "identity-td3", 1.0)]
+        control = self.found(kept, test, [("far", "identity-td3", 2.0)])
+        assert (control.chosen, control.untuned, control.plain) == (None, ("i", "third"), {"td3": "far"})
+        assert control.words.startswith(
+            "Not all Identities have runs on the same tuning seeds (i, third without): the plain one is taken (far)"
+        )
+
+    def test_only_seeds_that_all_have_are_compared(self, kept):
+        told = [("i", 7, 1.0), ("far", 7, 1.0), ("i", 0, 1.0), ("i", 1, 99.0), ("far", 0, 2.0)]
+        runs = runs_of([result(kept, name, seed, flat(value), method="identity-td3") for name, seed, value in told])
+        (control,) = controls([run for run in runs if run.seed > 1], [run for run in runs if run.seed <= 1]).values()
+        assert (control.chosen, control.seeds) == ("far", (0,))
+        (control,) = controls(
+            [run for run in runs if run.seed > 1],
+            [run for run in runs if (run.method, run.seed) in {("i", 1), ("far", 0)}],
+        ).values()
+        assert (control.chosen, control.untuned) == (None, ("far", "i"))
+
+    def test_the_only_one_is_not_called_the_best(self, kept):
+        control = self.found(kept, [("i", "identity-td3", 9.0)], [("i", "identity-td3", 1.0)])
+        assert control.words == "Identity: i, the only one that was run here."
+
+    def test_agents_without_a_redistributor(self, kept):
+        results = [
+            result(kept, name, 7, flat(1.0), **json.loads(json.dumps(ARMS[name].settings())))
+            for name in ("sb3-td3", "rrd-sb3-td3", "sb3-sac", "identity-td3")
+        ]
+        (control,) = controls(runs_of(results), []).values()
+        td3, sac = (ARMS[name].method for name in ("sb3-td3", "sb3-sac"))
+        assert control.plain == {td3: "sb3-td3", "td3": "identity-td3"}
+        assert (control.of(td3), control.of(sac)) == ("sb3-td3", None)
+        # Alone it may be anything, a method of somebody's own included.
+        (control,) = controls(runs_of(results[2:]), []).values()
+        assert control.of(sac) == "identity-td3"
 
     def test_without_any(self, kept):
         control = self.found(kept, [("rrd", "rrd-td3", 9.0)])

@@ -50,6 +50,8 @@ def test_summary(kept, content):
     assert ours.improvement == Estimate(*probability_of_improvement(*pairs))
     assert (ours.cells, ours.of, ours.runs) == (3, 3, 8)
     assert identity.gain == identity.improvement == Estimate(words=scores.ITSELF)
+    assert (ours.part("gain"), ours.part("improvement"), ours.part("iqm")) == ("over 2 of 3 environments", "", "")
+    assert (identity.part("gain"), identity.gained, identity.improved) == ("", 0, 0)
     assert (single.cells, single.of, single.runs) == (1, 3, 1)
     assert {single.iqm, single.median, single.optimality_gap} == {Estimate(words=scores.ONE_RUN)}
     # Against three runs of the control there is something to count.
@@ -106,6 +108,18 @@ def test_standings(kept, content):
     assert ours.gain == Estimate(*gain(mine, theirs, "mean"))
     assert ours.improvement == Estimate(*probability_of_improvement(mine, theirs))
     assert (ours.seeds, ours.control, identity.gain.words) == ((7, 8, 9), "identity", scores.ITSELF)
+
+
+def test_environments_where_it_is_the_control_are_left_out_and_counted(kept):
+    door = {"id": "EpisodicKeyDoor-v0", "task": "KeyDoor"}
+    found = [result(kept, name, seed, flat(5.0), **where) for name, where in (("identity", {}), ("far identity", door))
+             for seed in (7, 8)]  # fmt: skip
+    found += [result(kept, "identity", seed, flat(float(seed)), **door) for seed in (7, 8)]
+    made = gathered(found, [], kept, Choice())
+    one = next(one for one in views(made)[0].summaries if one.method == "identity")
+    mine, theirs = ([[kept.normalized("KeyDoor", value) for value in values]] for values in ((7.0, 8.0), (5.0, 5.0)))
+    assert (one.cells, one.gain) == (2, Estimate(*gain(mine, theirs, "iqm")))
+    assert one.part("gain") == one.part("improvement") == "over 1 of 2 environments"
 
 
 def test_a_hidden_control_is_compared_with(kept, content):
