@@ -21,13 +21,14 @@ from bagged_envs.baselines.benchmark.report.content import (
 from bagged_envs.baselines.benchmark.report.figures import drawing, for_file
 from bagged_envs.baselines.benchmark.report.page import render
 from bagged_envs.baselines.benchmark.report.pictures import Picture
+from bagged_envs.baselines.benchmark.report.read import read_results
 from bagged_envs.baselines.benchmark.report.rows import RELEASED
 from bagged_envs.baselines.benchmark.report.samples import samples
 from bagged_envs.baselines.benchmark.report.scores import curves, standings
 from bagged_envs.baselines.benchmark.report.style import looks
 from bagged_envs.baselines.benchmark.report.svg import content as drawn
 from bagged_envs.baselines.benchmark.report.views import View, views
-from bagged_envs.baselines.benchmark.results import JUDGED, redistributions, results
+from bagged_envs.baselines.benchmark.results import JUDGED
 from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import known
 
@@ -71,10 +72,12 @@ def write_report(
         raise FileNotFoundError(f"folder must be that of bench run --out, got {folder}: there is no such folder.")
     kept = Protocol.load(protocol)
     more = released.released(kept.hash, released_in) if reference else []
-    everything = [*results(folder), *redistributions(folder), *more]
+    whole, notes = read_results(folder)
+    everything = [*whole, *more]
     trained = [one for one in everything if one["kind"] != JUDGED]
     judged = [one for one in everything if one["kind"] == JUDGED]
     content = gathered(trained, judged, kept, choice or Choice(), unfinished_runs(folder))
+    content = dataclasses.replace(content, notes=(*content.notes, *notes))
     if episodes:
         found, without = samples(content.runs, folders_of(folder))
         content = dataclasses.replace(content, samples=tuple(found), without_sample=tuple(without))

@@ -221,6 +221,25 @@ class TestWords:
         assert "it is the best Identity" not in text
         assert "no runs on tuning seeds to choose it by, and it is the plain one" in " ".join(text.split())
 
+    def test_results_that_lack_something(self, tmp_path, kept, protocol):
+        folder = write(tmp_path / "runs", result(kept, "ours", 7, flat(60.0)))
+        other = result(kept, "ours", 8, flat(1.0))
+        nameless = {name: value for name, value in other["arm"].items() if name != "name"}
+        for name, strange in (
+            ("keyless", {key: value for key, value in other.items() if key != "key"}),
+            ("nameless", {**other, "arm": nameless}),
+            ("jobless", {**other, "job": None}),
+            ("unscored", {**other, "kind": "redistribution"}),
+        ):
+            (folder / name).mkdir()
+            write_result(folder / name, strange)
+        page = Page(page_of(folder, protocol))
+        assert "Left out: keyless, whose result has no key." in page.texts
+        assert "Left out: nameless, whose result has no arm.name." in page.texts
+        assert "Left out: unscored, whose result has no scores." in page.texts
+        assert any(text.startswith("Left out: jobless, whose result has no job.method, no job.") for text in page.texts)
+        assert page.attributes("data-value") == ["60.0", "0.5"]
+
     def test_one_run(self, tmp_path, kept, protocol):
         page = Page(page_of(write(tmp_path / "runs", result(kept, "ours", 7, flat(60.0))), protocol))
         # The final score, on both scales, was measured; all else would be a statistic.
