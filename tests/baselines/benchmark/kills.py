@@ -136,6 +136,10 @@ def siege(folder: Path, kills: int, seed: int = 0, seeds: int = 3) -> Outcome:
         found.wrong += tuple(f"{out.name}/{name}" for name in TABLES if (out / name).read_bytes() != expected[name])
         found.left += tuple(str(path) for path in out.glob("*/.*"))
         found.sweeps += 1
+        print(
+            f"{found.kills} kills in {found.sweeps} sweeps, {len(found.lost)} lost, {len(found.wrong)} wrong",
+            flush=True,
+        )
         shutil.rmtree(out)
     return found
 
