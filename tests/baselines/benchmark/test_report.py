@@ -230,6 +230,7 @@ class TestWords:
             ("nameless", {**other, "arm": nameless}),
             ("jobless", {**other, "job": None}),
             ("unscored", {**other, "kind": "redistribution"}),
+            ("a-copy", other),
         ):
             (folder / name).mkdir()
             write_result(folder / name, strange)
