@@ -19,7 +19,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow deep lint types layers doctest wheel docs bench check football clean
+.PHONY: help install demo test siege slow deep lint types layers doctest wheel docs bench check football clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -41,6 +41,9 @@ demo: install  ## the main job: a small benchmark and its report, in demo/
 
 test: install  ## the quick tests
 	$(PYTEST) -n $(WORKERS)
+
+siege: install  ## kills, lost nodes, full disks: those slow tests that CI runs, too
+	$(PYTEST) -n $(WORKERS) -m slow tests/baselines/benchmark -k "kills or node or disk or folder_that_may or sigterm_reaches"
 
 slow: install  ## the tests that the quick suite leaves out
 	$(PYTEST) -n $(WORKERS) -m slow

@@ -39,6 +39,7 @@ def run(suite, out):
     return main(["bench", "run", str(suite), "--out", str(out), "--workers", "1", "--checkpoint-every", "50"])
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_with_its_path_and_the_sweep_goes_on(tmp_path, disk, capsys):
     place, remount = disk
     suite, out = one_run(tmp_path), place / "out"

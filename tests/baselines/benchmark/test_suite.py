@@ -8,6 +8,7 @@ import pytest
 from bagged_envs.baselines.benchmark.arms import ARMS
 from bagged_envs.baselines.benchmark.protocol import FOLDER, Protocol
 from bagged_envs.baselines.benchmark.suite import Suite, presets
+from bagged_envs.registration import parts
 
 V1 = Protocol.load("v1")
 MINE = """
@@ -166,5 +167,8 @@ def test_no_such_suite():
 
 
 @pytest.mark.parametrize("name", presets())
-def test_presets_load(name):
-    assert Suite.load(name).jobs()
+def test_presets_load_and_their_tasks_have_a_scale(name):
+    suite = Suite.load(name)
+    assert suite.arms
+    if name != "redistribution":
+        assert {parts(id)[1].name for id, _ in suite.environments} <= set(V1.references)
