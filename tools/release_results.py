@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.report.released import FOLDER
-from bagged_envs.baselines.benchmark.results import redistributions, results
+from bagged_envs.baselines.benchmark.results import read_results
 from bagged_envs.baselines.benchmark.validate import problems
 from bagged_envs.whole_file import write_whole
 
@@ -34,7 +34,7 @@ def main(words: list[str] | None = None, place: Path = FOLDER) -> int:
     parser.add_argument("--protocol", default="v1")
     chosen = parser.parse_args(words)
     protocol = Protocol.load(chosen.protocol)
-    found = [*results(chosen.folder), *redistributions(chosen.folder)]
+    found, _ = read_results(chosen.folder)
     wrong = unfit(chosen.folder, protocol, found) if found else [f"{chosen.folder} has no whole run"]
     if wrong:
         print("\n".join(wrong), file=sys.stderr)

@@ -23,6 +23,15 @@ ORIGIN = ("source", "trials", "revision", "versions")
 COLUMNS = (*KEYS, "final", "normalized", *ORIGIN)
 JUDGED_COLUMNS = (*KEYS, *SCORES, "refused", *ORIGIN)
 JUDGED = "redistribution"  # the kind of runs in which a redistributor is judged
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "arm": ("name", "source", "trials"),
+    "job": (
+        "method", "redistributor", "learner", "training", "id", "arguments", "seed", "steps", "device", "threads",
+        "protocol", "versions",
+    ),
+    "": ("key", "kind", "task", "revision"),
+}  # fmt: skip
+TRAINED_NEEDED, JUDGED_NEEDED = ("rows", "final", "normalized"), ("scores", "refused")
 
 Result = Mapping[str, Any]
 
@@ -40,21 +49,42 @@ def state(job: Job, out: Path) -> State:
 def results(out: Path) -> list[dict[str, Any]]:
     """Return what every whole run of training in a folder came to, each once, by method, environment and seed.
 
-    A copy of a run's folder under another name does not count.
+    A copy of a run's folder under another name does not count, nor does what `lacks` something.
     """
-    return [one for one in _whole(out) if one.get("kind") != JUDGED]
+    return [one for one in read_results(out)[0] if one["kind"] != JUDGED]
 
 
 def redistributions(out: Path) -> list[dict[str, Any]]:
     """Return the same of the runs in which a redistributor was judged."""
-    return [one for one in _whole(out) if one.get("kind") == JUDGED]
+    return [one for one in read_results(out)[0] if one["kind"] == JUDGED]
 
 
-def _whole(out: Path) -> list[dict[str, Any]]:
-    folders = sorted(path for path in out.iterdir() if path.is_dir())
-    found = [(folder, result) for folder in folders if (result := read_result(folder)) is not None]
-    whole = {one["key"]: one for folder, one in found if folder.name.endswith(f"-{one['key']}")}
-    return sorted(whole.values(), key=lambda one: [_keys(one)[name] for name in ORDER])
+def read_results(out: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return all whole results in a folder, each once, in order, and what must be said of those that are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    notes = []
+    for path in sorted(path for path in out.iterdir() if path.is_dir()):
+        result = read_result(path)
+        if result is None:
+            continue
+        if lacking := lacks(result):
+            notes.append(f"Left out: {path.name}, whose result has no {', no '.join(lacking)}.")
+        elif path.name.endswith(f"-{result['key']}"):
+            found[result["key"]] = result
+    return sorted(found.values(), key=lambda one: [_keys(one)[name] for name in ORDER]), notes
+
+
+def lacks(result: Result) -> list[str]:
+    """Return what a result has not, though tables and reports need it."""
+    groups = {"": result, **{name: result.get(name) for name in NEEDED if name}}
+    lacking = [
+        f"{group}.{name}".lstrip(".")
+        for group, names in NEEDED.items()
+        for name in names
+        if not isinstance(own := groups[group], Mapping) or name not in own
+    ]
+    needed = JUDGED_NEEDED if result.get("kind") == JUDGED else TRAINED_NEEDED
+    return [*lacking, *(name for name in needed if name not in result)]
 
 
 def write_tables(out: Path) -> None:

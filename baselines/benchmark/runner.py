@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bagged_envs.baselines.benchmark.executors import Executor
 from bagged_envs.baselines.benchmark.queue import BUSY, PROGRESS, Queue, command
 from bagged_envs.baselines.benchmark.result_file import read_result
-from bagged_envs.baselines.benchmark.results import redistributions, results, write_tables
+from bagged_envs.baselines.benchmark.results import read_results, write_tables
 from bagged_envs.baselines.benchmark.suite import Suite, presets
 from bagged_envs.baselines.lease import Taken
 from bagged_envs.baselines.tensorboard import Board, both
@@ -131,6 +131,8 @@ def run_suite(
     for job in queue.jobs:
         job.retell(out)
     write_tables(out)
+    for note in read_results(out)[1]:
+        console.print(note, markup=False, highlight=False)
     counts = queue.counts()
     console.print(", ".join(f"{count} {what}" for what, count in counts.items() if count), highlight=False)
     for line in queue.troubles():
@@ -144,8 +146,7 @@ def _check_protocol(out: Path, suite: Suite) -> None:
     Raises:
         ValueError: One is.
     """
-    found = [*results(out), *redistributions(out)]
-    others = {result["job"]["protocol"] for result in found} - {suite.protocol.hash}
+    others = {result["job"]["protocol"] for result in read_results(out)[0]} - {suite.protocol.hash}
     if others:
         raise ValueError(
             f"out must have runs of protocol {suite.protocol.hash} only, got {out} with some of {', '.join(others)}: "

@@ -21,14 +21,13 @@ from bagged_envs.baselines.benchmark.report.content import (
 from bagged_envs.baselines.benchmark.report.figures import drawing, for_file
 from bagged_envs.baselines.benchmark.report.page import render
 from bagged_envs.baselines.benchmark.report.pictures import Picture
-from bagged_envs.baselines.benchmark.report.read import read_results
 from bagged_envs.baselines.benchmark.report.rows import RELEASED
 from bagged_envs.baselines.benchmark.report.samples import samples
 from bagged_envs.baselines.benchmark.report.scores import curves, standings
 from bagged_envs.baselines.benchmark.report.style import looks
 from bagged_envs.baselines.benchmark.report.svg import content as drawn
 from bagged_envs.baselines.benchmark.report.views import View, views
-from bagged_envs.baselines.benchmark.results import JUDGED
+from bagged_envs.baselines.benchmark.results import JUDGED, read_results
 from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import known
 

@@ -4,25 +4,9 @@ import json
 
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.result_file import digest, write_result
-from tests.baselines.benchmark.small import job
+from tests.baselines.benchmark.small import PROTOCOL_FILE, job
 
-PROTOCOL = """
-version = "invented"
-[evaluation]
-every = 40
-episodes = 2
-final_share = 0.5
-[seeds]
-tuning = [0, 1]
-test = [7, 8, 9]
-[steps]
-[recording]
-steps = 200
-episodes = 4
-random_steps = 20
-batch = 8
-[schedules]
-"""
+PROTOCOL = PROTOCOL_FILE.format(version="invented", tuning=[0, 1])
 SCALES = "task,random,oracle,source\nInvertedPendulum,10.0,110.0,invented\nKeyDoor,0.0,4.0,exact\n"
 ROW = {"episodes": 3, "return_std": 0.5, "length": 9.0, "success_rate": None, "paid": 1.0, "learner_updates": 7}
 
@@ -68,7 +52,7 @@ def result(kept, name, seed, returns, id="BaggedInvertedPendulum-v0", task="Inve
 
 def judged(kept, name, seed, **scores):
     """A result of a redistributor that was judged."""
-    trained = result(kept, name, seed, flat(0.0), kind="redistribution", scores=scores)
+    trained = result(kept, name, seed, flat(0.0), kind="redistribution", scores=scores, refused="")
     content = {**trained, "rows": [], "final": None, "normalized": None}
     content.pop("sha256")
     return json.loads(json.dumps({**content, "key": digest(content)[:12], "sha256": ""}))

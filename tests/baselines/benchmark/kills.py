@@ -21,23 +21,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-PROTOCOL = """
-version = "kills"
-[evaluation]
-every = 40
-episodes = 2
-final_share = 0.5
-[seeds]
-tuning = [0]
-test = [7, 8, 9]
-[steps]
-[recording]
-steps = 200
-episodes = 4
-random_steps = 20
-batch = 8
-[schedules]
-"""
+from tests.baselines.benchmark.small import PROTOCOL_FILE
+
+PROTOCOL = PROTOCOL_FILE.format(version="kills", tuning=[0])
 SUITE = """
 protocol = "{folder}/protocol.toml"
 steps = 400

@@ -9,6 +9,24 @@ RECORDING = RecordingConfig(steps=200, episodes=4, random_steps=20, batch=8)
 PROTOCOL = Protocol(
     "test", 40, 2, 0.5, (0,), (7, 8, 9), {"short": 120}, {"bags_of_3": {"bag_len": 3}}, recording=RECORDING
 )
+# The same rules as a file, for what is started as a command or has rules of its own.
+PROTOCOL_FILE = """
+version = "{version}"
+[evaluation]
+every = 40
+episodes = 2
+final_share = 0.5
+[seeds]
+tuning = {tuning}
+test = [7, 8, 9]
+[steps]
+[recording]
+steps = 200
+episodes = 4
+random_steps = 20
+batch = 8
+[schedules]
+"""
 ID = "BaggedInvertedPendulum-v0"
 TRAINING = {"random_steps": 30, "batch_size": 8}
 

@@ -237,7 +237,7 @@ class TestWords:
         page = Page(page_of(folder, protocol))
         assert "Left out: keyless, whose result has no key." in page.texts
         assert "Left out: nameless, whose result has no arm.name." in page.texts
-        assert "Left out: unscored, whose result has no scores." in page.texts
+        assert "Left out: unscored, whose result has no scores, no refused." in page.texts
         assert any(text.startswith("Left out: jobless, whose result has no job.method, no job.") for text in page.texts)
         assert page.attributes("data-value") == ["60.0", "0.5"]
 
