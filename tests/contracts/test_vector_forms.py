@@ -142,9 +142,12 @@ def test_sync_async_wrapped_outside_and_inside_equal_a_loop_over_singles(number)
     made = [
         vector.DelayedReward(SyncVectorEnv(dense, autoreset_mode=mode), schedule, **options),
         SyncVectorEnv(delayed, autoreset_mode=mode),
-        vector.DelayedReward(AsyncVectorEnv(dense, shared_memory=shared, autoreset_mode=mode), schedule, **options),
-        AsyncVectorEnv(delayed, shared_memory=not shared, autoreset_mode=mode),
     ]
+    if number < 12:  # processes are slow to start
+        made += [
+            vector.DelayedReward(AsyncVectorEnv(dense, shared_memory=shared, autoreset_mode=mode), schedule, **options),
+            AsyncVectorEnv(delayed, shared_memory=not shared, autoreset_mode=mode),
+        ]
     for envs in made:
         assert_equal_rows(unstacked(envs, mode, STEPS, 7, zeros), expected)
 

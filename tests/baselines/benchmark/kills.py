@@ -2,9 +2,9 @@
 
     python -m tests.baselines.benchmark.kills --kills 200
 
-Sweeps of six short runs by two workers are started again after each kill (SIGKILL, of the runner or of one of its runs)
-until they are whole; then the next sweep begins, in a new folder. Every time: a run that was whole stays as it was, to
-the bit; in the end the tables equal those of a sweep that nobody killed, and no unfinished file is left.
+Sweeps of six short runs by two workers are struck again and again (SIGKILL, of the runner or of one of its runs) and
+started anew until they are whole; then the next sweep begins, in a new folder. Every time: a run that was whole stays
+as it was, to the bit; in the end the tables equal those of a sweep that nobody killed, and no unfinished file is left.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def siege(folder: Path, kills: int, seed: int = 0, seeds: int = 3) -> Outcome:
             if (begun := begun + 1) > 100:
                 raise RuntimeError(f"the sweep does not come to an end: see {out}/*/log.txt")
             runner = started(suite, out)
-            if found.kills < kills:
+            while found.kills < kills and runner.poll() is None:
                 found.kills += struck(runner, out, chance)
             code = runner.wait()
             after = whole(out)

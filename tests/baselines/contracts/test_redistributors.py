@@ -32,6 +32,8 @@ FINDS_LINEAR_REWARDS = {
 DRAWS_PER_BAG: set[str] = set()
 LOOKS_AT_NO_OBSERVATION = {"identity", "labels_only", "oracle", "uniform", "ircr"}
 
+SHORT_BURSTS = {"diaster": {"cuts": 4, "step_updates": 10}}
+
 every_method = pytest.mark.parametrize("name", NAMES)
 every_team = pytest.mark.parametrize("agents", [1, 3])
 
@@ -45,7 +47,7 @@ def one_thread():
 
 
 def made(name, agents=1, seed=0, **settings):
-    return make_redistributor(name, OBSERVATION, ACTION, seed=seed, agents=agents, **settings)
+    return make_redistributor(name, OBSERVATION, ACTION, seed=seed, agents=agents, **SHORT_BURSTS.get(name, {}), **settings)
 
 
 def trained(name, agents=1, seed=0, updates=3):
