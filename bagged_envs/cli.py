@@ -325,7 +325,7 @@ def bench_report_command(
         variant: Only this variant's IDs, such as Bagged.
         method: Only these methods, as the report calls them.
         with_: "reference" adds the results that come with the package.
-        formats: Of html, png, pdf, svg, csv, tex, txt; without any, all.
+        formats: Of html, png, pdf, svg, csv, npz, tex, txt; without any, all.
         protocol: What the runs were made under: one of ours, or a TOML file.
         episodes: Have trained policies play an episode each, from their checkpoints.
     """

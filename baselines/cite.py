@@ -34,7 +34,11 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "torchrl_agents": ("bou2024torchrl",),
     "single_file_agents": ("huang2022cleanrl",),
 }
-ENGINES: dict[str, tuple[str, ...]] = {"mujoco": ("todorov2012mujoco",), "dmc": ("todorov2012mujoco",)}
+ENGINES: dict[str, tuple[str, ...]] = {
+    "mujoco": ("todorov2012mujoco",),
+    "dmc": ("todorov2012mujoco",),
+    "marl": ("terry2021pettingzoo",),
+}
 
 OURS = """@software{{bagged_envs,
   author = {{{{The bagged\\_envs authors}}}},

@@ -10,6 +10,7 @@ Source: Agarwal, Schwarzer, Castro, Courville and Bellemare, "Deep Reinforcement
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -287,9 +288,18 @@ def as_matrix(scores: Scores) -> Floats:
 
 
 def export(path: Any, methods: Mapping[str, Scores]) -> None:
-    """Write an NPZ file with `[runs, tasks]` for each method, as rliable's functions take them.
+    """Write an NPZ file with `[runs, tasks]` for each method, as rliable's functions take them: `dict(np.load(path))`.
+
+    Args:
+        path: Of the file, or a file opened for writing bytes.
+        methods: Scores by a method's name, which may be any.
 
     Raises:
+        OSError: The file could not be written.
         ValueError: As for `as_matrix`.
     """
-    np.savez(path, **{name: as_matrix(scores) for name, scores in methods.items()})  # type: ignore[arg-type]
+    matrices = {name: as_matrix(scores) for name, scores in methods.items()}
+    with zipfile.ZipFile(path, "w") as archive:  # np.savez takes no array whose name is "file"
+        for name, matrix in matrices.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, matrix, allow_pickle=False)

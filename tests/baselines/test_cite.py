@@ -25,6 +25,7 @@ def test_environment_engine_method_and_ours_in_this_order():
 
 def test_without_a_method():
     assert keys(cite("BaggedCheetahRun-v0")) == ["tassa2018dmcontrol", "todorov2012mujoco", "bagged_envs"]
+    assert keys(cite("BaggedSimpleTag-v0")) == ["lowe2017multi", "terry2021pettingzoo", "bagged_envs"]
 
 
 def test_an_entry_stands_once_although_it_is_of_the_task_and_of_the_method():

@@ -195,6 +195,18 @@ def normalized_of(runs: Sequence[Run]) -> dict[Cell, list[float]]:
     return found
 
 
+def even_scores(runs: Sequence[Run]) -> dict[str, list[list[float]]]:
+    """Return the normalized scores of each method, a list for each environment on a scale, by number of its seed.
+
+    Methods are left out that have not as many runs in each of these environments.
+    """
+    ordered = sorted(runs, key=lambda run: run.seed)
+    found = {name: normalized_of([run for run in ordered if run.method == name]) for name in methods_of(runs)}
+    cells = [cell for cell in cells_of(runs) if any(cell in own for own in found.values())]
+    scores = {name: [own.get(cell, []) for cell in cells] for name, own in found.items()}
+    return {name: own for name, own in scores.items() if all(own) and len(set(map(len, own))) == 1}
+
+
 def _pair(
     method: str, cell: Cell, own: Sequence[Run], against: Mapping[Cell, Control], everything: Sequence[Run]
 ) -> tuple[list[Run], list[Run]] | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bagged_envs.baselines.benchmark import protocol as protocols
+from bagged_envs.baselines.benchmark import statistics
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.report import again, pictures, released, tables, words
 from bagged_envs.baselines.benchmark.report.content import (
@@ -23,7 +25,7 @@ from bagged_envs.baselines.benchmark.report.page import render
 from bagged_envs.baselines.benchmark.report.pictures import Picture
 from bagged_envs.baselines.benchmark.report.rows import RELEASED
 from bagged_envs.baselines.benchmark.report.samples import samples
-from bagged_envs.baselines.benchmark.report.scores import curves, standings
+from bagged_envs.baselines.benchmark.report.scores import curves, even_scores, standings
 from bagged_envs.baselines.benchmark.report.style import looks
 from bagged_envs.baselines.benchmark.report.svg import content as drawn
 from bagged_envs.baselines.benchmark.report.views import View, views
@@ -33,7 +35,7 @@ from bagged_envs.wrappers.arguments import known
 
 PAGE = "report.html"
 PICTURES = ("png", "pdf", "svg")
-FORMATS = ("html", *PICTURES, "csv", "tex", "txt")
+FORMATS = ("html", *PICTURES, "csv", "npz", "tex", "txt")
 
 
 def write_report(
@@ -99,6 +101,8 @@ def _written(
         files |= {PAGE: render(content, made, lines, suites), **suites, **_protocol_files(protocol)}
     if "csv" in formats:
         files |= _tables(content, made)
+    if "npz" in formats:
+        files |= _matrices(made)
     if "tex" in formats:
         files |= _latex(content, made)
     if "txt" in formats:
@@ -109,7 +113,8 @@ def _written(
     if not files and not figures:
         raise ValueError(
             f"formats must leave something to write, got {', '.join(formats) or 'none'}: where redistributors were "
-            "judged alone there are neither figures nor LaTeX: ask for html, csv or txt."
+            "judged alone there are neither figures nor LaTeX, and npz needs as many runs in each environment: "
+            "ask for html, csv or txt."
         )
     return [*(out / name for name in files), *figures]
 
@@ -157,6 +162,17 @@ def _tables(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
         ),
     }
     return {f"tables/{name}.csv": text for name, text in found.items()}
+
+
+def _matrices(made: Sequence[View]) -> dict[str, bytes | str]:
+    """Return what rliable takes: `[runs, environments]` of normalized scores for each method that fills this shape."""
+    found: dict[str, bytes | str] = {}
+    for view in made:
+        if view.is_whole and (scores := even_scores(view.runs)):
+            file = io.BytesIO()
+            statistics.export(file, scores)
+            found[f"tables/scores-{view.steps}.npz"] = file.getvalue()
+    return found
 
 
 def _latex(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:

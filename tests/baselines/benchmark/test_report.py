@@ -149,6 +149,18 @@ def test_numbers_of_the_page_and_of_tables(tmp_path, kept, protocol):
     assert {row["share"] for row in rows(folder / "report" / "tables" / "profiles.csv")} >= {"0.0", "1.0"}
 
 
+def test_scores_in_rliables_shape(tmp_path, kept, protocol):
+    door, reacher = {"id": "EpisodicKeyDoor-v0", "task": "KeyDoor"}, {"id": "EpisodicReacher-v0", "task": "Reacher"}
+    found = [result(kept, "file", seed, flat(60.0 + seed)) for seed in (9, 7, 8)]
+    found += [result(kept, name, seed, flat(seed / 10), **door) for name in ("file", "uneven") for seed in (8, 9, 7)]
+    found += [result(kept, "uneven", seed, flat(60.0)) for seed in (7, 8)]
+    found += [result(kept, "elsewhere", 7, flat(60.0)), result(kept, "file", 7, flat(1.0), **reacher)]
+    write_report(write(tmp_path / "runs", *found), tmp_path / "out", protocol=protocol, formats=["npz"])
+    scores = dict(np.load(tmp_path / "out" / "tables" / "scores-120.npz"))
+    assert list(scores) == ["file"]
+    np.testing.assert_allclose(scores["file"], [[0.57, 0.175], [0.58, 0.2], [0.59, 0.225]], rtol=1e-12)
+
+
 def test_nothing_is_fetched(tmp_path, kept, protocol):
     page = Page(page_of(write(tmp_path / "runs", *benchmark(kept)), protocol))
     addresses = [attrs[name] for _, attrs in page.tags for name in ("href", "src", "xlink:href") if name in attrs]

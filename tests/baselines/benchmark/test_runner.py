@@ -29,7 +29,7 @@ from bagged_envs.baselines.benchmark.results import COLUMNS, results, run_row, s
 from bagged_envs.baselines.benchmark.runner import BUSY, run_suite, work_on_one
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.lease import lease, owner
-from tests.baselines.benchmark.kills import siege, written
+from tests.baselines.benchmark import kills
 from tests.baselines.benchmark.small import PROTOCOL, job
 
 
@@ -213,7 +213,7 @@ def test_a_damaged_failure_is_one_without_a_reason(tmp_path):
 class TestOne:
     @pytest.fixture
     def suite(self, tmp_path):
-        return written(tmp_path, seeds=1)
+        return kills.written(tmp_path, seeds=1)
 
     def test_it_is_made(self, suite, tmp_path):
         one = Suite.load(suite).jobs()[0]
@@ -261,7 +261,7 @@ class TestOne:
 
 class TestCommands:
     def test_a_dry_run_prints_what_would_be_run(self, tmp_path, capsys):
-        suite = written(tmp_path, seeds=1)
+        suite = kills.written(tmp_path, seeds=1)
         first, second = Suite.load(suite).jobs()
         first.work(tmp_path / "out")
         assert cli.main(["bench", "run", str(suite), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
@@ -281,7 +281,7 @@ class TestCommands:
 
 class TestFolders:
     def test_runs_of_another_protocol_are_refused(self, tmp_path, at_once):
-        suite = written(tmp_path, seeds=1)
+        suite = kills.written(tmp_path, seeds=1)
         jobs(1)[0].work(tmp_path / "out")
         with pytest.raises(ValueError, match=f"with some of {PROTOCOL.hash}: name another folder"):
             run_suite(str(suite), Suite.load(suite), tmp_path / "out", LocalProcesses(1), 50, console())
@@ -296,7 +296,7 @@ class TestFolders:
         assert [found["arm"]["trials"] for found in results(tmp_path)] == [0]
 
     def test_what_is_said_of_a_method_is_what_the_suite_says_now(self, tmp_path, at_once):
-        suite = written(tmp_path, seeds=1)
+        suite = kills.written(tmp_path, seeds=1)
         for one in Suite.load(suite).jobs():
             one.work(tmp_path / "out")
         suite.write_text(suite.read_text().replace("trials = 0", "trials = 7").replace("first", "renamed"))
@@ -340,7 +340,7 @@ class TestTables:
 
 
 def test_a_failed_run_is_told_in_the_end(tmp_path, at_once):
-    suite = written(tmp_path, seeds=1)
+    suite = kills.written(tmp_path, seeds=1)
     loaded = Suite.load(suite)
     first, second = loaded.jobs()
     out = tmp_path / "out"
@@ -357,7 +357,7 @@ def test_a_failed_run_is_told_in_the_end(tmp_path, at_once):
 
 
 def test_sigterm_stops_all_with_checkpoints_and_the_next_one_goes_on(tmp_path):
-    suite, out = written(tmp_path, seeds=1), tmp_path / "out"
+    suite, out = kills.written(tmp_path, seeds=1), tmp_path / "out"
     text = suite.read_text().replace("steps = 400", "steps = 4000000")
     suite.write_text(text)
     words = ["bench", "run", str(suite), "--out", str(out), "--workers", "1", "--checkpoint-every", "10000000"]
@@ -375,7 +375,19 @@ def test_sigterm_stops_all_with_checkpoints_and_the_next_one_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+def test_two_runners_in_one_folder_share_its_runs(tmp_path):
+    suite, alone, shared = kills.written(tmp_path, seeds=2), tmp_path / "alone", tmp_path / "shared"
+    assert kills.started(suite, alone).wait(timeout=300) == 0
+    runners = [kills.started(suite, shared) for _ in range(2)]
+    assert [one.wait(timeout=300) for one in runners] == [0, 0]
+    for name in kills.TABLES:
+        assert (shared / name).read_bytes() == (alone / name).read_bytes()
+    leases = sorted(path.relative_to(shared) for path in shared.glob("*/lease-*.json"))
+    assert [path.name for path in leases] == ["lease-0.json"] * 4  # each run was taken once
+
+
+@pytest.mark.slow
 def test_kills_lose_nothing(tmp_path):
     """Two hundred of them: `python -m tests.baselines.benchmark.kills`."""
-    found = siege(tmp_path, kills=5, seeds=1)
+    found = kills.siege(tmp_path, kills=5, seeds=1)
     assert (found.kills, found.lost, found.wrong, found.left) == (5, (), (), ())

@@ -161,9 +161,12 @@ class TestRefusals:
 class TestExport:
     def test_the_shape_is_runs_by_tasks(self, tmp_path):
         assert as_matrix([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]).tolist() == [[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]]
-        export(tmp_path / "scores.npz", {"rrd-td3": SCORES, "oracle-td3": SCORES[:2]})
-        with np.load(tmp_path / "scores.npz") as file:
-            assert {name: file[name].shape for name in file} == {"rrd-td3": (4, 3), "oracle-td3": (4, 2)}
+        export(tmp_path / "scores.npz", {"rrd-td3": SCORES, "file": SCORES[:2], "a/b .npy": SCORES})
+        found = dict(np.load(tmp_path / "scores.npz"))
+        assert {name: matrix.shape for name, matrix in found.items()} == {
+            "rrd-td3": (4, 3), "file": (4, 2), "a/b .npy": (4, 3)
+        }  # fmt: skip
+        assert found["file"].T.tolist() == SCORES[:2]
 
     def test_uneven_runs_do_not_fit(self):
         with pytest.raises(ValueError, match="as many runs for each task, got between 1 and 2"):

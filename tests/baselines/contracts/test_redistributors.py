@@ -47,7 +47,8 @@ def one_thread():
 
 
 def made(name, agents=1, seed=0, **settings):
-    return make_redistributor(name, OBSERVATION, ACTION, seed=seed, agents=agents, **SHORT_BURSTS.get(name, {}), **settings)
+    settings = {**SHORT_BURSTS.get(name, {}), **settings}
+    return make_redistributor(name, OBSERVATION, ACTION, seed=seed, agents=agents, **settings)
 
 
 def trained(name, agents=1, seed=0, updates=3):
