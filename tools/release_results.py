@@ -34,8 +34,8 @@ def main(words: list[str] | None = None, place: Path = FOLDER) -> int:
     parser.add_argument("--protocol", default="v1")
     chosen = parser.parse_args(words)
     protocol = Protocol.load(chosen.protocol)
-    found, _ = read_results(chosen.folder)
-    wrong = unfit(chosen.folder, protocol, found) if found else [f"{chosen.folder} has no whole run"]
+    found, left_out = read_results(chosen.folder)
+    wrong = [*left_out, *(unfit(chosen.folder, protocol, found) if found else [f"{chosen.folder} has no whole run"])]
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
         return 1

@@ -12,7 +12,8 @@ def machine() -> dict[str, str]:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"processor": models[0] if models else platform.machine(), "system": platform.platform()}
+    system = " ".join(filter(None, (platform.system(), platform.machine(), *platform.libc_ver())))
+    return {"processor": models[0] if models else platform.machine(), "system": system}
 
 
 def revision() -> str | None:
