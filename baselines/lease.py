@@ -69,6 +69,13 @@ def owner(folder: Path, stale_after: float = STALE_AFTER) -> dict[str, Any] | No
     return None if path is None or found is None or _is_over(path, found, stale_after) else found
 
 
+def sweep_up(folder: Path) -> None:
+    """Remove what an owner left that was killed while it wrote that it leaves, unless somebody works there now."""
+    if owner(folder) is None:
+        for path in folder.glob(f".{PREFIX}*{MARK}"):
+            path.unlink(missing_ok=True)
+
+
 def _identity() -> dict[str, Any]:
     pid = os.getpid()
     return {"host": _host(), "pid": pid, "began": _began(pid)}

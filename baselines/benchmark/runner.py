@@ -21,7 +21,7 @@ from bagged_envs.baselines.benchmark.queue import BUSY, PROGRESS, Queue, command
 from bagged_envs.baselines.benchmark.result_file import read_result
 from bagged_envs.baselines.benchmark.results import read_results, write_tables
 from bagged_envs.baselines.benchmark.suite import Suite, presets
-from bagged_envs.baselines.lease import Taken
+from bagged_envs.baselines.lease import Taken, sweep_up
 from bagged_envs.baselines.tensorboard import Board, both
 from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import positive_int
@@ -130,6 +130,7 @@ def run_suite(
         queue.serve()
     for job in queue.jobs:
         job.retell(out)
+        sweep_up(job.folder(out))
     write_tables(out)
     for note in read_results(out)[1]:
         console.print(note, markup=False, highlight=False)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from bagged_envs.baselines import lease as module
-from bagged_envs.baselines.lease import Taken, lease, owner
+from bagged_envs.baselines.lease import Taken, lease, owner, sweep_up
 
 FIRST = "lease-0.json"
 HOLD = (
@@ -59,6 +59,17 @@ def test_a_killed_owner_is_gone_at_once(tmp_path):
         assert owner(tmp_path)["pid"] == os.getpid()
     holder.wait()
     holder.stdout.close()
+
+
+def test_what_a_killed_owner_left_unfinished_is_swept_up_once_nobody_works_there(tmp_path):
+    left, other = tmp_path / f".{FIRST}.0123.unfinished", tmp_path / ".result.json.0123.unfinished"
+    with lease(tmp_path):
+        left.touch(), other.touch()
+        sweep_up(tmp_path)
+        assert left.exists()
+    sweep_up(tmp_path)
+    assert not left.exists()
+    assert other.exists()  # its writer need not own the folder
 
 
 def test_another_process_with_the_same_number_is_not_the_owner(tmp_path):

@@ -299,6 +299,7 @@ class TestFolders:
         suite = kills.written(tmp_path, seeds=1)
         for one in Suite.load(suite).jobs():
             one.work(tmp_path / "out")
+        (one.folder(tmp_path / "out") / ".lease-0.json.0123.unfinished").touch()  # killed while it left
         suite.write_text(suite.read_text().replace("trials = 0", "trials = 7").replace("first", "renamed"))
         suite.write_text(suite.read_text().replace("renamed_seeds", "first_seeds"))
         assert run_suite(str(suite), Suite.load(suite), tmp_path / "out", LocalProcesses(1), 50, console()) == 0
@@ -306,6 +307,7 @@ class TestFolders:
         found = results(tmp_path / "out")
         assert sorted((one["arm"]["name"], one["arm"]["trials"]) for one in found) == [("renamed", 7), ("second", 7)]
         assert all(read_result(path.parent) for path in (tmp_path / "out").glob("*/result.json"))
+        assert list((tmp_path / "out").glob("*/.*")) == []
 
 
 class TestTables:
