@@ -138,7 +138,7 @@ class Queue:
             folder = job.folder(self._out)
             why = read_failure(folder) or self._ended.get(job.key)
             if why is not None:
-                told.append(f"{job.name} failed: {why}. See {folder / LOG}")
+                told.append(f"{job.name} failed: {why.rstrip('.')}. See {folder / LOG}")
         return told
 
     def stop(self) -> None:

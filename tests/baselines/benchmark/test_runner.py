@@ -348,7 +348,7 @@ def test_a_failed_run_is_told_in_the_end(tmp_path, at_once):
     out = tmp_path / "out"
     first.work(out)
     (out / second.name).mkdir()
-    (out / second.name / "failure.json").write_text('{"error": "FloatingPointError: nan", "traceback": ""}')
+    (out / second.name / "failure.json").write_text('{"error": "FloatingPointError: nan.", "traceback": ""}')
     at_once[0].work = staticmethod(lambda words: 1)
     shown = console()
     assert run_suite(str(suite), loaded, out, LocalProcesses(2), 50, shown) == 1
