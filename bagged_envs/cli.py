@@ -222,6 +222,8 @@ def bench_run_command(
     """
     runner, chosen = _baselines("benchmark.runner"), _baselines("benchmark.suite").Suite.load(suite, agent)
     options = [*(["--tensorboard"] if tensorboard else []), *([] if agent is None else ["--agent", agent])]
+    if tensorboard:
+        _baselines("tensorboard").Board(out)  # so that a missing package is said now
     if dry_run:
         for line in runner.commands(suite, chosen, out, checkpoint_every, options):
             print(line)
@@ -240,6 +242,7 @@ def bench_estimate_command(suite: str, /, seconds: float = 60.0, workers: int = 
         workers: Runs at once, for the time that will pass.
     """
     estimating, console = _baselines("benchmark.estimate"), _wide_console()
+    estimating.check(seconds, workers)
     chosen = _baselines("benchmark.suite").Suite.load(suite)
     with console.status("") as status:
         shares = estimating.estimate(chosen, seconds, lambda name: status.update(f"measuring {name}"))
@@ -273,12 +276,12 @@ def bench_validate_command(folder: Path, /, protocol: str = "v1") -> int:
     """Say of every run in a folder whether its result keeps the protocol.
 
     Args:
-        folder: The folder of all runs.
+        folder: The folder of all runs, or that of one.
         protocol: One of ours, or a TOML file.
     """
     kept = _baselines("benchmark.protocol").Protocol.load(protocol)
     validate = _baselines("benchmark.validate")
-    runs = sorted(path for path in folder.iterdir() if (path / "run.json").exists() or (path / "result.json").exists())
+    runs = [path for path in (folder, *sorted(folder.glob("*"))) if validate.is_run(path)]
     if not runs:
         raise ValueError(f"folder must have runs in it, got {folder} without any: name that of bench run --out.")
     wrong = {run.name: found for run in runs if (found := [*validate.problems(run, kept), *validate.misplaced(run)])}

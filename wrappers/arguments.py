@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,13 @@ def string(name: str, value: object) -> str:
     """Return `value` if it is a string, else raise a TypeError that names it."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {value!r} of type {type(value).__name__}.")
+    return value
+
+
+def table(name: str, value: object) -> Mapping[str, Any]:
+    """Return a mapping of settings by name, or raise a TypeError naming the argument."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise TypeError(f"{name} must be a table, name = value, got {value!r} of type {type(value).__name__}.")
     return value
 
 

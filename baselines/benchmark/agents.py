@@ -8,6 +8,7 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -42,12 +43,26 @@ def factory(name: str) -> Factory:
     Raises:
         ImportError: There is no such module or function, or a package is missing.
     """
-    module, _, function = name.partition(":")
-    try:
-        made: Factory = getattr(importlib.import_module(module), function)
-    except AttributeError as error:
-        raise ImportError(f"method must be module:function, got {name!r}: {module} has no {function!r}.") from error
+    module, function = _module(name), name.partition(":")[2]
+    made: Factory | None = getattr(module, function, None)
+    if not callable(made):
+        raise ImportError(
+            f"method must be module:function, got {name!r}: {module.__name__} has no function {function!r}."
+        )
     return made
+
+
+def _module(name: str) -> ModuleType:
+    module = name.partition(":")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # it is there, and misses another one
+        raise ImportError(
+            f"method must be module:function, got {name!r}: there is no module {error.name!r} in the current "
+            "folder, nor where packages are installed."
+        ) from error
 
 
 def packages(name: str) -> dict[str, str]:
@@ -55,7 +70,7 @@ def packages(name: str) -> dict[str, str]:
 
     Modules of ours have our version.
     """
-    module = importlib.import_module(name.partition(":")[0])
+    module = _module(name)
     found = {package: importlib.metadata.version(package) for package in getattr(module, "PACKAGES", ())}
     file = getattr(module, "__file__", None)
     if file is not None and not module.__name__.startswith("bagged_envs."):

@@ -66,6 +66,8 @@ class Arm:
             known("A setting of training", name, [one.name for one in fields(TrainingConfig)])
             if name.startswith("evaluat"):
                 raise ValueError(f"training of {self.name!r} must leave {name} to the protocol.")
+        if ":" in self.method and not all(self.method.partition(":")[::2]):
+            raise ValueError(f"method of {self.name!r} must be module:function, got {self.method!r}.")
         self.settings()
         if self.method.endswith("-ppo"):
             idle = [name for name in OFF_POLICY if name in self.training]

@@ -7,6 +7,7 @@ estimate is rather too high where episodes end early.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -21,11 +22,12 @@ from bagged_envs.baselines.benchmark.probe import Cost, agent_cost, judging_cost
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.judging.recordings import POLICIES, dense_env
 from bagged_envs.baselines.training import TrainingConfig
-from bagged_envs.wrappers.arguments import positive_int
+from bagged_envs.wrappers.arguments import positive_int, real_number
 
 MEASURE = {"training": training_cost, "agent": agent_cost, "redistribution": judging_cost}
 LONGEST = 1_000  # steps of an episode of an environment without a time limit
 ROW = 300  # bytes of an evaluation, in all files together
+RECORDING = "(recording)"  # no runs of the suite: what its judged runs share
 RECORDER, RECORDER_SECONDS = ARMS["identity-sac"], 1.0
 
 Place = tuple[str, str]  # an ID and its arguments
@@ -39,7 +41,7 @@ class Share:
         method: What tables call it.
         id: Of the environment.
         arguments: Of the environment, as text.
-        runs: How many.
+        runs: How many; 0 for what runs share.
         seconds: Of one worker, together.
         bytes: On disk, together.
     """
@@ -52,6 +54,17 @@ class Share:
     bytes: float
 
 
+def check(seconds: float, workers: int) -> None:
+    """Check what is asked for before anything is measured.
+
+    Raises:
+        ValueError: There is no time, or no worker.
+    """
+    positive_int("workers", workers)
+    if not 0.0 < real_number("seconds", seconds) < math.inf:
+        raise ValueError(f"seconds must be above 0, got {seconds}.")
+
+
 def estimate(suite: Suite, seconds: float = 60.0, report: Callable[[str], None] = lambda name: None) -> list[Share]:
     """Return what the runs of a suite take on this machine, as it is while this is measured.
 
@@ -61,8 +74,9 @@ def estimate(suite: Suite, seconds: float = 60.0, report: Callable[[str], None] 
         report: Called with the name of what is measured next.
 
     Raises:
-        ValueError: A method cannot learn on the suite's first environment.
+        ValueError: A method cannot learn on the suite's first environment, or there is no time.
     """
+    check(seconds, 1)
     torch.set_num_threads(suite.threads)
     jobs, steps = suite.jobs(), dict[Place, float]()
     for job in jobs:
@@ -106,14 +120,18 @@ def _longest(job: Job) -> int:
 def _bytes(job: Job, cost: Cost) -> float:
     """Return the bytes of one run."""
     kept = min(job.steps, TrainingConfig(**job.arm.training).capacity)
-    return cost.fixed + kept * cost.slope + job.steps // job.protocol.every * ROW
+    return cost.fixed + kept * max(0.0, cost.slope) + job.steps // job.protocol.every * ROW
 
 
 def _recordings(jobs: list[Job], steps: Mapping[Place, float], report: Callable[[str], None]) -> Iterator[Share]:
     """Yield what it takes to record the episodes that redistributors are judged on: once for each task and seed."""
-    judged = {_place(job): job for job in jobs if job.arm.kind == "redistribution"}
-    seeds, learning = len({job.seed for job in jobs}), None
-    for place, job in judged.items():
+    judged: dict[Place, list[Job]] = {}
+    for job in jobs:
+        if job.arm.kind == "redistribution":
+            judged.setdefault(_place(job), []).append(job)
+    learning = None
+    for place, some in judged.items():
+        job, seeds = some[0], len({one.seed for one in some})
         config, own = job.protocol.recording, steps[place]
         env = dense_env(job.id, job.arguments)
         learns = isinstance(env.action_space, Box)  # tables cost nothing beside
@@ -123,7 +141,7 @@ def _recordings(jobs: list[Job], steps: Mapping[Place, float], report: Callable[
             learning = training_cost(replace(job, arm=RECORDER), RECORDER_SECONDS).learning - own
         trained = config.steps * (own + (learning or 0.0) * learns)
         played = len(POLICIES) * config.episodes * _longest(job) * own
-        yield Share("(recording)", *place, seeds, seeds * (trained + played), 0.0)
+        yield Share(RECORDING, *place, 0, seeds * (trained + played), 0.0)
 
 
 def table(shares: list[Share], workers: int) -> Table:
@@ -136,7 +154,7 @@ def table(shares: list[Share], workers: int) -> Table:
     Raises:
         ValueError: There is no worker.
     """
-    positive_int("workers", workers)
+    check(1.0, workers)
     made = Table()
     for heading in ("method", "runs", "core-hours", "hours per run", "disk"):
         made.add_column(heading, justify="left" if heading == "method" else "right")
@@ -156,4 +174,5 @@ def _cells(shares: list[Share]) -> tuple[str, ...]:
     runs, hours = sum(share.runs for share in shares), sum(share.seconds for share in shares) / 3600
     size = sum(share.bytes for share in shares)
     disk = f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
-    return f"{runs:,}", f"{hours:,.2f}", f"{hours / runs:,.3f}", disk
+    each = f"{hours / runs:,.3f}" if runs else ""
+    return f"{runs:,}" if runs else "", f"{hours:,.2f}", each, disk

@@ -17,7 +17,14 @@ from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.provenance import machine, revision
 from bagged_envs.baselines.benchmark.quality import scores_of
-from bagged_envs.baselines.benchmark.result_file import FAILURE, digest, read_result, write_failure, write_result
+from bagged_envs.baselines.benchmark.result_file import (
+    FAILURE,
+    digest,
+    name_of,
+    read_result,
+    write_failure,
+    write_result,
+)
 from bagged_envs.baselines.lease import Taken, lease
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.registration import spec_of, task_arguments, task_of
@@ -101,9 +108,9 @@ class Job:
     @property
     def name(self) -> str:
         """What its folder is called: the method, whatever the arm is called, the environment, the seed and the key."""
-        arguments = [f"{name}={value}" for name, value in self.differing.items()]
-        told = "-".join([self.arm.method, self.id, *arguments, str(self.seed), self.key])
-        return "".join(sign if sign.isalnum() or sign in "-_=.," else "_" for sign in told)
+        return name_of(
+            {"method": self.arm.method, "id": self.id, "arguments": self.differing, "seed": self.seed}, self.key
+        )
 
     def folder(self, out: Path) -> Path:
         """Return its folder among those of a benchmark."""
@@ -160,11 +167,10 @@ class Job:
                 write_failure(folder, error)
                 raise
 
-    def retell(self, out: Path) -> None:
-        """Put into a whole run's result what the arm is called now, and what is said of how it was chosen."""
-        found, told = read_result(self.folder(out)), self._told()
-        if found is not None and found["arm"] != told:
-            write_result(self.folder(out), {**found, "arm": told})
+    def retell(self, out: Path, result: dict[str, Any]) -> dict[str, Any]:
+        """Put into its result what the arm is called now, and what is said of how it was chosen; return the result."""
+        told = self._told()
+        return result if result["arm"] == told else write_result(self.folder(out), {**result, "arm": told})
 
     def _told(self) -> dict[str, Any]:
         return {"name": self.arm.name, "source": self.arm.source, "trials": self.arm.trials}

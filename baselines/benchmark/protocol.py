@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bagged_envs.baselines.judging.recordings import RecordingConfig
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers import RewardSchedule
+from bagged_envs.wrappers.arguments import int_between, known, positive_int, real_number, string, table
 
 FOLDER = Path(__file__).parent / "protocols"
 SECTIONS = {
@@ -29,6 +31,7 @@ SECTIONS = {
     "recording": tuple(one.name for one in fields(RecordingConfig)),
 }
 COLUMNS = ("task", "random", "oracle", "source")
+SCHEDULE = tuple(one.name for one in fields(RewardSchedule))
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,18 @@ class Protocol:
             TypeError: A number is no int.
             ValueError: One of them makes no sense, or a seed is both for tuning and for tests.
         """
+        string("version", self.version)
         positive_int("evaluation.every", self.every)
         positive_int("evaluation.episodes", self.episodes)
+        real_number("evaluation.final_share", self.final_share)
         if not 0.0 < self.final_share <= 1.0:
             raise ValueError(f"evaluation.final_share must lie in (0, 1], got {self.final_share!r}.")
         if not self.test:
             raise ValueError("seeds.test must have seeds, got none.")
+        for name, seeds in (("seeds.tuning", self.tuning), ("seeds.test", self.test)):
+            twice = sorted(seed for seed, count in Counter(seeds).items() if count > 1)
+            if twice:
+                raise ValueError(f"{name} must have each seed once, got {twice} twice.")
         both = sorted(set(self.tuning) & set(self.test))
         if both:
             raise ValueError(f"seeds.test must have none of seeds.tuning, got {both} in both: take others.")
@@ -130,16 +139,19 @@ class Protocol:
             known("section", section, ["version", *SECTIONS])
         missing = [section for section in ("version", *SECTIONS) if section not in content]
         for section, settings in SECTIONS.items():
-            there = content.get(section, {})
+            there = table(section, content.get(section, {}))
             for name in there if settings else ():
                 known(f"setting of [{section}]", name, list(settings or ()))
             missing += [f"{section}.{name}" for name in settings or () if name not in there]
         if missing:
             raise ValueError(f"a protocol must have {', '.join(missing)}.")
+        for name, schedule in content["schedules"].items():
+            for argument in table(f"schedules.{name}", schedule):
+                known(f"argument of schedules.{name}", argument, SCHEDULE)
         return cls(
             content["version"],
-            tuning=tuple(content["seeds"]["tuning"]),
-            test=tuple(content["seeds"]["test"]),
+            tuning=_seeds("seeds.tuning", content["seeds"]["tuning"]),
+            test=_seeds("seeds.test", content["seeds"]["test"]),
             **content["evaluation"],
             steps=content["steps"],
             schedules=content["schedules"],
@@ -193,11 +205,27 @@ def names() -> list[str]:
 
 def _references(path: Path) -> dict[str, Reference]:
     with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        if tuple(row) != COLUMNS:
-            raise ValueError(f"{path} must have columns {', '.join(COLUMNS)}, got {', '.join(map(str, row))}.")
-    return {row["task"]: Reference(float(row["random"]), float(row["oracle"]), row["source"]) for row in rows}
+        heading, *rows = list(csv.reader(file)) or [[]]
+    if tuple(heading) != COLUMNS:
+        raise ValueError(f"{path} must have columns {', '.join(COLUMNS)}, got {', '.join(heading) or 'none'}.")
+    found: dict[str, Reference] = {}
+    for line, row in enumerate(rows, 2):
+        try:
+            task, random, oracle, source = row
+            if task in found:
+                raise ValueError(f"{task} stands there twice")
+            found[task] = Reference(float(random), float(oracle), source)
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {line}, must be a task, two numbers and a source, got {row}: {error}."
+            ) from error
+    return found
+
+
+def _seeds(name: str, told: Any) -> tuple[int, ...]:
+    if not isinstance(told, list):
+        raise TypeError(f"{name} must be a list of ints, got {told!r}.")
+    return tuple(int_between(name, seed, 0, 2**63 - 1) for seed in told)
 
 
 def same_protocol(hashes: Sequence[str]) -> str:

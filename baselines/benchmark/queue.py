@@ -19,6 +19,8 @@ from bagged_envs.baselines.benchmark.results import state
 from bagged_envs.baselines.lease import owner
 
 PROGRESS, LOG = "progress.json", "log.txt"
+UNWRITABLE = 74  # exit code of a run whose folder takes nothing
+FULL = "its folder takes no files, because the disk is full, read-only, or another's: make room, or name another --out"
 BUSY = 75  # exit code of a run that somebody else works on
 WAIT = 10.0  # seconds until a run that somebody else works on is looked at again
 PAUSE = 0.1  # seconds between two looks at all that run
@@ -29,6 +31,11 @@ def command(suite: str, job: Job, out: Path, checkpoint_every: int, options: Seq
     """Return the shell command of one run, with more options of `bench one`."""
     words = ["bench", "one", suite, job.key, "--out", str(out), "--checkpoint-every", str(checkpoint_every)]
     return [sys.executable, "-m", "bagged_envs.cli", *words, *options]
+
+
+def threads_of(job: Job) -> dict[str, str]:
+    """Return the variables that libraries take their number of threads from."""
+    return {f"{name}_NUM_THREADS": str(job.threads) for name in ("OMP", "MKL", "OPENBLAS")}
 
 
 class Queue:
@@ -51,12 +58,17 @@ class Queue:
         self.jobs, self._suite, self._out, self._every = list(jobs), suite, out, checkpoint_every
         self._options = options
         self._executor = executor
-        self._waiting = deque(job for job in self.jobs if read_result(job.folder(out)) is None)
+        self._whole = {job.key for job in self.jobs if read_result(job.folder(out)) is not None}
+        self._waiting = deque(job for job in self.jobs if job.key not in self._whole)
         self._later: deque[tuple[float, Job]] = deque()
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._running: dict[str, tuple[Job, Handle]] = {}
-        self._whole: set[str] = set()
         self._ended: dict[str, str] = {}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more runs were begun than until then."""
+        return self._stopped.is_set()
 
     def serve(self) -> None:
         """Have runs made until none waits or runs.
@@ -110,10 +122,9 @@ class Queue:
 
     def _work(self, job: Job) -> Work:
         folder = job.folder(self._out)
-        threads = {f"{name}_NUM_THREADS": str(job.threads) for name in ("OMP", "MKL", "OPENBLAS")}
         words = command(self._suite, job, self._out, self._every, self._options)
         gpus = int(job.device.startswith("cuda"))
-        return Work(words, threads, Path.cwd(), folder / LOG, job.threads, gpus)
+        return Work(words, threads_of(job), Path.cwd(), folder / LOG, job.threads, gpus)
 
     def _gather(self) -> None:
         """Take note of runs that ended."""
@@ -128,6 +139,9 @@ class Queue:
                 self._running.pop(job.key, None)
             if code == BUSY:
                 self._put_off(job)
+            elif code == UNWRITABLE:  # nor would others be
+                self._ended[job.key] = FULL
+                self._stopped.set()
             elif code and not self._stopped.is_set():
                 self._ended[job.key] = why or _in_words(code)
 

@@ -32,6 +32,13 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     return {**result, "sha256": told} if told == digest(result) else None
 
 
+def name_of(job: Mapping[str, Any], key: str) -> str:
+    """Return what the folder of a run is called: its method, whatever the arm is called, environment, seed and key."""
+    arguments = [f"{name}={value}" for name, value in job["arguments"].items()]
+    told = "-".join([job["method"], job["id"], *arguments, str(job["seed"]), key])
+    return "".join(sign if sign.isalnum() or sign in "-_=.," else "_" for sign in told)
+
+
 def write_failure(folder: Path, error: Exception) -> None:
     """Write why a run failed, with the traceback of the exception that is being handled."""
     told = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}

@@ -7,10 +7,11 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from bagged_envs.baselines.benchmark.form import wrong_form
 from bagged_envs.baselines.benchmark.job import EVALUATED, Job
-from bagged_envs.baselines.benchmark.result_file import read_failure, read_result
+from bagged_envs.baselines.benchmark.result_file import name_of, read_failure, read_result
 from bagged_envs.baselines.judging.judge import SCORES
 from bagged_envs.baselines.lease import owner
 from bagged_envs.whole_file import write_whole
@@ -23,17 +24,8 @@ ORIGIN = ("source", "trials", "revision", "versions")
 COLUMNS = (*KEYS, "final", "normalized", *ORIGIN)
 JUDGED_COLUMNS = (*KEYS, *SCORES, "refused", *ORIGIN)
 JUDGED = "redistribution"  # the kind of runs in which a redistributor is judged
-NEEDED: Mapping[str, tuple[str, ...]] = {
-    "arm": ("name", "source", "trials"),
-    "job": (
-        "method", "redistributor", "learner", "training", "id", "arguments", "seed", "steps", "device", "threads",
-        "protocol", "versions",
-    ),
-    "": ("key", "kind", "task", "revision"),
-}  # fmt: skip
-TRAINED_NEEDED, JUDGED_NEEDED = ("rows", "final", "normalized"), ("scores", "refused")
-
 Result = Mapping[str, Any]
+_Row = TypeVar("_Row", bound=Result)
 
 
 def state(job: Job, out: Path) -> State:
@@ -46,64 +38,58 @@ def state(job: Job, out: Path) -> State:
     return "failed" if read_failure(folder) is not None else "waiting"
 
 
-def results(out: Path) -> list[dict[str, Any]]:
-    """Return what every whole run of training in a folder came to, each once, by method, environment and seed.
-
-    A copy of a run's folder under another name does not count, nor does what `lacks` something.
-    """
-    return [one for one in read_results(out)[0] if one["kind"] != JUDGED]
-
-
-def redistributions(out: Path) -> list[dict[str, Any]]:
-    """Return the same of the runs in which a redistributor was judged."""
-    return [one for one in read_results(out)[0] if one["kind"] == JUDGED]
-
-
 def read_results(out: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return all whole results in a folder, each once, in order, and what must be said of those that are left out."""
-    found: dict[str, dict[str, Any]] = {}
-    notes = []
+    """Return all whole results in a folder, in order, and what must be said of those that are left out.
+
+    A folder that is not called as its run is, such as a copy, counts nowhere: nothing is there twice.
+    """
+    found, notes = [], []
     for path in sorted(path for path in out.iterdir() if path.is_dir()):
         result = read_result(path)
         if result is None:
             continue
-        if lacking := lacks(result):
-            notes.append(f"Left out: {path.name}, whose result has no {', no '.join(lacking)}.")
-        elif path.name.endswith(f"-{result['key']}"):
-            found[result["key"]] = result
-    return sorted(found.values(), key=lambda one: [_keys(one)[name] for name in ORDER]), notes
+        if wrong := wrong_form(result):
+            more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            notes.append(f"Left out: {path.name}, in whose result {wrong[0]}{more}.")
+        elif path.name != (name := name_of(result["job"], result["key"])):
+            notes.append(f"Left out: {path.name}, which must be called {name} to count.")
+        else:
+            found.append(result)
+    return sorted(found, key=lambda one: [_keys(one)[name] for name in ORDER]), notes
 
 
-def lacks(result: Result) -> list[str]:
-    """Return what a result has not, though tables and reports need it."""
-    groups = {"": result, **{name: result.get(name) for name in NEEDED if name}}
-    lacking = [
-        f"{group}.{name}".lstrip(".")
-        for group, names in NEEDED.items()
-        for name in names
-        if not isinstance(own := groups[group], Mapping) or name not in own
-    ]
-    needed = JUDGED_NEEDED if result.get("kind") == JUDGED else TRAINED_NEEDED
-    return [*lacking, *(name for name in needed if name not in result)]
+def trained(found: Iterable[_Row]) -> list[_Row]:
+    """Return those of some results that are of training."""
+    return [one for one in found if one["kind"] != JUDGED]
 
 
-def write_tables(out: Path) -> None:
+def judged(found: Iterable[_Row]) -> list[_Row]:
+    """Return those of some results that are of redistributors that were judged."""
+    return [one for one in found if one["kind"] == JUDGED]
+
+
+def write_tables(out: Path, found: Sequence[Result]) -> None:
     """Write `runs.csv`, a row per run of training, and `evaluations.csv`, a row per evaluation of each.
 
     Where redistributors were judged there is `redistribution.csv`, too, a row for each such run. All three depend on
     nothing but the results: not on how often runs were stopped, by whom, or how long they took.
 
+    Args:
+        out: The folder.
+        found: All results in it.
+
     Raises:
         OSError: One of them could not be written.
     """
-    found, judged = results(out), redistributions(out)
-    write_whole(out / RUNS, _lines(COLUMNS, (run_row(one).values() for one in found)))
+    write_whole(out / RUNS, _lines(COLUMNS, (run_row(one).values() for one in trained(found))))
     evaluations = (
-        [*_keys(one).values(), *(_cell(row[name]) for name in EVALUATED)] for one in found for row in one["rows"]
+        [*_keys(one).values(), *(_cell(row[name]) for name in EVALUATED)]
+        for one in trained(found)
+        for row in one["rows"]
     )
     write_whole(out / EVALUATIONS, _lines((*KEYS, *EVALUATED), evaluations))
-    if judged:
-        write_whole(out / REDISTRIBUTION, _lines(JUDGED_COLUMNS, (judged_row(one).values() for one in judged)))
+    if rows := [judged_row(one).values() for one in judged(found)]:
+        write_whole(out / REDISTRIBUTION, _lines(JUDGED_COLUMNS, rows))
 
 
 def run_row(result: Result) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import signal
@@ -13,11 +14,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bagged_envs.baselines.benchmark.executors import Executor
-from bagged_envs.baselines.benchmark.queue import BUSY, PROGRESS, Queue, command
+from bagged_envs.baselines.benchmark.executors.local import LocalProcesses
+from bagged_envs.baselines.benchmark.job import Job
+from bagged_envs.baselines.benchmark.queue import BUSY, PROGRESS, UNWRITABLE, Queue, command, threads_of
 from bagged_envs.baselines.benchmark.result_file import read_result
 from bagged_envs.baselines.benchmark.results import read_results, write_tables
 from bagged_envs.baselines.benchmark.suite import Suite, presets
@@ -26,15 +30,31 @@ from bagged_envs.baselines.tensorboard import Board, both
 from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import positive_int
 
+NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 TOLD_EVERY = 1.0  # seconds
+STOPPED = ": stopped; the same command goes on, and writes the tables once all is done"
 SHARE = 0.02  # of the time, at most, is spent on looking how all runs stand
 
 
 def commands(suite: str, chosen: Suite, out: Path, checkpoint_every: int, options: Sequence[str] = ()) -> list[str]:
-    """Return a shell command for each run of a suite that is not whole yet, to be given in any folder."""
+    """Return a shell command for each run of a suite that is not whole yet, to be given in any folder.
+
+    Raises:
+        ValueError: The folder has runs of another protocol, or a run cannot be made.
+    """
+    positive_int("checkpoint_every", checkpoint_every)
     suite, out = located(suite), out.absolute()
+    if out.is_dir():
+        _check_protocol(out, chosen)
+    chosen.check()
     waiting = [job for job in chosen.jobs() if read_result(job.folder(out)) is None]
-    return [shlex.join(command(suite, job, out, checkpoint_every, options)) for job in waiting]
+    return [_line(job, command(suite, job, out, checkpoint_every, options)) for job in waiting]
+
+
+def _line(job: Job, words: Sequence[str]) -> str:
+    """Return a run's command with the folder and the threads that `run_suite` gives it."""
+    threads = [f"{name}={value}" for name, value in threads_of(job).items()]
+    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(['env', *threads, *words])}"
 
 
 def located(suite: str) -> str:
@@ -48,7 +68,8 @@ def work_on_one(
     """Make one run of a suite; what `command` does.
 
     Returns:
-        0 where it is whole, 1 where it failed or was interrupted, 75 where somebody else works on it.
+        0 where it is whole, 1 where it failed or was interrupted, 74 where its folder takes nothing, 75 where somebody
+        else works on it.
 
     Raises:
         ValueError: The suite has no such run.
@@ -69,7 +90,10 @@ def work_on_one(
     except KeyboardInterrupt as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
-    except (FloatingPointError, OSError, RuntimeError, ValueError, TypeError) as error:
+    except OSError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return UNWRITABLE if error.errno in NO_PLACE else 1
+    except (FloatingPointError, RuntimeError, ValueError, TypeError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     told.forget()
@@ -118,27 +142,40 @@ def run_suite(
         0 where all runs are whole, 1 where one failed or it was stopped.
 
     Raises:
-        OSError: A table could not be written.
-        ValueError: The folder has runs of another protocol, a run cannot be made, or the executor takes none.
+        OSError: A table could not be written, or `out` is no folder.
+        ValueError: The folder has runs of another protocol, a run cannot be made, here or at all, or the executor takes
+            none.
     """
     positive_int("checkpoint_every", checkpoint_every)
+    if isinstance(executor, LocalProcesses) and suite.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device must be 'cpu' where torch finds no CUDA device, got {suite.device!r}.")
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"out must be a folder, got {out}: name another.")
     out.mkdir(parents=True, exist_ok=True)
     _check_protocol(out, suite)
     suite.check()
     queue = Queue(located(name), suite.jobs(), out.absolute(), checkpoint_every, executor, options)
     with _stopping(queue.stop), _Display(console, queue):
         queue.serve()
-    for job in queue.jobs:
-        job.retell(out)
-        sweep_up(job.folder(out))
-    write_tables(out)
-    for note in read_results(out)[1]:
-        console.print(note, markup=False, highlight=False)
+    if not queue.stopped:
+        _write(out, queue.jobs, console)
     counts = queue.counts()
-    console.print(", ".join(f"{count} {what}" for what, count in counts.items() if count), highlight=False)
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    console.print(f"{told}{STOPPED if queue.stopped else ''}", highlight=False)
     for line in queue.troubles():
         console.print(line, markup=False, highlight=False, style="red")
     return int(counts["done"] < len(queue.jobs))
+
+
+def _write(out: Path, jobs: Sequence[Job], console: Console) -> None:
+    """Write the tables of a folder, and say what of it is not in them."""
+    of = {job.key: job for job in jobs}
+    found, notes = read_results(out)
+    write_tables(out, [of[one["key"]].retell(out, one) if one["key"] in of else one for one in found])
+    for job in jobs:
+        sweep_up(job.folder(out))
+    for note in notes:
+        console.print(note, markup=False, highlight=False)
 
 
 def _check_protocol(out: Path, suite: Suite) -> None:
@@ -147,7 +184,7 @@ def _check_protocol(out: Path, suite: Suite) -> None:
     Raises:
         ValueError: One is.
     """
-    others = {result["job"]["protocol"] for result in read_results(out)[0]} - {suite.protocol.hash}
+    others = sorted({result["job"]["protocol"] for result in read_results(out)[0]} - {suite.protocol.hash})
     if others:
         raise ValueError(
             f"out must have runs of protocol {suite.protocol.hash} only, got {out} with some of {', '.join(others)}: "

@@ -7,10 +7,12 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import torch
 
 import bagged_envs
 from bagged_envs.baselines.benchmark.agents import factory
@@ -19,7 +21,7 @@ from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol, names
 from bagged_envs.baselines.features import Features
 from bagged_envs.registration import delay_arguments, spec_of
-from bagged_envs.wrappers.arguments import int_between, known, positive_int, string, strings
+from bagged_envs.wrappers.arguments import int_between, known, positive_int, string, strings, table
 
 FOLDER = Path(__file__).parent / "suites"
 KEYS = (
@@ -69,14 +71,23 @@ class Suite:
                 raise ValueError(f"{what} of suite {self.name!r} must have at least one, got none.")
         positive_int("threads", self.threads)
         known("device", string("device", self.device).partition(":")[0], ("cpu", "cuda"))
+        try:
+            torch.device(self.device)
+        except RuntimeError as error:
+            raise ValueError(f"device must be cpu, cuda or such as cuda:1, got {self.device!r}.") from error
         protocol = self.protocol
         if not (set(self.seeds) <= set(protocol.test) or set(self.seeds) <= set(protocol.tuning)):
             raise ValueError(
                 f"seeds must be of the protocol, all for tests ({_told(protocol.test)}) or all for tuning "
                 f"({_told(protocol.tuning)}), got {_told(self.seeds)}."
             )
-        names = {job.key: job.name for job in self.jobs()}
-        key, count = Counter(job.key for job in self.jobs()).most_common(1)[0]
+        if self.tuning_seeds and not self._controls:
+            raise ValueError(
+                f"tuning_seeds={self.tuning_seeds} needs a control among methods, such as identity-td3, got "
+                f"{', '.join(arm.name for arm in self.arms)}: add one, or leave it out."
+            )
+        names = {job.key: job.name for job in self._jobs}
+        key, count = Counter(job.key for job in self._jobs).most_common(1)[0]
         if count > 1:
             raise ValueError(f"each run must be there once, got {names[key]} {count} times: name what differs.")
 
@@ -96,7 +107,7 @@ class Suite:
         path = FOLDER / f"{name}.toml" if str(name) in presets() else Path(name)
         try:
             content = tomllib.loads(path.read_text())
-        except FileNotFoundError as error:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise FileNotFoundError(f"suite must be one of {', '.join(presets())} or a file, got {name}.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: {error}") from error
@@ -116,7 +127,7 @@ class Suite:
         if missing:
             raise ValueError(f"a suite must have {', '.join(missing)}.")
         protocol = _protocol(content.get("protocol", "v1"), path.parent)
-        own = {name: _arm(name, told) for name, told in content.get("arms", {}).items()}
+        own = {name: _arm(name, told) for name, told in table("arms", content.get("arms", {})).items()}
         for name in own:
             if name in ARMS:
                 raise ValueError(f"arms.{name} must have another name: there is one of ours that is called so.")
@@ -160,14 +171,26 @@ class Suite:
 
     def jobs(self) -> list[Job]:
         """Return its runs, those of one seed before those of the next, and those of controls on tuning seeds."""
+        return list(self._jobs)
+
+    @cached_property
+    def _jobs(self) -> tuple[Job, ...]:  # whose keys are computed once
         tuning = [seed for seed in self.protocol.tuning[: self.tuning_seeds] if seed not in self.seeds]
-        controls = [arm for arm in self.arms if arm.is_control]
         some = itertools.product(self.seeds, self.environments, self.arms)
-        more = itertools.product(tuning, self.environments, controls)
-        return [
+        more = itertools.product(tuning, self.environments, self._controls)
+        return tuple(
             Job(arm, id, arguments, seed, self.steps, self.protocol, self.device, self.threads)
             for seed, (id, arguments), arm in itertools.chain(some, more)
-        ]
+        )
+
+    @property
+    def _controls(self) -> list[Arm]:
+        """The arms that learn from what is paid; of agents those that are also there with a redistributor.
+
+        Without such, an agent may be anything, and is no control of another method.
+        """
+        agents = {arm.method for arm in self.arms if arm.kind == "agent" and not arm.is_control}
+        return [arm for arm in self.arms if arm.is_control and (arm.kind == "training" or arm.method in agents)]
 
 
 def presets() -> list[str]:
@@ -175,17 +198,22 @@ def presets() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def _protocol(name: str, folder: Path) -> Protocol:
+def _protocol(told: Any, folder: Path) -> Protocol:
     """Return one of ours, or that of a file, which is looked for beside the suite's."""
+    name = string("protocol", told)
     return Protocol.load(name if name in names() or not (folder / name).exists() else folder / name)
 
 
-def _arm(name: str, told: Mapping[str, Any]) -> Arm:
+def _arm(name: str, given: Any) -> Arm:
+    told = table(f"arms.{name}", given)
+    for group in ("redistributor", "learner", "training"):
+        table(f"arms.{name}.{group}", told.get(group, {}))
     for key in told:
         known(f"setting of arms.{name}", key, ARM_KEYS)
     missing = [key for key in ("method", "source", "trials") if key not in told]
     if missing:
         raise ValueError(f"arms.{name} must have {', '.join(missing)}.")
+    string(f"arms.{name}.method", told["method"])
     return Arm(name, **{key: as_settings(value) for key, value in told.items()})
 
 
@@ -210,6 +238,9 @@ def _environments(told: Mapping[str, Any], protocol: Protocol) -> list[tuple[str
         raise ValueError(f"environments must have an id or ids, got {dict(told)}.")
     for id in ids:
         spec_of(id)  # an unknown one is refused here, with the nearest
+    if "schedules" in told and not told["schedules"]:
+        raise ValueError(f"schedules must name some of {', '.join(protocol.schedules)}, got none: or leave them out.")
+    table("arguments", told.get("arguments", {}))
     for schedule in strings("schedules", told.get("schedules", ())):
         known("schedule", schedule, list(protocol.schedules))
     arguments = [{**protocol.schedules[name], **told.get("arguments", {})} for name in told.get("schedules", [])]

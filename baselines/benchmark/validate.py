@@ -13,32 +13,18 @@ from typing import Any
 import gymnasium as gym
 
 from bagged_envs.baselines.benchmark.arms import Arm
-from bagged_envs.baselines.benchmark.job import EVALUATED, FORMAT, Job
+from bagged_envs.baselines.benchmark.form import wrong_form
+from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.benchmark.result_file import RESULT, digest, read_result
+from bagged_envs.baselines.benchmark.result_file import RESULT, digest, name_of, read_result
 from bagged_envs.baselines.benchmark.suite import as_settings
 from bagged_envs.baselines.judging.judge import SCORES
 from bagged_envs.registration import spec_of, task_arguments, task_of
 
-Kinds = Mapping[str, tuple[type, ...]]
-KEYS: Kinds = {
-    "format": (int,), "key": (str,), "arm": (dict,), "job": (dict,), "task": (str,), "environment": (dict,),
-    "revision": (str, type(None)), "machine": (dict,),
-}  # fmt: skip
-TRAINED: Kinds = {
-    "rows": (list,), "final": (float,), "normalized": (float, type(None)), "seconds": (float, int),
-}  # fmt: skip
-JUDGED: Kinds = {"scores": (dict,), "refused": (str,), "seconds_per_update": (float, type(None))}
-KINDS: Mapping[str, Kinds] = {"training": TRAINED, "agent": TRAINED, "redistribution": JUDGED}
-JOB: Kinds = {
-    "method": (str,), "redistributor": (dict,), "learner": (dict,), "training": (dict,), "id": (str,),
-    "arguments": (dict,), "seed": (int,), "steps": (int,), "device": (str,), "threads": (int,), "protocol": (str,),
-    "versions": (dict,),
-}  # fmt: skip
-ARM: Kinds = {"name": (str,), "source": (str,), "trials": (int,)}
-NUMBER = (int, float)
-SCORE: Kinds = {name: (float, type(None)) for name in SCORES}
-ROW: Kinds = {name: (*NUMBER, type(None)) for name in EVALUATED} | {"step": (int,), "return": (float,)}
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run, begun or whole."""
+    return (folder / "run.json").exists() or (folder / RESULT).exists()
 
 
 def problems(folder: Path, protocol: Protocol) -> list[str]:
@@ -53,8 +39,7 @@ def problems(folder: Path, protocol: Protocol) -> list[str]:
     result = read_result(folder)
     if result is None:
         return [f"{RESULT} is damaged: its hash is not that of its content"]
-    wrong = list(_of_form(result))
-    if wrong:
+    if wrong := wrong_form(result):
         return wrong
     of_kind = _of_scores if result["kind"] == "redistribution" else _of_rows
     return [*_of_job(result, protocol), *of_kind(result, protocol)]
@@ -66,38 +51,9 @@ def misplaced(folder: Path) -> list[str]:
     A copy of a run under another name counts nowhere.
     """
     result = read_result(folder)
-    if result is None or folder.name.endswith(f"-{result.get('key')}"):
+    if result is None or wrong_form(result) or folder.name == name_of(result["job"], result["key"]):
         return []
-    return [f"its folder's name must end with -{result.get('key')}, or it is not counted"]
-
-
-def _of_form(result: Mapping[str, Any]) -> Iterator[str]:
-    yield from _of_kinds("", result, KEYS)
-    kind = result.get("kind")
-    if kind not in KINDS:
-        yield f"kind must be one of {', '.join(KINDS)}, got {'nothing' if kind is None else repr(kind)}"
-    yield from _of_kinds("", result, KINDS.get(str(kind), {}))
-    if kind == "redistribution":
-        yield from _of_kinds("scores.", result.get("scores"), SCORE)
-    yield from _of_kinds("job.", result.get("job"), JOB)
-    yield from _of_kinds("arm.", result.get("arm"), ARM)
-    rows = result.get("rows")
-    for place, row in enumerate(rows if isinstance(rows, list) else []):
-        yield from _of_kinds(f"rows[{place}].", row, ROW)
-    if result.get("format") != FORMAT:
-        yield f"format must be {FORMAT}, got {result.get('format')!r}"
-
-
-def _of_kinds(prefix: str, told: object, kinds: Kinds) -> Iterator[str]:
-    if not isinstance(told, Mapping):
-        if prefix.startswith("rows["):
-            yield f"{prefix.rstrip('.')} must be a table, got {told!r}"
-        return
-    for name, kind in kinds.items():
-        value = told.get(name, ...)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            words = " or ".join("null" if one is type(None) else one.__name__ for one in kind)
-            yield f"{prefix}{name} must be of type {words}, got {'nothing' if value is ... else repr(value)}"
+    return [f"its folder must be called {name_of(result['job'], result['key'])}, or it is not counted"]
 
 
 def _of_job(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:

@@ -3,7 +3,8 @@
 import json
 
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.benchmark.result_file import digest, write_result
+from bagged_envs.baselines.benchmark.result_file import digest, name_of, write_result
+from bagged_envs.baselines.judging.judge import SCORES
 from tests.baselines.benchmark.small import PROTOCOL_FILE, job
 
 PROTOCOL = PROTOCOL_FILE.format(version="invented", tuning=[0, 1])
@@ -53,7 +54,8 @@ def result(kept, name, seed, returns, id="BaggedInvertedPendulum-v0", task="Inve
 def judged(kept, name, seed, **scores):
     """A result of a redistributor that was judged."""
     trained = result(kept, name, seed, flat(0.0), kind="redistribution", scores=scores, refused="")
-    content = {**trained, "rows": [], "final": None, "normalized": None}
+    scores = {**dict.fromkeys(SCORES), **scores}
+    content = {**trained, "rows": [], "final": None, "normalized": None, "scores": scores, "seconds_per_update": None}
     content.pop("sha256")
     return json.loads(json.dumps({**content, "key": digest(content)[:12], "sha256": ""}))
 
@@ -61,7 +63,7 @@ def judged(kept, name, seed, **scores):
 def write(out, *results):
     """Put results into folders of runs."""
     for one in results:
-        folder = out / f"run-{one['job']['seed']}-{one['key']}"
+        folder = out / name_of(one["job"], one["key"])
         folder.mkdir(parents=True)
         write_result(folder, one)
     return out

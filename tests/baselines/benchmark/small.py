@@ -3,6 +3,8 @@
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.results import judged as of_judged
+from bagged_envs.baselines.benchmark.results import read_results, trained
 from bagged_envs.baselines.judging.recordings import RecordingConfig
 
 RECORDING = RecordingConfig(steps=200, episodes=4, random_steps=20, batch=8)
@@ -43,3 +45,13 @@ def job(name="uniform-td3", seed=7, steps=120, arguments=None, protocol=PROTOCOL
 def judged(name="rd", seed=7, steps=120, id="BaggedKeyDoor-v0", protocol=PROTOCOL, **settings):
     """A run in which a redistributor is judged."""
     return Job(Arm(name, name, "the tests' own", 0, redistributor=settings), id, {"bag_len": 3}, seed, steps, protocol)
+
+
+def results(out):
+    """Results of training in a folder."""
+    return trained(read_results(out)[0])
+
+
+def redistributions(out):
+    """Results of redistributors that were judged, in a folder."""
+    return of_judged(read_results(out)[0])

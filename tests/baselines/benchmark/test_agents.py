@@ -152,11 +152,21 @@ class TestJobs:
 
     @pytest.mark.parametrize(
         ("name", "message"),
-        [("nowhere_at_all:make", "No module named 'nowhere_at_all'"), ("an_agent:mak", "an_agent has no 'mak'")],
+        [
+            ("nowhere_at_all:make", "got 'nowhere_at_all:make': there is no module 'nowhere_at_all'"),
+            ("an_agent.inside:make", "there is no module 'an_agent.inside'"),
+            ("an_agent:mak", "an_agent has no function 'mak'"),
+            ("json:__doc__", "json has no function '__doc__'"),
+        ],
     )
     def test_an_unknown_factory_is_said(self, module, name, message):
         with pytest.raises(ImportError, match=message):
             factory(name)
+
+    @pytest.mark.parametrize("method", [":", "an_agent:", ":make"])
+    def test_half_a_name_is_refused(self, method):
+        with pytest.raises(ValueError, match=f"method of 'mine' must be module:function, got {method!r}"):
+            Arm("mine", method, "here", 0)
 
     @pytest.mark.parametrize("group", ["redistributor", "training"])
     def test_an_agent_has_settings_of_its_own_only(self, group):

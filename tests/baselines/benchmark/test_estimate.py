@@ -1,5 +1,6 @@
 """What a suite takes: counted up by hand from given costs, and measured for real on small runs."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -33,7 +34,7 @@ def suite(monkeypatch):
 
 
 def test_runs_seconds_and_bytes_by_hand(suite):
-    shares = estimate(suite, seconds=0.0)
+    shares = estimate(suite, seconds=0.1)
     assert [(share.method, share.id, share.runs) for share in shares] == [
         ("uniform-td3", PENDULUM, 3), ("uniform-td3", REACHER, 3), ("rrd-td3", PENDULUM, 3), ("rrd-td3", REACHER, 3),
     ]  # fmt: skip
@@ -55,10 +56,40 @@ def test_recordings_are_counted_once_for_all_redistributors(suite, monkeypatch):
     both = replace(suite, arms=(judged("rd").arm, judged("rrd").arm))
     rd, _, _, _, pendulum, reacher = estimate(both)
     assert rd.seconds == pytest.approx(3 * 1000 * 0.02)
-    assert (pendulum.method, pendulum.id, pendulum.runs) == ("(recording)", PENDULUM, 3)
+    assert (pendulum.method, pendulum.id, pendulum.runs) == ("(recording)", PENDULUM, 0)
     # 200 steps that SAC learns in, at 6 ms, and three times four episodes of 1,000 steps at 1 ms.
     assert pendulum.seconds == pytest.approx(3 * (200 * 0.006 + 3 * 4 * 1000 * 0.001))
     assert reacher.seconds == pytest.approx(3 * (200 * (0.006 - 0.001 + 0.003) + 3 * 4 * 50 * 0.003))
+
+
+def test_recordings_are_no_runs_and_none_are_made_for_controls_on_tuning_seeds(suite, monkeypatch):
+    monkeypatch.setitem(module.MEASURE, "redistribution", lambda job, seconds: Cost(0, 0.02, 0.0))
+    monkeypatch.setattr(module, "training_cost", lambda job, seconds: Cost(0, 0.011, 0.0))
+    arms = (arm("identity-td3"), judged("rd").arm)
+    one = replace(suite, arms=arms, seeds=(7,), tuning_seeds=1, environments=((PENDULUM, {}),))
+    assert len(one.jobs()) == 3
+    shares = estimate(one)
+    assert sum(share.runs for share in shares) == 3
+    played = 3 * 4 * 1000 * 0.001
+    assert shares[-1].seconds == pytest.approx(200 * 0.011 + played)
+    rows = list(zip(*(column.cells for column in table(shares, 1).columns), strict=True))
+    assert rows[-1][:2] == ("together", "3")
+    assert (rows[-2][0], rows[-2][1], rows[-2][3]) == ("(recording)", "", "")
+
+
+def test_a_store_that_seems_to_shrink_takes_nothing(suite, monkeypatch):
+    shrinking = Cost(idle=100, learning=0.011, acting=0.002, slope=-9.0, fixed=5000.0)
+    monkeypatch.setitem(module.MEASURE, "training", lambda job, seconds: shrinking)
+    assert estimate(suite)[0].bytes == pytest.approx(3 * (5000 + 25 * module.ROW))
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--seconds", "-5"], "seconds must be above 0, got -5.0"), (["--workers", "0"], "workers must be .* got 0"),
+])  # fmt: skip
+def test_what_cannot_be_is_said_before_anything_is_measured(words, message, monkeypatch, capsys):
+    monkeypatch.setattr(module, "estimate", lambda *_: pytest.fail("it was measured"))
+    assert main(["bench", "estimate", "quick", *words]) == 2
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_what_a_method_takes_is_measured():

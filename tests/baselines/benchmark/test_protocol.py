@@ -110,6 +110,19 @@ class TestFiles:
             ("[schedules]", "[schedulers]", "section must be .*got 'schedulers'. Did you mean 'schedules'"),
             ('version = "1"', "", "must have version"),
             ("[evaluation]", "[evaluation", "mine.toml: .*line"),
+            ("final_share = 0.1", 'final_share = "a"', "evaluation.final_share must be a number, got 'a'"),
+            ("final_share = 0.1", "final_share = true", "evaluation.final_share must be a number, got True"),
+            ('version = "1"', "version = 1", "version must be a string, got 1"),
+            ("tuning = [0,", 'tuning = "ab" # [', "seeds.tuning must be a list of ints, got 'ab'"),
+            ("tuning = [0,", "tuning = [0.5,", "seeds.tuning must be an int.*got 0.5"),
+            ("tuning = [0,", "tuning = [-7,", "seeds.tuning must be an int.*got -7"),
+            ("test = [1000,", "test = [1001,", r"seeds.test must have each seed once, got \[1001\] twice"),
+            ("{ bag_len = 5 }", "3", "schedules.bags_of_5 must be a table, .*got 3"),
+            (
+                "{ bag_len = 5 }",
+                "{ bag_length = 5 }",
+                "schedules.bags_of_5 must .*'bag_length'. Did you mean 'bag_len'",
+            ),
         ],
     )
     def test_what_is_wrong_is_said_with_the_file(self, tmp_path, old, new, message):
@@ -125,6 +138,28 @@ class TestFiles:
         (tmp_path / "mine.csv").write_text("task,random,best,source\nX,0,1,here\n")
         with pytest.raises(ValueError, match="mine.csv must have columns task, random, oracle, source"):
             Protocol.load(tmp_path / "mine.toml")
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ("X,zero,1,here", r"mine.csv, line 2, must be a task, two numbers and a source, got \['X', 'zero'.*'zero'"),
+            ("X,0,1", "line 2, must be"),
+            ("X,0,1,here\nX,0,2,there", "line 3, must be .*X stands there twice"),
+            ("X,1,1,here", "line 2, must be .*different and finite"),
+        ],
+    )
+    def test_references_must_be_numbers(self, tmp_path, rows, message):
+        (tmp_path / "mine.toml").write_text((FOLDER / "v1.toml").read_text())
+        (tmp_path / "mine.csv").write_text(f"task,random,oracle,source\n{rows}\n")
+        with pytest.raises(ValueError, match=message):
+            Protocol.load(tmp_path / "mine.toml")
+
+    def test_columns_without_rows_must_be_the_right_ones_too(self, tmp_path):
+        (tmp_path / "mine.toml").write_text((FOLDER / "v1.toml").read_text())
+        for text, came in (("task,best\n", "task, best"), ("", "none")):
+            (tmp_path / "mine.csv").write_text(text)
+            with pytest.raises(ValueError, match=f"mine.csv must have columns .*, got {came}"):
+                Protocol.load(tmp_path / "mine.toml")
 
     def test_without_references_nothing_is_normalized(self, tmp_path):
         (tmp_path / "mine.toml").write_text((FOLDER / "v1.toml").read_text())

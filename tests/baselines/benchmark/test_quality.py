@@ -10,13 +10,13 @@ import pytest
 from bagged_envs.baselines.benchmark import quality
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.result_file import RESULT, write_result
-from bagged_envs.baselines.benchmark.results import REDISTRIBUTION, RUNS, redistributions, results, write_tables
+from bagged_envs.baselines.benchmark.results import REDISTRIBUTION, RUNS, read_results, write_tables
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.benchmark.validate import problems, reproduce
 from bagged_envs.baselines.experiments.rows import read_rows
 from bagged_envs.baselines.judging.case import make_case
 from bagged_envs.baselines.judging.judge import SCORES, judge
-from tests.baselines.benchmark.small import PROTOCOL, RECORDING, job, judged
+from tests.baselines.benchmark.small import PROTOCOL, RECORDING, job, judged, redistributions, results
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_refusal_is_a_result(place):
 def test_tables_have_them_apart_from_training(tmp_path):
     job().work(tmp_path)
     judged().work(tmp_path)
-    write_tables(tmp_path)
+    write_tables(tmp_path, read_results(tmp_path)[0])
     assert [row["method"] for row in read_rows(tmp_path / RUNS)] == ["uniform-td3"]
     (row,) = read_rows(tmp_path / REDISTRIBUTION)
     told = result_of(judged(), tmp_path)

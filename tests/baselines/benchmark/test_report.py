@@ -18,14 +18,14 @@ from bagged_envs.baselines.benchmark.report.content import Choice, folders_of
 from bagged_envs.baselines.benchmark.report.rows import cell_of, runs_of
 from bagged_envs.baselines.benchmark.report.scores import NO_SCALE
 from bagged_envs.baselines.benchmark.report.write import FORMATS, write_report
-from bagged_envs.baselines.benchmark.result_file import read_result, write_result
-from bagged_envs.baselines.benchmark.results import redistributions, results
+from bagged_envs.baselines.benchmark.result_file import name_of, read_result, write_result
 from bagged_envs.baselines.benchmark.statistics import interval, probability_of_improvement
 from bagged_envs.baselines.benchmark.suite import Suite, as_settings
+from bagged_envs.baselines.judging.judge import SCORES
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.training import Training, TrainingConfig
 from tests.baselines.benchmark.invented import benchmark, flat, judged, protocol_file, result, write
-from tests.baselines.benchmark.small import TRAINING, job
+from tests.baselines.benchmark.small import TRAINING, job, redistributions, results
 from tests.baselines.benchmark.small import judged as judged_job
 
 EVIL = '<script>alert("x")</script> & _$a_1$ 100% \\ {b} \'"><img src=x onerror=alert(1)>'
@@ -237,20 +237,39 @@ class TestWords:
         folder = write(tmp_path / "runs", result(kept, "ours", 7, flat(60.0)))
         other = result(kept, "ours", 8, flat(1.0))
         nameless = {name: value for name, value in other["arm"].items() if name != "name"}
+        told = other["job"]
         for name, strange in (
             ("keyless", {key: value for key, value in other.items() if key != "key"}),
             ("nameless", {**other, "arm": nameless}),
             ("jobless", {**other, "job": None}),
             ("unscored", {**other, "kind": "redistribution"}),
+            ("rowless", {**other, "rows": []}),
+            ("unpaid", {**other, "rows": [{"step": 40, "return": 1.0}]}),
+            ("wordy", {**other, "job": {**told, "seed": "8"}}),
+            ("unversioned", {**other, "job": {**told, "versions": None}}),
+            ("unfinal", {**other, "final": None}),
+            ("untried", {**other, "arm": {**other["arm"], "trials": None}}),
             ("a-copy", other),
+            (f"zzz-{other['key']}", {**other, "final": 999.0}),
         ):
             (folder / name).mkdir()
             write_result(folder / name, strange)
         page = Page(page_of(folder, protocol))
-        assert "Left out: keyless, whose result has no key." in page.texts
-        assert "Left out: nameless, whose result has no arm.name." in page.texts
-        assert "Left out: unscored, whose result has no scores, no refused." in page.texts
-        assert any(text.startswith("Left out: jobless, whose result has no job.method, no job.") for text in page.texts)
+        left_out = [text.removeprefix("Left out: ") for text in page.texts if text.startswith("Left out: ")]
+        assert sorted(left_out) == [
+            f"a-copy, which must be called {name_of(told, other['key'])} to count.",
+            "jobless, in whose result job must be of type dict, got None.",
+            "keyless, in whose result key must be of type str, got nothing.",
+            "nameless, in whose result arm.name must be of type str, got nothing.",
+            "rowless, in whose result rows must have an evaluation, got none.",
+            "unfinal, in whose result final must be of type float, got None.",
+            "unpaid, in whose result rows[0].episodes must be of type int or float or null, got nothing, and 5 more.",
+            "unscored, in whose result scores must be of type dict, got nothing, and 2 more.",
+            "untried, in whose result arm.trials must be of type int, got None.",
+            "unversioned, in whose result job.versions must be of type dict, got None.",
+            "wordy, in whose result job.seed must be of type int, got '8'.",
+            f"zzz-{other['key']}, which must be called {name_of(told, other['key'])} to count.",
+        ]
         assert page.attributes("data-value") == ["60.0", "0.5"]
 
     def test_one_run(self, tmp_path, kept, protocol):
@@ -335,7 +354,7 @@ class TestRedistribution:
         ]  # fmt: skip
         write_report(folder, protocol=protocol, formats=["csv"])
         table = rows(folder / "report" / "tables" / "redistribution.csv")
-        assert len(table) == 12
+        assert len(table) == 3 * (len(SCORES) + 1)
         assert [row["value"] for row in table if row["score"] == "epic"] == ["", "0.25", "0.75"]
 
     def test_alone(self, tmp_path, kept, protocol):

@@ -1,6 +1,7 @@
 """A suite is run by processes, each run once; what fails, waits or is stopped is told; kills lose nothing."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -25,12 +26,12 @@ from bagged_envs.baselines.benchmark.executors import Lost, local
 from bagged_envs.baselines.benchmark.executors.local import LocalProcesses
 from bagged_envs.baselines.benchmark.queue import Queue
 from bagged_envs.baselines.benchmark.result_file import read_failure, read_result, write_result
-from bagged_envs.baselines.benchmark.results import COLUMNS, results, run_row, state, write_tables
-from bagged_envs.baselines.benchmark.runner import BUSY, run_suite, work_on_one
+from bagged_envs.baselines.benchmark.results import COLUMNS, read_results, run_row, state, write_tables
+from bagged_envs.baselines.benchmark.runner import BUSY, UNWRITABLE, run_suite, work_on_one
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.lease import lease, owner
 from tests.baselines.benchmark import kills
-from tests.baselines.benchmark.small import PROTOCOL, job
+from tests.baselines.benchmark.small import PROTOCOL, job, results
 
 
 def console():
@@ -267,12 +268,29 @@ class TestCommands:
         assert cli.main(["bench", "run", str(suite), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
         (line,) = capsys.readouterr().out.splitlines()
         words = shlex.split(line)
-        assert words[1:6] == ["-m", "bagged_envs.cli", "bench", "one", str(suite.absolute())]
-        assert words[6] == second.key
+        assert words[:3] == ["cd", str(Path.cwd()), "&&"]
+        assert words[3:7] == ["env", "OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"]
+        assert words[8:13] == ["-m", "bagged_envs.cli", "bench", "one", str(suite.absolute())]
+        assert words[13] == second.key
         assert "--tensorboard" not in words
         options = ["--out", str(tmp_path / "out"), "--dry-run", "--tensorboard"]
         assert cli.main(["bench", "run", str(suite), *options]) == 0
         assert shlex.split(capsys.readouterr().out) == [*words, "--tensorboard"]
+
+    @pytest.mark.parametrize("words", [["--checkpoint-every", "-3"], ["--protocol-of-others"]])
+    def test_a_dry_run_refuses_what_a_run_would(self, words, tmp_path, capsys):
+        suite, out = kills.written(tmp_path, seeds=1), tmp_path / "out"
+        if words == ["--protocol-of-others"]:
+            words = []
+            jobs(1)[0].work(out)
+        assert cli.main(["bench", "run", str(suite), "--out", str(out), "--dry-run", *words]) == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert "checkpoint_every must be" in told.err or "out must have runs of protocol" in told.err
+
+    def test_a_file_is_no_folder(self, tmp_path, capsys):
+        assert cli.main(["bench", "run", str(kills.written(tmp_path)), "--out", str(tmp_path / "suite.toml")]) == 2
+        assert "out must be a folder, got" in capsys.readouterr().err
 
     def test_an_unknown_suite_lists_ours(self, capsys):
         assert cli.main(["bench", "run", "nothing"]) == 2
@@ -314,7 +332,7 @@ class TestTables:
     def test_rows_say_under_which_protocol(self, tmp_path):
         for one in jobs(2):
             one.work(tmp_path)
-        write_tables(tmp_path)
+        write_tables(tmp_path, read_results(tmp_path)[0])
         with (tmp_path / "runs.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [(row["seed"], row["protocol"], row["method"]) for row in rows] == [
@@ -329,7 +347,7 @@ class TestTables:
             (s, t) for s in "78" for t in ("40", "80", "120")
         ]
         before = (tmp_path / "runs.csv").read_bytes()
-        write_tables(tmp_path)  # with the tables there
+        write_tables(tmp_path, read_results(tmp_path)[0])  # with the tables there
         assert (tmp_path / "runs.csv").read_bytes() == before
         assert float(rows[0]["final"]) == (float(evaluations[1]["return"]) + float(evaluations[2]["return"])) / 2
 
@@ -374,6 +392,51 @@ def test_sigterm_stops_all_with_checkpoints_and_the_next_one_goes_on(tmp_path):
     (folder,) = [path for path in out.iterdir() if path.is_dir()]
     assert (folder / "checkpoint.pt").exists()
     assert owner(folder) is None
+
+
+def test_where_one_cannot_write_no_other_is_begun(tmp_path, at_once):
+    suite = kills.written(tmp_path, seeds=3)
+    at_once[0].work = staticmethod(lambda words: UNWRITABLE)
+    shown, out = console(), tmp_path / "out"
+    assert run_suite(str(suite), Suite.load(suite), out, LocalProcesses(1), 50, shown) == 1
+    assert len(at_once[1]) == 1
+    told = shown.file.getvalue()
+    assert "6 waiting: stopped; the same command goes on" in told
+    assert "failed: its folder takes no files, because the disk is full, read-only, or another's: make room" in told
+    assert at_once[1][0] in told
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, UNWRITABLE), (errno.EROFS, UNWRITABLE), (errno.EIO, 1)])
+def test_a_run_says_whether_its_folder_took_nothing(number, code, tmp_path, monkeypatch, capsys):
+    suite = kills.written(tmp_path, seeds=1)
+    one = Suite.load(suite).jobs()[0]
+
+    def work(self, *_):
+        raise OSError(number, "no", "there")
+
+    monkeypatch.setattr(type(one), "work", work)
+    assert work_on_one(str(suite), one.key, tmp_path / "out", 50) == code
+    assert "there" in capsys.readouterr().err
+
+
+def test_a_stop_leaves_the_tables_to_the_next_command(tmp_path, at_once):
+    suite, out = kills.written(tmp_path, seeds=1), tmp_path / "out"
+    for one in Suite.load(suite).jobs()[:1]:
+        one.work(out)
+    at_once[0].work = staticmethod(lambda words: os.kill(os.getpid(), signal.SIGTERM))
+    shown = console()
+    assert run_suite(str(suite), Suite.load(suite), out, LocalProcesses(1), 50, shown) == 1
+    assert "1 done" in shown.file.getvalue()
+    assert ": stopped; the same command goes on, and writes the tables" in shown.file.getvalue()
+    assert not (out / "runs.csv").exists()
+
+
+def test_a_device_that_is_not_here_is_said_at_once(tmp_path, at_once, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    suite = replace(Suite.load(kills.written(tmp_path, seeds=1)), device="cuda")
+    with pytest.raises(ValueError, match="device must be 'cpu' where torch finds no CUDA device, got 'cuda'"):
+        run_suite("mine.toml", suite, tmp_path / "out", LocalProcesses(1), 50, console())
+    assert at_once[1] == []
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Suites: what a file says is what is run, and what is wrong in it is said."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -91,7 +92,13 @@ def test_seeds_are_the_protocol_s(tmp_path):
         ("first_seeds = 2", 'device = "tpu"', "mine.toml: device must be .*got 'tpu'"),
         ("first_seeds = 2", "tuning_seeds = 6", "mine.toml: tuning_seeds must be an int from 0 to 5, got 6"),
         ('schedules = ["bags_of_5"', "arguments = { bag_len = 0 }\n#", "mine.toml: bag_len must"),
-        ("trials = 4", "trials = 4\nlearner = 3", "mine.toml"),
+        ("trials = 4", "trials = 4\nlearner = 3", "mine.toml: arms.mine.learner must be a table, .*got 3"),
+        ("trials = 4", "trials = 4\nlearner = [5]", r"arms.mine.learner must be a table, .*got \[5\]"),
+        ("[arms.mine]", "[arms]\nother = 3\n[arms.mine]", "arms.other must be a table, .*got 3"),
+        ("first_seeds = 2", 'device = "cuda:x"', "device must be cpu, cuda or such as cuda:1, got 'cuda:x'"),
+        ("first_seeds = 2", "protocol = 3", "protocol must be a string, got 3"),
+        ('schedules = ["bags_of_5"', "arguments = 3\n#", "arguments must be a table, .*got 3"),
+        ('id = "Ep', 'schedules = []\nid = "Ep', "schedules must name some of bags_of_5, .*, got none"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_file(tmp_path, old, new, message):
@@ -134,6 +141,37 @@ def test_a_word_where_a_list_is_wanted_is_told(tmp_path, text, message):
     more = "" if "environments" in text else '\n[[environments]]\nid = "BaggedHopper-v0"'
     with pytest.raises(ValueError, match=f"mine.toml: {message}"):
         load(tmp_path, f"steps = 5000\n{text}{more}")
+
+
+def test_arms_are_tables(tmp_path):
+    with pytest.raises(ValueError, match="mine.toml: arms must be a table, name = value, got 3"):
+        load(tmp_path, f"arms = 3\n{MINE[: MINE.index('[arms.mine]')]}[[environments]]\nid = 'BaggedHopper-v0'")
+
+
+def test_tuning_seeds_need_a_control(tmp_path):
+    text = 'steps = 5000\ntuning_seeds = 2\nmethods = ["rrd-td3"]\n[[environments]]\nid = "BaggedHopper-v0"'
+    with pytest.raises(ValueError, match="tuning_seeds=2 needs a control among methods, .*got rrd-td3"):
+        load(tmp_path, text)
+
+
+def test_a_folder_is_no_suite(tmp_path):
+    with pytest.raises(FileNotFoundError, match="suite must be one of .* or a file, got "):
+        Suite.load(tmp_path)
+
+
+def test_keys_are_computed_once(tmp_path):
+    suite = load(tmp_path, MINE)
+    assert all(one is other for one, other in zip(suite.jobs(), suite.jobs(), strict=True))
+
+
+def test_an_agent_is_a_control_where_it_is_there_with_a_redistributor_too(tmp_path):
+    def agents_on_tuning_seeds(*names):
+        arms = (*(ARMS[name] for name in names), ARMS["identity-td3"])
+        suite = replace(load(tmp_path, MINE), arms=arms, tuning_seeds=1)
+        return sorted({job.arm.name for job in suite.jobs() if job.seed in V1.tuning})
+
+    assert agents_on_tuning_seeds("sb3-td3", "sb3-sac") == ["identity-td3"]
+    assert agents_on_tuning_seeds("sb3-td3", "sb3-sac", "rrd-sb3-sac") == ["identity-td3", "sb3-sac"]
 
 
 def test_controls_are_run_on_tuning_seeds_too(tmp_path):

@@ -115,7 +115,11 @@ def test_a_result_without_its_kind_is_told(changed):
 def test_a_copy_counts_nowhere(changed):
     folder = changed(put("seconds", 2.0))
     (told,) = misplaced(folder)
-    assert "its folder's name must end with -" in told
+    name = job().name
+    assert told == f"its folder must be called {name}, or it is not counted"
+    other = folder.rename(folder.with_name(f"another-{job().key}"))
+    assert misplaced(other) == [told]
+    assert misplaced(other.rename(other.with_name(name))) == []
 
 
 class TestReproduce:
@@ -155,5 +159,9 @@ def test_commands(tmp_path, capsys):
     assert f"{second.name}: it has no result.json: it is not whole" in told
     assert f"{first.name}: protocol must be " in told
     assert "0 of 2 runs keep protocol 1" in told
-    assert cli.main(["bench", "validate", str(tmp_path / "out" / second.name)]) == 2
-    assert "folder must have runs in it" in capsys.readouterr().err
+    assert cli.main(["bench", "validate", str(first.folder(out)), *protocol]) == 0
+    assert "1 of 1 runs" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    for nothing in ("empty", "nowhere", "protocol.toml"):
+        assert cli.main(["bench", "validate", str(tmp_path / nothing)]) == 2
+        assert f"folder must have runs in it, got {tmp_path / nothing} without any" in capsys.readouterr().err
