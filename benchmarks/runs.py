@@ -89,7 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         suite = Path(folder) / "suite.toml"
         suite.write_text(SUITE.format(steps=chosen.steps, method=chosen.method, id=chosen.id))
         Suite.load(suite)  # what is wrong is said here
-        pairs = [pair(suite) for _ in range(chosen.pairs)]
+        pairs = []
+        for number in range(1, chosen.pairs + 1):
+            runner, loop = pair(suite)
+            print(f"pair {number}: by the runner {runner}, by the loop {loop}", flush=True)
+            pairs.append((runner, loop))
     name = f"bench run / training loop, {chosen.method} on {chosen.id}, {chosen.steps:,} steps"
     ratios = {
         "processor": [loop.processor / runner.processor for runner, loop in pairs],
