@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +35,12 @@ def iqm(*tasks: Floats) -> Floats:
         >>> float(iqm(np.array([0.0, 1.0]), np.array([2.0, 100.0])))
         1.5
     """
-    return np.asarray(stats.trim_mean(np.concatenate(tasks, axis=-1), 0.25, axis=-1), dtype=np.float64)
+    scores = np.concatenate(tasks, axis=-1)
+    runs = scores.shape[-1]
+    cut = runs // 4
+    # To the bit what scipy.stats.trim_mean returns, without its search for NaN: reports take many thousands of these.
+    ordered = np.partition(scores, (cut, runs - cut - 1), axis=-1)
+    return np.asarray(ordered[..., cut : runs - cut].mean(axis=-1))
 
 
 def mean(*tasks: Floats) -> Floats:
@@ -106,6 +110,40 @@ def interval(
     """
     tasks, of = checked(scores), AGGREGATES[known("aggregate", aggregate, list(AGGREGATES))]
     return _interval(tasks, of, resamples, level, seed)
+
+
+def intervals(
+    scores: Scores, aggregate: str = "iqm", resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> tuple[Floats, Floats, Floats]:
+    """Return what `interval` gives for each of K scores of the same runs: estimates, lower and upper ends, `[K]`.
+
+    Args:
+        scores: For each task `[runs, K]`.
+        aggregate: As for `interval`.
+        resamples: As for `interval`.
+        level: As for `interval`.
+        seed: As for `interval`.
+
+    Raises:
+        ValueError: As for `interval`, or a task has another K.
+
+    Example:
+        >>> intervals([[[0.0, 1.0], [2.0, 1.0]]], "mean", resamples=100)[0].tolist()
+        [1.0, 1.0]
+    """
+    of = AGGREGATES[known("aggregate", aggregate, list(AGGREGATES))]
+    tables = [np.asarray(table, dtype=np.float64) for table in scores]
+    if any(table.ndim != 2 or table.shape[1] != tables[0].shape[1] for table in tables):
+        raise ValueError(f"scores must have [runs, K] for each task, got {[table.shape for table in tables]}.")
+    checked([table.ravel() for table in tables])
+
+    def at_each(*drawn: npt.NDArray[np.intp]) -> Floats:  # of which runs, so that they are drawn once for all K
+        return np.stack([
+            of(*(column[rows] for column, rows in zip(columns, drawn, strict=True)))
+            for columns in zip(*(table.T for table in tables), strict=True)
+        ])  # fmt: skip
+
+    return _intervals([np.arange(len(table)) for table in tables], at_each, resamples, level, seed)
 
 
 def probability_of_improvement(
@@ -209,13 +247,13 @@ def performance_profile(
 
     Args:
         scores: For each task `[runs]`.
-        thresholds: `[K]`.
+        thresholds: `[K]`, at least one.
         resamples: As for `interval`.
         level: As for `interval`.
         seed: As for `interval`.
 
     Raises:
-        ValueError: As for `interval`.
+        ValueError: As for `interval`, or there is no threshold.
 
     Example:
         >>> performance_profile([[0.2, 0.6], [1.0, 1.0]], [0.0, 0.5, 1.0], resamples=10).share.tolist()
@@ -223,12 +261,23 @@ def performance_profile(
     """
     tasks, taus = checked(scores), np.asarray(thresholds, dtype=np.float64)
 
-    def above(tau: float, *resampled: Floats) -> Floats:
-        return _over_tasks((task > tau).mean(axis=-1) for task in resampled)
+    if not taus.size:
+        raise ValueError("thresholds must have at least one, got none.")
 
-    found = [_interval(tasks, partial(above, tau), resamples, level, seed) for tau in taus]
-    share, low, high = np.array(found, dtype=np.float64).reshape(-1, 3).T
-    return Profile(taus, share, low, high)
+    exceeds = [np.asarray(task[:, None] > taus, dtype=np.float64) for task in tasks]  # [runs, K]
+
+    def above(*drawn: npt.NDArray[np.intp]) -> Floats:  # of which runs: how often each was drawn says it all
+        counts = [_times(rows, len(own)) @ own for rows, own in zip(drawn, exceeds, strict=True)]  # [..., K], whole
+        shares = [count / len(own) for count, own in zip(counts, exceeds, strict=True)]
+        return np.stack([_over_tasks(share[..., place] for share in shares) for place in range(len(taus))])
+
+    return Profile(taus, *_intervals([np.arange(len(task)) for task in tasks], above, resamples, level, seed))
+
+
+def _times(rows: npt.NDArray[np.intp], runs: int) -> Floats:
+    """Return how often each of some runs was drawn, `[..., runs]`."""
+    found: Floats = np.equal(rows[..., None], np.arange(runs)).sum(axis=-2, dtype=np.float64)
+    return found
 
 
 def checked(scores: Scores) -> list[Floats]:
@@ -249,15 +298,30 @@ def checked(scores: Scores) -> list[Floats]:
 
 
 def _interval(tasks: Sequence[Floats], of: Aggregate, resamples: int, level: float, seed: int) -> Interval:
+    return Interval(*map(float, _intervals(tasks, of, resamples, level, seed)))
+
+
+def _intervals(
+    tasks: Sequence[npt.NDArray[Any]], of: Aggregate, resamples: int, level: float, seed: int
+) -> tuple[Floats, Floats, Floats]:
+    """Return estimates `[...]` and the ends of their intervals, all from the same resamples.
+
+    Args:
+        tasks: For each `[runs]`.
+        of: Takes what is drawn of them, `[..., runs]`, and returns `[..., the same leading axes]`.
+        resamples: As for `interval`.
+        level: As for `interval`.
+        seed: As for `interval`.
+    """
     positive_int("resamples", resamples)
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie in (0, 1), got {level!r}.")
-    estimate = float(of(*tasks))
+    estimate = of(*tasks)
     several = [task for task in tasks if len(task) > 1]
     if not several:
-        return Interval(estimate, estimate, estimate)
+        return estimate, estimate, estimate
 
-    def resampled(*drawn: Floats, axis: int) -> Floats:  # scipy takes no sample of one, which has nothing to resample
+    def resampled(*drawn: npt.NDArray[Any], axis: int) -> Floats:  # scipy takes no sample of one: nothing to resample
         rows, them = drawn[0].shape[:-1], iter(drawn)
         return of(*(next(them) if len(task) > 1 else np.broadcast_to(task, (*rows, 1)) for task in tasks))
 
@@ -271,7 +335,8 @@ def _interval(tasks: Sequence[Floats], of: Aggregate, resamples: int, level: flo
         method="percentile",
         rng=np.random.default_rng(seed),
     )
-    return Interval(estimate, *map(float, found.confidence_interval))
+    low, high = found.confidence_interval
+    return estimate, low, high
 
 
 def as_matrix(scores: Scores) -> Floats:

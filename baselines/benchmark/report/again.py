@@ -48,8 +48,9 @@ def _toml(how: str, seeds: Sequence[int], places: Sequence[str], arms: Mapping[s
     _, steps, device, threads = json.loads(how)
     ours = {name for name, result in arms.items() if _is_ours(name, result)}
     names = {name: name if name in ours or name not in ARMS else f"{name}, as it was run" for name in arms}
+    hashes = sorted({result["job"]["protocol"] for result in arms.values()})
     lines = [
-        f"protocol = {toml(protocol)}",
+        f"protocol = {toml(protocol)} # hash {', '.join(hashes)}",
         f"steps = {steps}",
         f"seeds = {toml(list(seeds))}",
         f"methods = {toml(list(names.values()))}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from bagged_envs.baselines.benchmark.report.rows import (
 )
 from bagged_envs.baselines.benchmark.report.rows import Cell as Cell
 from bagged_envs.baselines.benchmark.report.samples import Sample
-from bagged_envs.baselines.benchmark.report.scores import methods_of
+from bagged_envs.baselines.benchmark.report.scores import Curve, Standing, curves, methods_of, standings
 from bagged_envs.baselines.benchmark.result_file import RESULT, read_failure, read_result
 from bagged_envs.baselines.lease import owner
 from bagged_envs.wrappers.arguments import known
@@ -73,6 +74,16 @@ class Content:
     def methods(self) -> list[str]:
         """All methods that are shown."""
         return sorted({*methods_of(self.runs), *(one.method for one in self.redistributions)})
+
+    @cached_property
+    def curves(self) -> dict[Cell, list[Curve]]:
+        """Those of training in each environment."""
+        return {cell: curves(cell, self.runs) for cell in self.cells}
+
+    @cached_property
+    def standings(self) -> dict[Cell, list[Standing]]:
+        """How methods stand in each environment."""
+        return {cell: standings(cell, self.runs, self.against[cell], self.everything) for cell in self.cells}
 
     @property
     def lengths(self) -> list[int]:

@@ -16,7 +16,7 @@ class Control:
 
     Attributes:
         chosen: The best one on the tuning seeds; None where not all Identities have runs on the same ones.
-        among: The Identities it was chosen from, which are all there are.
+        among: The Identities it was chosen from, which are all there are; released ones only where there are no others.
         seeds: On which seeds.
         plain: Where none could be chosen, the one whose settings are nearest to the defaults, by learner.
         untuned: Where only some have runs on tuning seeds, or not on the same ones, those that lack some.
@@ -62,15 +62,21 @@ def controls(runs: Sequence[Run], tuning: Sequence[Run]) -> dict[Cell, Control]:
         runs: On test seeds.
         tuning: On tuning seeds.
     """
-    return {
-        cell: _control(*([run for run in some if run.cell == cell] for some in (runs, tuning)))
-        for cell in cells_of(runs)
-    }
+    tuned = by_cell(tuning)
+    return {cell: _control(own, tuned.get(cell, [])) for cell, own in by_cell(runs).items()}
 
 
 def cells_of(runs: Iterable[Run | Redistribution]) -> list[Cell]:
     """Return where runs were made, each once, in order."""
     return sorted({run.cell for run in runs})
+
+
+def by_cell(runs: Sequence[Run]) -> dict[Cell, list[Run]]:
+    """Return the runs in each environment, environments in order."""
+    found: dict[Cell, list[Run]] = {cell: [] for cell in cells_of(runs)}
+    for run in runs:
+        found[run.cell].append(run)
+    return found
 
 
 def identities_of(runs: Sequence[Run]) -> list[Run]:
@@ -95,7 +101,7 @@ def _redistributes(run: Run) -> bool:
 
 
 def _control(runs: Sequence[Run], tuning: Sequence[Run]) -> Control:
-    own = identities_of(runs)
+    own = _candidates(runs)
     names = sorted({run.method for run in own})
     tuned = {name: [run for run in tuning if run.method == name] for name in names}
     seeds = {name: {run.seed for run in some} for name, some in tuned.items()}
@@ -105,6 +111,12 @@ def _control(runs: Sequence[Run], tuning: Sequence[Run]) -> Control:
         return Control(max(names, key=means.__getitem__), tuple(names), tuple(sorted(common)))
     some = {seed for own_seeds in seeds.values() for seed in own_seeds}
     return Control(plain=_plain(own), untuned=tuple(name for name in names if seeds[name] != some))
+
+
+def _candidates(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs of Identities, the user's own where there are some: released ones must not change their gains."""
+    own, released = ([run for run in runs if run.released is mark] for mark in (False, True))
+    return identities_of(own) or identities_of(released)
 
 
 def _plain(identities: Sequence[Run]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from bagged_envs.baselines.benchmark.report.style import FAINT, INK, RC, Look, s
 from bagged_envs.baselines.benchmark.statistics import Profile
 
 WIDTH = 4.2  # inches: one of two columns on a laptop, and the whole width of a phone
-LEGEND_ROW, LEGEND_COLUMNS = 0.19, 2
+LEGEND_ROW, LEGEND_COLUMNS, MARK_ROW = 0.19, 2, 0.12
 BAND = 0.16
 MOST_BORDERS = 60
 
@@ -40,17 +40,36 @@ def _figure(height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(rows, sharex=True, squeeze=False)[:, 0])
 
 
-def for_file(figure: Figure, methods: Sequence[str], looks: Mapping[str, Look]) -> None:
-    """Put a legend below a figure that stands alone, make room for it, and drop the groups of the page."""
+def for_file(figure: Figure, methods: Sequence[str], looks: Mapping[str, Look], mark: str) -> None:
+    """Put a legend and a mark below a figure that stands alone, make room for them, and drop the groups of the page.
+
+    Args:
+        figure: It.
+        methods: In the legend; none for no legend.
+        looks: Of the methods.
+        mark: What it was made under, in small letters in the lower right corner.
+    """
     for artist in figure.findobj():
         artist.set_gid(None)
-    if not methods:
-        return
     rows = -(-len(methods) // LEGEND_COLUMNS)
     width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + LEGEND_ROW * rows)
+    height += LEGEND_ROW * rows + MARK_ROW
+    figure.set_size_inches(width, height)
+    figure.set_layout_engine("constrained", rect=(0, MARK_ROW / height, 1, 1 - MARK_ROW / height))
+    figure.text(1 - 0.04 / width, 0.03 / height, mark, ha="right", va="bottom", fontsize=5.5, color=FAINT[0])
+    if methods:
+        _legend(figure, methods, looks)
+
+
+def _legend(figure: Figure, methods: Sequence[str], looks: Mapping[str, Look]) -> None:
     lines = [Line2D([], [], color=looks[name].color, linestyle=looks[name].dash) for name in methods]
-    legend = figure.legend(lines, [str(place) for place in range(len(lines))], loc="outside lower center", ncols=2)
+    legend = figure.legend(
+        lines,
+        [str(place) for place in range(len(lines))],
+        loc="outside lower center",
+        ncols=LEGEND_COLUMNS,
+        borderaxespad=0.5 + 72 * MARK_ROW / RC["legend.fontsize"],  # in letters: above the mark
+    )
     for text, name in zip(legend.get_texts(), methods, strict=True):
         text.set_text(short(name, 34))  # afterwards: matplotlib leaves out what begins with an underscore
 

@@ -13,13 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bagged_envs.baselines.benchmark.report import pictures, words
+from bagged_envs.baselines.benchmark.report.album import Shown
 from bagged_envs.baselines.benchmark.report.content import Content, methods_table
-from bagged_envs.baselines.benchmark.report.figures import drawing
-from bagged_envs.baselines.benchmark.report.pictures import Picture
 from bagged_envs.baselines.benchmark.report.rows import Cell, Redistribution
-from bagged_envs.baselines.benchmark.report.scores import standings
 from bagged_envs.baselines.benchmark.report.style import FAINT, GRID, INK, PALETTE, PAPER, Look, looks
-from bagged_envs.baselines.benchmark.report.svg import inline
 from bagged_envs.baselines.benchmark.report.views import View
 from bagged_envs.baselines.judging.redistribute import HEADINGS
 
@@ -32,12 +29,19 @@ BETTER = {
 }
 
 
-def render(content: Content, found: Sequence[View], commands: Sequence[str], suites: Mapping[str, str]) -> str:
+def render(
+    content: Content,
+    found: Sequence[View],
+    shown: Mapping[str, Shown],
+    commands: Sequence[str],
+    suites: Mapping[str, str],
+) -> str:
     """Return the page.
 
     Args:
         content: What it says.
         found: Summaries, as `views` returns them.
+        shown: Their figures, as `album` draws them.
         commands: What to type to have all runs again.
         suites: Files that these commands name, and what is in them.
     """
@@ -52,12 +56,13 @@ def render(content: Content, found: Sequence[View], commands: Sequence[str], sui
     )
     environment.filters |= {"commas": "{:,}".format, "listed": words.listed}
     environment.globals |= {"number": number, "share": share}
-    with drawing():
-        told = _told(content, found, look)
+    told = _told(content, found, shown, look)
     return environment.get_template("page.html").render(told, commands=commands, suites=suites)
 
 
-def _told(content: Content, found: Sequence[View], look: Mapping[str, Look]) -> dict[str, Any]:
+def _told(
+    content: Content, found: Sequence[View], shown: Mapping[str, Shown], look: Mapping[str, Look]
+) -> dict[str, Any]:
     results = words.results_of(content)
     standing = Counter(why.partition(":")[0] for _, why in content.unfinished)
     return {
@@ -68,8 +73,8 @@ def _told(content: Content, found: Sequence[View], look: Mapping[str, Look]) -> 
         "look": look,
         "suite_names": sorted({cell.suite for cell in content.places}),
         "variant_names": sorted({cell.variant for cell in content.places}),
-        "views": [_view(view, look) for view in found],
-        "cells": [_cell(place, cell, content, look) for place, cell in enumerate(content.cells)],
+        "views": [_view(view, shown, look) for view in found],
+        "cells": [_cell(place, cell, content, shown, look) for place, cell in enumerate(content.cells)],
         "redistributions": redistribution_tables(content.redistributions),
         "methods": methods_table(content),
         "standing": standing,
@@ -89,11 +94,11 @@ def _told(content: Content, found: Sequence[View], look: Mapping[str, Look]) -> 
     }
 
 
-def _view(view: View, look: Mapping[str, Look]) -> dict[str, Any]:
+def _view(view: View, shown: Mapping[str, Shown], look: Mapping[str, Look]) -> dict[str, Any]:
     return {
         "view": view,
         "choices": json.dumps([list(choice) for choice in view.choices]),
-        "figures": [figure(picture) for picture in pictures.of_view(view, look)],
+        "figures": [shown[picture.name] for picture in pictures.of_view(view, look)],
         "partial": [one.method for one in view.summaries if one.cells < one.of],
         "common": any(one.cells == one.of for one in view.summaries),
         "fewest": min(Counter((run.method, run.cell) for run in view.runs).values()),
@@ -101,22 +106,18 @@ def _view(view: View, look: Mapping[str, Look]) -> dict[str, Any]:
     }
 
 
-def _cell(place: int, cell: Cell, content: Content, look: Mapping[str, Look]) -> dict[str, Any]:
+def _cell(
+    place: int, cell: Cell, content: Content, shown: Mapping[str, Shown], look: Mapping[str, Look]
+) -> dict[str, Any]:
     episodes = [one for one in content.samples if one.cell == cell]
     return {
         "cell": cell,
         "place": place,
         "control": content.against[cell],
-        "figures": [figure(make(cell, content, look)) for make in (pictures.of_cell, pictures.finals_of)],
-        "standings": standings(cell, content.runs, content.against[cell], content.everything),
-        "samples": [(one, figure(pictures.of_sample(one, look))) for one in episodes],
+        "figures": [shown[make(cell, content, look).name] for make in (pictures.of_cell, pictures.finals_of)],
+        "standings": content.standings[cell],
+        "samples": [(one, shown[pictures.of_sample(one, look).name]) for one in episodes],
     }
-
-
-def figure(picture: Picture) -> dict[str, Any]:
-    """Return a figure as the page shows it."""
-    made = inline(picture.draw(), picture.name, picture.title)
-    return {"picture": picture, "svg": made}
 
 
 def redistribution_tables(found: Sequence[Redistribution]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from bagged_envs.baselines.benchmark.report import figures
 from bagged_envs.baselines.benchmark.report.content import Content
 from bagged_envs.baselines.benchmark.report.rows import Cell, Run
 from bagged_envs.baselines.benchmark.report.samples import SEED, Sample
-from bagged_envs.baselines.benchmark.report.scores import Curve, Estimate, curves, standings
+from bagged_envs.baselines.benchmark.report.scores import Curve, Estimate, by_method
 from bagged_envs.baselines.benchmark.report.style import Look
 from bagged_envs.baselines.benchmark.report.views import View
 from bagged_envs.baselines.benchmark.report.words import INTERVAL, over
@@ -86,7 +86,7 @@ def of_view(view: View, looks: Mapping[str, Look]) -> Iterator[Picture]:
 
 def of_cell(cell: Cell, content: Content, looks: Mapping[str, Look]) -> Picture:
     """Return the learning curves of an environment."""
-    found = curves(cell, content.runs)
+    found = content.curves[cell]
     bands = any(curve.low is not None for curve in found)
     said = f"Bands are {INTERVAL} of that mean" if bands else "There are no bands: they need more than one run"
     single = " A line without a band is one run." if bands and any(curve.low is None for curve in found) else ""
@@ -103,9 +103,9 @@ def of_cell(cell: Cell, content: Content, looks: Mapping[str, Look]) -> Picture:
 
 def finals_of(cell: Cell, content: Content, looks: Mapping[str, Look]) -> Picture:
     """Return the final scores of all runs in an environment."""
-    found = standings(cell, content.runs, content.against[cell], content.everything)
-    scores = {one.method: [run.final for run in content.runs if (run.cell, run.method) == (cell, one.method)]
-              for one in found}  # fmt: skip
+    found = content.standings[cell]
+    own = by_method([run for run in content.runs if run.cell == cell])
+    scores = {method: [run.final for run in runs] for method, runs in own.items()}
     return Picture(
         f"finals-{place_of(cell)}",
         f"Final returns in {cell.label}",

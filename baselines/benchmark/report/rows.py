@@ -29,6 +29,7 @@ class Cell:
         label: The ID and its arguments, those of the schedule written out.
         steps: How long.
         id: The ID.
+        arguments: Those of the ID as JSON, as they were spelt.
         task: What it is made of.
         suite: The suite of that, "other" where the table of tasks does not have it.
         variant: When it pays, "other" where the table of variants does not have it.
@@ -37,6 +38,7 @@ class Cell:
     label: str
     steps: int
     id: str = field(compare=False)
+    arguments: str = field(compare=False)
     task: str = field(compare=False)
     suite: str = field(compare=False)
     variant: str = field(compare=False)
@@ -164,7 +166,8 @@ def cell_of(result: Result) -> Cell:
     name = job["id"].rpartition(":")[2]
     variant = next((one for one in VARIANTS if name.startswith(f"{one}{task}-")), "other")
     suite = TASKS[task].suite if task in TASKS else "other"
-    return Cell(_label(job["id"], variant, job["arguments"]), job.get("steps") or 0, job["id"], task, suite, variant)
+    label, arguments = _label(job["id"], variant, job["arguments"]), json.dumps(job["arguments"])
+    return Cell(label, job.get("steps") or 0, job["id"], arguments, task, suite, variant)
 
 
 def _label(id: str, variant: str, arguments: Mapping[str, Any]) -> str:

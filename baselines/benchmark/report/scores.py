@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bagged_envs.baselines.benchmark import statistics
-from bagged_envs.baselines.benchmark.report.control import Control, cells_of
+from bagged_envs.baselines.benchmark.report.control import Control, by_cell, cells_of
 from bagged_envs.baselines.benchmark.report.rows import Cell, Run
 
 Floats = npt.NDArray[np.float64]
@@ -149,6 +150,22 @@ def methods_of(runs: Sequence[Run]) -> list[str]:
     return sorted({run.method for run in runs})
 
 
+def by_method(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each method, methods in order."""
+    found: dict[str, list[Run]] = {method: [] for method in methods_of(runs)}
+    for run in runs:
+        found[run.method].append(run)
+    return found
+
+
+def by_place(runs: Sequence[Run]) -> dict[tuple[str, Cell], list[Run]]:
+    """Return the runs of each method in each environment."""
+    found: dict[tuple[str, Cell], list[Run]] = defaultdict(list)
+    for run in runs:
+        found[run.method, run.cell].append(run)
+    return dict(found)
+
+
 def summaries(runs: Sequence[Run], against: Mapping[Cell, Control], everything: Sequence[Run]) -> list[Summary]:
     """Return each method over all environments of some runs, the highest IQM first.
 
@@ -157,24 +174,30 @@ def summaries(runs: Sequence[Run], against: Mapping[Cell, Control], everything: 
         against: The control of each environment.
         everything: Runs that controls may be among.
     """
-    found = [_summary(method, runs, against, everything) for method in methods_of(runs)]
+    there, of = by_place(everything), len(cells_of(runs))
+    found = [_summary(method, own, of, against, there) for method, own in by_method(runs).items()]
     return sorted(found, key=lambda one: (one.iqm.value is None, -(one.iqm.value or 0.0), one.method))
 
 
-def _summary(method: str, runs: Sequence[Run], against: Mapping[Cell, Control], everything: Sequence[Run]) -> Summary:
-    own = [run for run in runs if run.method == method]
-    normalized = list(normalized_of(own).values())
-    pairs = {cell: pair for cell in cells_of(own) if (pair := _pair(method, cell, own, against, everything))}
+def _summary(
+    method: str,
+    own: Sequence[Run],
+    of: int,
+    against: Mapping[Cell, Control],
+    there: Mapping[tuple[str, Cell], list[Run]],
+) -> Summary:
+    normalized, cells = list(normalized_of(own).values()), by_cell(own)
+    pairs = {cell: pair for cell, ours in cells.items() if (pair := _pair(ours, against[cell], there))}
     whole = {cell: pair for cell, pair in pairs.items() if _scaled(pair)}
     ends = [[[run.final for run in side] for side in pair] for pair in pairs.values()]
     scores = [[[_score(run) for run in side] for side in pair] for pair in whole.values()]
-    itself = any(against[cell].of(own[0].result["job"]["method"]) == method for cell in cells_of(own))
+    itself = any(against[cell].of(own[0].result["job"]["method"]) == method for cell in cells)
     none = Estimate(words=ITSELF) if itself and not pairs else None
     scale = Estimate(words=NO_SCALE) if pairs and not whole else none
     return Summary(
         method,
-        len(cells_of(own)),
-        len(cells_of(runs)),
+        len(cells),
+        of,
         len(own),
         aggregate(normalized, "iqm"),
         aggregate(normalized, "median"),
@@ -201,20 +224,20 @@ def even_scores(runs: Sequence[Run]) -> dict[str, list[list[float]]]:
     Methods are left out that have not as many runs in each of these environments.
     """
     ordered = sorted(runs, key=lambda run: run.seed)
-    found = {name: normalized_of([run for run in ordered if run.method == name]) for name in methods_of(runs)}
+    found = {name: normalized_of(own) for name, own in by_method(ordered).items()}
     cells = [cell for cell in cells_of(runs) if any(cell in own for own in found.values())]
     scores = {name: [own.get(cell, []) for cell in cells] for name, own in found.items()}
     return {name: own for name, own in scores.items() if all(own) and len(set(map(len, own))) == 1}
 
 
 def _pair(
-    method: str, cell: Cell, own: Sequence[Run], against: Mapping[Cell, Control], everything: Sequence[Run]
+    ours: list[Run], control: Control, there: Mapping[tuple[str, Cell], list[Run]]
 ) -> tuple[list[Run], list[Run]] | None:
     """Return a method's runs in an environment and those of its control; None where it is that, or there is none."""
-    ours = [run for run in own if run.cell == cell and run.method == method]
-    control = against[cell].of(ours[0].result["job"]["method"])
-    theirs = [run for run in everything if run.cell == cell and run.method == control]
-    return (ours, theirs) if theirs and control != method else None
+    one = ours[0]
+    name = control.of(one.result["job"]["method"])
+    theirs = [] if name is None else there.get((name, one.cell), [])
+    return (ours, theirs) if theirs and name != one.method else None
 
 
 def _scaled(pair: tuple[list[Run], list[Run]]) -> bool:
@@ -227,17 +250,17 @@ def _score(run: Run) -> float:
 
 def standings(cell: Cell, runs: Sequence[Run], control: Control, everything: Sequence[Run]) -> list[Standing]:
     """Return each method in one environment, the highest mean return first."""
-    own = [run for run in runs if run.cell == cell]
-    found = [_standing(cell, method, own, control, everything) for method in methods_of(own)]
+    own, there = ([run for run in some if run.cell == cell] for some in (runs, everything))
+    placed = by_place(there)
+    found = [_standing(method, ours, control, placed) for method, ours in by_method(own).items()]
     return sorted(found, key=lambda one: (one.final.value is None, -(one.final.value or 0.0), one.method))
 
 
-def _standing(cell: Cell, method: str, runs: Sequence[Run], control: Control, everything: Sequence[Run]) -> Standing:
-    own = [run for run in runs if run.method == method]
+def _standing(method: str, own: list[Run], control: Control, there: Mapping[tuple[str, Cell], list[Run]]) -> Standing:
     name = control.of(own[0].result["job"]["method"])
     finals = [run.final for run in own]
     scaled = [run.normalized for run in own if run.normalized is not None]
-    pair = _pair(method, cell, own, {cell: control}, everything)
+    pair = _pair(own, control, there)
     sides = [[run.final for run in side] for side in pair] if pair else []
     missing = Estimate(words=ITSELF if name == method else NO_CONTROL)
     return Standing(
@@ -283,7 +306,7 @@ class Curve:
 def curves(cell: Cell, runs: Sequence[Run]) -> list[Curve]:
     """Return for each method in an environment the mean return over runs, with the bootstrap interval of that mean."""
     own = [run for run in runs if run.cell == cell]
-    return [_curve(method, [run for run in own if run.method == method]) for method in methods_of(own)]
+    return [_curve(method, ours) for method, ours in by_method(own).items()]
 
 
 def _curve(method: str, runs: Sequence[Run]) -> Curve:
@@ -306,7 +329,7 @@ def _at(run: Run, steps: Sequence[int]) -> list[float]:
 def _band(returns: Floats) -> tuple[Floats, Floats]:
     """Return the percentile bootstrap interval of the mean over runs of `[runs, P]`, the same runs at all points."""
     drawn = np.random.default_rng(SEED).integers(len(returns), size=(RESAMPLES, len(returns)))
-    means = np.array([returns[rows].mean(axis=0) for rows in drawn])
+    means = np.add.reduce(returns[drawn], axis=1) / len(returns)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low, high
 
@@ -319,8 +342,7 @@ def joint_curves(runs: Sequence[Run], scale: Any) -> list[Curve]:
         scale: The protocol's `normalized`.
     """
     found = []
-    for method in methods_of(runs):
-        own = [run for run in runs if run.method == method and run.normalized is not None]
+    for method, own in by_method([run for run in runs if run.normalized is not None]).items():
         if len(own) > 1:
             found.append(_joint(method, own, scale))
     return found
@@ -328,13 +350,12 @@ def joint_curves(runs: Sequence[Run], scale: Any) -> list[Curve]:
 
 def _joint(method: str, runs: Sequence[Run], scale: Any) -> Curve:
     steps = common_steps(runs)
-    steps = steps[:: -(-len(steps) // MOST_POINTS)] if steps else steps
+    steps = steps[:: -max(1, -(-len(steps) // MOST_POINTS))][::-1]  # from the end: the last one is what all ends in
     tables = [
-        np.array([[scale(cell.task, value) for value in _at(run, steps)] for run in runs if run.cell == cell])
-        for cell in cells_of(runs)
+        np.array([[scale(cell.task, value) for value in _at(run, steps)] for run in own])
+        for cell, own in by_cell(runs).items()
     ]
-    points = [statistics.interval([table[:, place] for table in tables], "iqm") for place in range(len(steps))]
-    middle, low, high = np.array(points, dtype=np.float64).reshape(-1, 3).T
+    middle, low, high = statistics.intervals(tables, "iqm", RESAMPLES, LEVEL, SEED) if steps else np.empty((3, 0))
     several = max(map(len, tables)) > 1
     ends = (low, high) if several else (None, None)
     return Curve(method, np.array(steps, dtype=np.float64), middle, ends[0], ends[1], len(runs))
@@ -343,8 +364,8 @@ def _joint(method: str, runs: Sequence[Run], scale: Any) -> Curve:
 def profiles(runs: Sequence[Run]) -> dict[str, statistics.Profile]:
     """Return the performance profile of each method with more than one run on the scale."""
     found = {}
-    for method in methods_of(runs):
-        scores = list(normalized_of([run for run in runs if run.method == method]).values())
+    for method, own in by_method(runs).items():
+        scores = list(normalized_of(own).values())
         if sum(map(len, scores)) > 1:
             found[method] = statistics.performance_profile(scores, THRESHOLDS, RESAMPLES, LEVEL, SEED)
     return found

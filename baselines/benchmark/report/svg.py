@@ -20,6 +20,7 @@ METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     "png": {"Software": None},
 }
+SUBJECT = {"svg": "Description", "pdf": "Subject", "png": "Description"}  # where each kind says what it is about
 NAMES = {
     **{colors[0]: f"--c{place}" for place, colors in enumerate(PALETTE)},
     INK[0]: "--ink",
@@ -32,17 +33,18 @@ COLOR = re.compile(r"#[0-9a-f]{6}\b")
 GROUP = re.compile(r"m\d+")
 
 
-def content(figure: Figure, kind: str, name: str) -> bytes:
+def content(figure: Figure, kind: str, name: str, subject: str | None = None) -> bytes:
     """Return a figure as a file of "svg", "pdf" or "png".
 
     Args:
         figure: It.
         kind: Of the file.
         name: What identifiers inside of it are made of: those of two figures differ.
+        subject: What its metadata say; None for nothing.
     """
-    stream = io.BytesIO()
+    stream, told = io.BytesIO(), {} if subject is None else {SUBJECT[kind]: subject}
     with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(stream, format=kind, metadata=METADATA[kind], dpi=200)
+        figure.savefig(stream, format=kind, metadata={**METADATA[kind], **told}, dpi=200)
     return stream.getvalue()
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bagged_envs.baselines.benchmark.report.control import Control
 from bagged_envs.baselines.benchmark.report.rows import Cell, Redistribution
@@ -15,7 +15,7 @@ from bagged_envs.baselines.benchmark.report.scores import Curve, Estimate, Stand
 from bagged_envs.baselines.benchmark.statistics import Profile
 
 Rows = Iterable[Sequence[Any]]
-CELL = ("id", "arguments", "steps")
+CELL = ("id", "arguments", "label", "steps")  # the first two as in runs.csv, to be joined with it
 SUMMED = ("iqm", "median", "optimality_gap", "gain", "improvement")
 STOOD = ("final", "normalized", "gain", "improvement")
 TEX = {
@@ -25,12 +25,23 @@ TEX = {
 }  # fmt: skip
 
 
-def text(heading: Sequence[str], rows: Rows) -> str:
-    """Return a table as CSV; what is not there is empty."""
+class Table(NamedTuple):
+    """A table that becomes a file.
+
+    Attributes:
+        heading: The names of its columns.
+        rows: A value for each of them.
+    """
+
+    heading: Sequence[str]
+    rows: Rows
+
+
+def csv_of(table: Table, protocol: str) -> str:
+    """Return a table as CSV, with the protocol's hash on each row; what is not there is empty."""
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(
-        [heading, *(["" if x is None else x for x in row] for row in rows)]
-    )
+    rows = ([protocol, *("" if value is None else value for value in row)] for row in table.rows)
+    csv.writer(stream, lineterminator="\n").writerows([["protocol", *table.heading], *rows])
     return stream.getvalue()
 
 
@@ -42,8 +53,8 @@ def _values(one: Estimate) -> tuple[Any, ...]:
     return one.value, one.low, one.high, one.words
 
 
-def summary_csv(found: Mapping[int, Sequence[Summary]]) -> str:
-    """Return the summary of each length as CSV."""
+def summary(found: Mapping[int, Sequence[Summary]]) -> Table:
+    """Return the summary of each length."""
     heading = ["steps", "method", "environments", "of", "runs", *(c for name in SUMMED for c in _columns(name))]
     heading += ["gain_environments", "improvement_environments"]
     rows = (
@@ -55,11 +66,11 @@ def summary_csv(found: Mapping[int, Sequence[Summary]]) -> str:
         for steps, summaries in found.items()
         for one in summaries
     )
-    return text(heading, rows)
+    return Table(heading, rows)
 
 
-def standings_csv(found: Mapping[Cell, Sequence[Standing]], controls: Mapping[Cell, Control]) -> str:
-    """Return how methods stand in each environment as CSV."""
+def standings(found: Mapping[Cell, Sequence[Standing]], controls: Mapping[Cell, Control]) -> Table:
+    """Return how methods stand in each environment."""
     heading = [*CELL, "task", "method", "runs", "seeds", *(c for name in STOOD for c in _columns(name))]
     rows = (
         [
@@ -69,33 +80,33 @@ def standings_csv(found: Mapping[Cell, Sequence[Standing]], controls: Mapping[Ce
         for cell, standings in found.items()
         for one in standings
     )  # fmt: skip
-    return text([*heading, "control", "control_words"], rows)
+    return Table([*heading, "control", "control_words"], rows)
 
 
-def _cell(cell: Cell) -> tuple[str, str, int]:
-    return cell.id, cell.label, cell.steps
+def _cell(cell: Cell) -> tuple[str, str, str, int]:
+    return cell.id, cell.arguments, cell.label, cell.steps
 
 
-def curves_csv(found: Mapping[Cell, Sequence[Curve]]) -> str:
-    """Return learning curves as CSV."""
+def curves(found: Mapping[Cell, Sequence[Curve]]) -> Table:
+    """Return learning curves."""
     rows = (
-        [cell.id, cell.label, cell.steps, curve.method, curve.runs, *point]
+        [*_cell(cell), curve.method, curve.runs, *point]
         for cell, curves in found.items()
         for curve in curves
         for point in _points(curve)
     )
-    return text([*CELL, "method", "runs", "step", "mean", "low", "high"], rows)
+    return Table([*CELL, "method", "runs", "step", "mean", "low", "high"], rows)
 
 
-def joint_csv(found: Mapping[int, Sequence[Curve]]) -> str:
-    """Return learning curves over all environments as CSV."""
+def joint(found: Mapping[int, Sequence[Curve]]) -> Table:
+    """Return learning curves over all environments."""
     rows = (
         [steps, curve.method, curve.runs, *point]
         for steps, curves in found.items()
         for curve in curves
         for point in _points(curve)
     )
-    return text(["steps", "method", "runs", "step", "iqm", "low", "high"], rows)
+    return Table(["steps", "method", "runs", "step", "iqm", "low", "high"], rows)
 
 
 def _points(curve: Curve) -> Iterable[tuple[Any, ...]]:
@@ -104,19 +115,19 @@ def _points(curve: Curve) -> Iterable[tuple[Any, ...]]:
     return zip(steps, curve.middle.tolist(), *band, strict=True)
 
 
-def profiles_csv(found: Mapping[int, Mapping[str, Profile]]) -> str:
-    """Return performance profiles as CSV."""
+def profiles(found: Mapping[int, Mapping[str, Profile]]) -> Table:
+    """Return performance profiles."""
     rows = (
         [steps, method, *point]
         for steps, profiles in found.items()
         for method, profile in profiles.items()
         for point in zip(*(values.tolist() for values in profile), strict=True)
     )
-    return text(["steps", "method", "score", "share", "low", "high"], rows)
+    return Table(["steps", "method", "score", "share", "low", "high"], rows)
 
 
-def samples_csv(found: Sequence[Sample]) -> str:
-    """Return sample episodes as CSV."""
+def samples(found: Sequence[Sample]) -> Table:
+    """Return sample episodes."""
     rows = (
         [*_cell(one.cell), one.method, one.seed, step + 1, dense, None if paid != paid else paid, redistributed]
         for one in found
@@ -124,22 +135,22 @@ def samples_csv(found: Sequence[Sample]) -> str:
             zip(one.dense.tolist(), one.paid.tolist(), one.redistributed.tolist(), strict=True)
         )
     )
-    return text([*CELL, "method", "seed", "step", "dense", "paid", "redistributed"], rows)
+    return Table([*CELL, "method", "seed", "step", "dense", "paid", "redistributed"], rows)
 
 
-def redistributions_csv(found: Sequence[Redistribution]) -> str:
-    """Return the quality of redistributions as CSV, a row per run and score."""
+def redistributions(found: Sequence[Redistribution]) -> Table:
+    """Return the quality of redistributions, a row per run and score."""
     rows = (
         [*_cell(one.cell), one.method, one.seed, name, value] for one in found for name, value in one.scores.items()
     )
-    return text([*CELL, "method", "seed", "score", "value"], rows)
+    return Table([*CELL, "method", "seed", "score", "value"], rows)
 
 
-def methods_csv(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return what methods are as CSV."""
+def methods(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return what methods are."""
     names = ("label", "method", "source", "trials", "runs", "judged", "missing", "settings")
     rows = ([json.dumps(one[name]) if name == "settings" else one[name] for name in names] for one in found)
-    return text(["method" if name == "label" else "built_as" if name == "method" else name for name in names], rows)
+    return Table(["method" if name == "label" else "built_as" if name == "method" else name for name in names], rows)
 
 
 def tex(words: str) -> str:

@@ -78,7 +78,8 @@ def _view(
     runs: Sequence[Run],
     content: Content,
 ) -> View:
-    own = [run for run in runs if run.cell in cells]
+    some = set(cells)
+    own = [run for run in runs if run.cell in some]
     return View(
         name,
         steps,

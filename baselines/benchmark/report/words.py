@@ -14,6 +14,16 @@ from bagged_envs.baselines.benchmark.report.scores import LEVEL, RESAMPLES
 INTERVAL = f"{LEVEL:.0%}".replace("%", " %") + f" percentile intervals from {RESAMPLES:,} bootstrap resamples"
 
 
+def under(protocol: Protocol) -> str:
+    """Return which protocol something was made under.
+
+    Example:
+        >>> under(Protocol.load("v1"))
+        'protocol 1 (hash 17b915f0633b)'
+    """
+    return f"protocol {protocol.version} (hash {protocol.hash})"
+
+
 def methods_paragraph(content: Content) -> str:
     """Return how all this was done, as a paragraph of a paper."""
     trained = bool(content.runs)
@@ -33,8 +43,8 @@ def _setting(content: Content) -> list[str]:
     seeds = spans(sorted({run.seed for run in content.runs}))
     return [
         f"We trained {_count(len({run.method for run in content.runs}), 'method')} for {lengths} environment steps on "
-        f"{_count(len(content.cells), 'environment')} with delayed rewards ({environments}), under protocol "
-        f"{content.protocol.version} (hash {content.protocol.hash}) of bagged_envs, with the test seeds {seeds}: "
+        f"{_count(len(content.cells), 'environment')} with delayed rewards ({environments}), under "
+        f"{under(content.protocol)} of bagged_envs, with the test seeds {seeds}: "
         f"{_runs_each(content.runs)}. {_apart(content.protocol)}"
     ]
 
@@ -48,7 +58,7 @@ def _judging(content: Content) -> list[str]:
     told = [
         f"We judged the rewards of {_count(len({one.method for one in found}), 'redistributor')} on "
         f"{_count(len(cells), 'environment')} with delayed rewards ({environments}), without training a policy on "
-        f"them, under protocol {protocol.version} (hash {protocol.hash}) of bagged_envs, with the test seeds "
+        f"them, under {under(protocol)} of bagged_envs, with the test seeds "
         f"{spans(sorted({one.seed for one in found}))}, {_count(len(found), 'time')} in all.",
         f"Each was fitted to recorded episodes with as many updates as it makes in {listed(_lengths(cells))} "
         "environment steps, and its rewards were compared with the dense ones, which it does not see, the Oracle "

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import io
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bagged_envs.baselines.benchmark import protocol as protocols
 from bagged_envs.baselines.benchmark import statistics
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.benchmark.report import again, pictures, released, tables, words
+from bagged_envs.baselines.benchmark.report import again, released, tables, words
+from bagged_envs.baselines.benchmark.report.album import KINDS, album
 from bagged_envs.baselines.benchmark.report.content import (
     Choice,
     Content,
@@ -20,22 +21,17 @@ from bagged_envs.baselines.benchmark.report.content import (
     methods_table,
     unfinished_runs,
 )
-from bagged_envs.baselines.benchmark.report.figures import drawing, for_file
 from bagged_envs.baselines.benchmark.report.page import render
-from bagged_envs.baselines.benchmark.report.pictures import Picture
 from bagged_envs.baselines.benchmark.report.rows import RELEASED
 from bagged_envs.baselines.benchmark.report.samples import samples
-from bagged_envs.baselines.benchmark.report.scores import curves, even_scores, standings
-from bagged_envs.baselines.benchmark.report.style import looks
-from bagged_envs.baselines.benchmark.report.svg import content as drawn
+from bagged_envs.baselines.benchmark.report.scores import even_scores
 from bagged_envs.baselines.benchmark.report.views import View, views
 from bagged_envs.baselines.benchmark.results import JUDGED, read_results
 from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import known
 
 PAGE = "report.html"
-PICTURES = ("png", "pdf", "svg")
-FORMATS = ("html", *PICTURES, "csv", "npz", "tex", "txt")
+FORMATS = ("html", *KINDS, "csv", "npz", "tex", "txt")
 
 
 def write_report(
@@ -96,82 +92,57 @@ def _written(
     formats: Sequence[str],
 ) -> list[Path]:
     made = views(content)
+    drawn = album(content, made, out, formats)
     files: dict[str, bytes | str] = {}
     if "html" in formats:
-        files |= {PAGE: render(content, made, lines, suites), **suites, **_protocol_files(protocol)}
+        files |= {PAGE: render(content, made, drawn.shown, lines, suites), **suites, **_protocol_files(protocol)}
     if "csv" in formats:
         files |= _tables(content, made)
     if "npz" in formats:
-        files |= _matrices(made)
+        files |= _matrices(content, made)
     if "tex" in formats:
         files |= _latex(content, made)
     if "txt" in formats:
         files["methods.txt"] = f"{words.methods_paragraph(content)}\n"
     for name, data in files.items():
         write_whole(out / name, data)
-    figures = [] if not set(formats) & set(PICTURES) else list(_figures(content, made, out, formats))
-    if not files and not figures:
+    if not files and not drawn.files:
         raise ValueError(
             f"formats must leave something to write, got {', '.join(formats) or 'none'}: where redistributors were "
             "judged alone there are neither figures nor LaTeX, and npz needs as many runs in each environment: "
             "ask for html, csv or txt."
         )
-    return [*(out / name for name in files), *figures]
-
-
-def _figures(content: Content, made: Sequence[View], out: Path, formats: Sequence[str]) -> Iterator[Path]:
-    look = looks(content.methods)
-    with drawing():
-        for picture in _pictures(content, made):
-            figure = picture.draw()
-            for_file(figure, picture.methods, look)
-            for kind in (kind for kind in PICTURES if kind in formats):
-                path = out / "figures" / f"{picture.name}.{kind}"
-                write_whole(path, drawn(figure, kind, picture.name))
-                yield path
-
-
-def _pictures(content: Content, made: Sequence[View]) -> Iterator[Picture]:
-    look = looks(content.methods)
-    for view in made:
-        if view.is_whole:
-            yield from pictures.of_view(view, look)
-    for cell in content.cells:
-        yield pictures.of_cell(cell, content, look)
-        yield pictures.finals_of(cell, content, look)
-        for sample in content.samples:
-            if sample.cell == cell:
-                yield pictures.of_sample(sample, look)
+    return [*(out / name for name in files), *drawn.files]
 
 
 def _tables(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
     whole = {view.steps: view for view in made if view.is_whole}
-    stood = {cell: standings(cell, content.runs, content.against[cell], content.everything) for cell in content.cells}
+    versions = words.versions_of(words.results_of(content))
     found = {
-        "summary": tables.summary_csv({steps: view.summaries for steps, view in whole.items()}),
-        "environments": tables.standings_csv(stood, content.against),
-        "curves": tables.curves_csv({cell: curves(cell, content.runs) for cell in content.cells}),
-        "efficiency": tables.joint_csv({steps: view.curves for steps, view in whole.items()}),
-        "profiles": tables.profiles_csv({steps: view.profiles for steps, view in whole.items()}),
-        "redistribution": tables.redistributions_csv(content.redistributions),
-        "methods": tables.methods_csv(methods_table(content)),
-        "episodes": tables.samples_csv(content.samples),
-        "versions": tables.text(
-            ("package", "versions"),
-            [(name, " ".join(own)) for name, own in words.versions_of(words.results_of(content)).items()],
-        ),
+        "summary": tables.summary({steps: view.summaries for steps, view in whole.items()}),
+        "environments": tables.standings(content.standings, content.against),
+        "curves": tables.curves(content.curves),
+        "efficiency": tables.joint({steps: view.curves for steps, view in whole.items()}),
+        "profiles": tables.profiles({steps: view.profiles for steps, view in whole.items()}),
+        "redistribution": tables.redistributions(content.redistributions),
+        "methods": tables.methods(methods_table(content)),
+        "episodes": tables.samples(content.samples),
+        "versions": tables.Table(("package", "versions"), [(name, " ".join(own)) for name, own in versions.items()]),
     }
-    return {f"tables/{name}.csv": text for name, text in found.items()}
+    return {f"tables/{name}.csv": tables.csv_of(table, content.protocol.hash) for name, table in found.items()}
 
 
-def _matrices(made: Sequence[View]) -> dict[str, bytes | str]:
-    """Return what rliable takes: `[runs, environments]` of normalized scores for each method that fills this shape."""
+def _matrices(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
+    """Return what rliable takes: `[runs, environments]` of normalized scores for each method that fills this shape.
+
+    The protocol's hash stands in names of files: all that is in such a file is taken for a method.
+    """
     found: dict[str, bytes | str] = {}
     for view in made:
         if view.is_whole and (scores := even_scores(view.runs)):
             file = io.BytesIO()
             statistics.export(file, scores)
-            found[f"tables/scores-{view.steps}.npz"] = file.getvalue()
+            found[f"tables/scores-{view.steps}-{content.protocol.hash}.npz"] = file.getvalue()
     return found
 
 
@@ -180,8 +151,8 @@ def _latex(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
     for view in made:
         if view.is_whole:
             caption = (
-                f"{len(view.cells)} environments, {view.steps:,} steps, protocol {content.protocol.version} (hash "
-                f"{content.protocol.hash}), with {words.INTERVAL}. "
+                f"{len(view.cells)} environments, {view.steps:,} steps, {words.under(content.protocol)}, with "
+                f"{words.INTERVAL}. "
                 f"{' '.join(words.control_words([content.against[cell] for cell in view.cells]))}"
             )
             found[f"summary-{view.steps}.tex"] = tables.summary_tex(view.summaries, caption, f"summary-{view.steps}")

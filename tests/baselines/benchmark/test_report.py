@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from collections import Counter
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,12 +14,14 @@ import pytest
 from bagged_envs import cli
 from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.benchmark.report import pictures, samples, tables
+from bagged_envs.baselines.benchmark.report import content, figures, pictures, samples, tables
 from bagged_envs.baselines.benchmark.report.content import Choice, folders_of
 from bagged_envs.baselines.benchmark.report.rows import cell_of, runs_of
-from bagged_envs.baselines.benchmark.report.scores import NO_SCALE
+from bagged_envs.baselines.benchmark.report.scores import NO_SCALE, Curve
+from bagged_envs.baselines.benchmark.report.style import looks
 from bagged_envs.baselines.benchmark.report.write import FORMATS, write_report
 from bagged_envs.baselines.benchmark.result_file import name_of, read_result, write_result
+from bagged_envs.baselines.benchmark.results import read_results, write_tables
 from bagged_envs.baselines.benchmark.statistics import interval, probability_of_improvement
 from bagged_envs.baselines.benchmark.suite import Suite, as_settings
 from bagged_envs.baselines.judging.judge import SCORES
@@ -149,6 +152,88 @@ def test_numbers_of_the_page_and_of_tables(tmp_path, kept, protocol):
     assert {row["share"] for row in rows(folder / "report" / "tables" / "profiles.csv")} >= {"0.0", "1.0"}
 
 
+def test_tables_name_environments_as_runs_csv_does(tmp_path, kept, protocol):
+    folder = write(tmp_path / "runs", result(kept, "a", 7, flat(1.0), arguments={"x": "y", "bag_len": [3, 5]}))
+    write_tables(folder, read_results(folder)[0])
+    write_report(folder, tmp_path / "out", protocol=protocol, formats=["csv"])
+    tables = [tmp_path / "out" / "tables" / f"{name}.csv" for name in ("environments", "curves")]
+    told, stood, point = (rows(path)[0] for path in (folder / "runs.csv", *tables))
+    shared = ("protocol", "method", "id", "arguments", "steps")
+    joined = [[row[name] for name in shared] for row in (told, stood, point)]
+    assert joined[0] == joined[1] == joined[2]
+    assert json.loads(stood["arguments"]) == {"x": "y", "bag_len": [3, 5]}
+    assert stood["label"] == point["label"] == "BaggedInvertedPendulum-v0[bag_len=(3, 5), x=y]"
+
+
+def test_the_hash_of_the_protocol_is_on_all(tmp_path, kept, protocol):
+    door = {"id": "EpisodicKeyDoor-v0", "task": "KeyDoor"}
+    even = [result(kept, "even", 7, flat(1.0), **where) for where in ({}, door)]
+    folder = write(tmp_path / "runs", *benchmark(kept), *even, judged(kept, "rd", 7, epic=0.5))
+    written = write_report(folder, protocol=protocol)
+    assert {path.suffix for path in written} == {f".{kind}" for kind in FORMATS} | {".toml"}
+    check_hashes(written, kept, empty=["episodes.csv"])
+
+
+def test_the_hash_of_the_protocol_is_on_sample_episodes(tmp_path, made):
+    file = tmp_path / "test.toml"
+    file.write_text(SMALL_PROTOCOL)
+    written = write_report(made, tmp_path / "out", protocol=str(file))
+    assert any(path.name.startswith("episode-") for path in written)
+    check_hashes(written, Protocol.load(file), empty=["efficiency.csv", "profiles.csv", "redistribution.csv"])
+
+
+def check_hashes(written, kept, empty):
+    """Each row, figure and text names the protocol; only some tables have no rows."""
+    rowless = []
+    for path in written:
+        if path.suffix == ".npz":
+            assert kept.hash in path.name
+        elif path.suffix == ".csv" and path.parent.name == "tables":
+            heading, *own = csv.reader(path.read_text().splitlines())
+            assert heading[0] == "protocol"
+            assert all(row[0] == kept.hash for row in own), path
+            rowless += [path.name] * (not own)
+        elif path.stem != kept.version:  # a copy of the protocol itself, which the hash is of
+            assert kept.hash.encode() in path.read_bytes(), path
+        if path.suffix == ".svg":
+            texts = [one.text for one in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+            assert texts.count(f"protocol {kept.version} (hash {kept.hash})") == 1
+    assert rowless == empty
+
+
+@pytest.mark.parametrize("count", [0, 1, 16])
+def test_the_mark_of_a_figure_is_below_all_else(count):
+    names = [f"method {place}" for place in range(count)]
+    look = looks(["alone", *names])
+    points = np.array([1000.0, 2000.0])
+    with figures.drawing():
+        figure = figures.curves([Curve("alone", points, points, None, None, 1)], look, "return")
+        figures.for_file(figure, names, look, "protocol x (hash y)")
+        figure.draw_without_rendering()
+    (axis,), (mark,) = figure.axes, figure.texts
+    boxes = [axis.get_tightbbox(), *(one.get_window_extent() for one in figure.legends), mark.get_window_extent()]
+    for upper, lower in zip(boxes, boxes[1:], strict=False):
+        assert upper.y0 >= lower.y1
+    assert boxes[-1].y0 >= 0
+    assert boxes[-1].x1 <= figure.bbox.x1
+
+
+def test_nothing_is_done_twice(tmp_path, kept, protocol, monkeypatch):
+    """Figures, curves and standings are the most work of a report."""
+    counts = Counter()
+
+    def count(module, name):
+        whole = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args: (counts.update([name]), whole(*args))[1])
+
+    for name in ("curves", "standings"):
+        count(content, name)
+    for name in ("finals", "profiles"):
+        count(figures, name)
+    write_report(write(tmp_path / "runs", *benchmark(kept)), protocol=protocol)
+    assert counts == {"curves": 3, "standings": 3, "finals": 3, "profiles": 5}  # of six views one has no scale
+
+
 def test_scores_in_rliables_shape(tmp_path, kept, protocol):
     door, reacher = {"id": "EpisodicKeyDoor-v0", "task": "KeyDoor"}, {"id": "EpisodicReacher-v0", "task": "Reacher"}
     found = [result(kept, "file", seed, flat(60.0 + seed)) for seed in (9, 7, 8)]
@@ -156,7 +241,7 @@ def test_scores_in_rliables_shape(tmp_path, kept, protocol):
     found += [result(kept, "uneven", seed, flat(60.0)) for seed in (7, 8)]
     found += [result(kept, "elsewhere", 7, flat(60.0)), result(kept, "file", 7, flat(1.0), **reacher)]
     write_report(write(tmp_path / "runs", *found), tmp_path / "out", protocol=protocol, formats=["npz"])
-    scores = dict(np.load(tmp_path / "out" / "tables" / "scores-120.npz"))
+    scores = dict(np.load(tmp_path / "out" / "tables" / f"scores-120-{kept.hash}.npz"))
     assert list(scores) == ["file"]
     np.testing.assert_allclose(scores["file"], [[0.57, 0.175], [0.58, 0.2], [0.59, 0.225]], rtol=1e-12)
 
@@ -408,14 +493,15 @@ def test_released_rows_stand_beside(tmp_path, kept, protocol):
     folder = write(tmp_path / "runs", *benchmark(kept))
     place = tmp_path / "released" / kept.hash
     place.mkdir(parents=True)
-    (place / "all.json").write_text(json.dumps([result(kept, "ours", seed, flat(5.0)) for seed in (7, 8)]))
+    released = [result(kept, name, seed, flat(5.0), source="theirs") for name in ("ours", "other") for seed in (7, 8)]
+    (place / "all.json").write_text(json.dumps(released))
     page = Page(page_of(folder, protocol, reference=True, released_in=tmp_path / "released"))
     assert "ours (released)" in page.texts
     assert any(attrs.get("class") == "tag" for _, attrs in page.tags)
     assert any("ours (released) in Bagged" in text and "released results come without" in text for text in page.texts)
-    assert "suite-2.toml" not in "".join(page.texts) or "ours (released)" not in "".join(
-        path.read_text() for path in (folder / "report").glob("suite-*.toml")
-    )
+    suites = [path.read_text() for path in (folder / "report").glob("suite-*.toml")]
+    assert any('"ours"' in text for text in suites)
+    assert not any("theirs" in text or "(released)" in text for text in suites)
     with pytest.raises(ValueError, match="it has no released results"):
         write_report(folder, protocol=protocol, reference=True, released_in=tmp_path)
 

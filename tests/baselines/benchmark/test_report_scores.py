@@ -9,6 +9,7 @@ from bagged_envs.baselines.benchmark.report.scores import Estimate
 from bagged_envs.baselines.benchmark.report.views import views
 from bagged_envs.baselines.benchmark.statistics import gain, interval, performance_profile, probability_of_improvement
 from tests.baselines.benchmark.invented import benchmark, flat, protocol, result
+from tests.baselines.benchmark.small import job
 
 PENDULUM, DOOR, REACHER = "BaggedInvertedPendulum-v0[bag_len=20]", "EpisodicKeyDoor-v0", "EpisodicReacher-v0"
 
@@ -129,6 +130,50 @@ def test_a_hidden_control_is_compared_with(kept, content):
     assert view.summaries[0].improvement == whole.summaries[0].improvement
 
 
+class TestReleased:
+    """What stands beside the user's own runs changes nothing of what is said of them."""
+
+    def gains(self, kept, own, beside):
+        told = [{**one, "released": "file"} for one in beside]
+        made = gathered([*own, *told], [], kept, Choice())
+        stood = scores.standings(made.cells[0], made.runs, made.against[made.cells[0]], made.everything)
+        found = {one.method: (one.control, one.gain, one.improvement) for one in stood}
+        assert len(found) > 1
+        return {name: one for name, one in found.items() if not name.endswith("(released)")}
+
+    def of(self, kept, name, value, seeds=(7, 8), **changes):
+        return [result(kept, name, seed, flat(value + seed), **changes) for seed in seeds]
+
+    def test_a_tuned_control(self, kept):
+        far = {"learner": {**job().described()["learner"], "discount": 0.999}}
+        seeds = (0, 1, 7, 8)
+        own = [*self.of(kept, "identity", 20.0, seeds), *self.of(kept, "identity far", 60.0, seeds, **far),
+               *self.of(kept, "ours", 50.0)]  # fmt: skip
+        alone = self.gains(kept, own, [])
+        assert alone["ours"][0] == "identity far"
+        assert alone == self.gains(kept, own, self.of(kept, "identity", 99.0))
+        assert alone == self.gains(kept, own, self.of(kept, "identity best", 99.0, seeds))
+
+    def test_a_plain_control(self, kept):
+        far = {"learner": {**job().described()["learner"], "discount": 0.999}}
+        own = [*self.of(kept, "identity far", 60.0, **far), *self.of(kept, "ours", 50.0)]
+        beside = [*self.of(kept, "identity", 20.0), *self.of(kept, "identity of ppo", 1.0, method="identity-ppo")]
+        ppo = self.of(kept, "ours of ppo", 5.0, method="uniform-ppo")
+        assert self.gains(kept, own + ppo, []) == self.gains(kept, own + ppo, beside)
+
+    def test_own_agents_are_not_made_controls(self, kept):
+        agent, other = ({"method": "a:make", "learner": one} for one in ({}, {"redistributor": "rrd"}))
+        own = [*self.of(kept, "mine", 5.0, **agent), *self.of(kept, "identity", 2.0)]
+        assert self.gains(kept, own, []) == self.gains(kept, own, self.of(kept, "rrd-mine", 9.0, **other))
+
+    def test_where_there_is_no_other_it_is_the_control(self, kept):
+        own = [*self.of(kept, "ours", 50.0), *self.of(kept, "others", 50.0)]
+        assert {one[0] for one in self.gains(kept, own, []).values()} == {None}
+        found = self.gains(kept, own, self.of(kept, "identity", 20.0))
+        assert found["ours"][0] == "identity (released)"
+        assert found["ours"][1].value == 30.0
+
+
 class TestCurves:
     def test_means_and_bands(self, kept):
         returns = [[1.0, 2.0, 9.0], [3.0, 2.0, 1.0], [5.0, 2.0, 2.0]]
@@ -159,6 +204,22 @@ class TestCurves:
         ends = [normalized(kept, "ours", PENDULUM, "InvertedPendulum"), normalized(kept, "ours", DOOR, "KeyDoor")]
         last = interval(ends, "iqm")
         assert (curve.middle[-1], curve.low[-1], curve.high[-1], curve.runs) == (*last, 5)
+
+    @pytest.mark.parametrize("count", [60, 61, 100, 121])
+    def test_thinned_over_environments_they_end_where_runs_end(self, kept, count):
+        returns = [10.0 + place for place in range(count)]
+        made = gathered([result(kept, "ours", seed, returns) for seed in (7, 8)], [], kept, Choice())
+        (curve,) = views(made)[0].curves
+        assert curve.steps[-1] == 40 * count
+        assert curve.middle[-1] == kept.normalized("InvertedPendulum", returns[-1])
+        assert len(curve.steps) <= scores.MOST_POINTS
+        assert len(set(np.diff(curve.steps))) == 1
+
+    def test_runs_without_a_common_step(self, kept):
+        found = [result(kept, "ours", seed, [1.0, 2.0]) for seed in (7, 8)]
+        del found[0]["rows"][0], found[1]["rows"][1]
+        (curve,) = views(gathered(found, [], kept, Choice()))[0].curves
+        assert curve.steps.size == curve.middle.size == 0
 
 
 def test_profiles(kept, content):

@@ -14,6 +14,7 @@ from bagged_envs.baselines.benchmark.statistics import (
     export,
     gain,
     interval,
+    intervals,
     iqm,
     mean,
     median,
@@ -118,6 +119,37 @@ class TestImprovement:
             probability_of_improvement([[1.0]], [[1.0], [2.0]])
 
 
+class TestIntervals:
+    @pytest.mark.parametrize("aggregate", sorted(AGGREGATES))
+    @pytest.mark.parametrize("runs", [(2, 5, 1), (1, 1), (12,)])
+    def test_each_is_what_it_is_alone(self, aggregate, runs):
+        scores = [np.random.default_rng(count).normal(size=(count, 3)) for count in runs]
+        found = intervals(scores, aggregate, resamples=200, seed=4)
+        for place in range(3):
+            alone = interval([task[:, place] for task in scores], aggregate, resamples=200, seed=4)
+            assert tuple(ends[place] for ends in found) == alone
+
+    @pytest.mark.parametrize(
+        ("scores", "message"),
+        [
+            ([[1.0, 2.0]], r"must have \[runs, K\] for each task, got \[\(2,\)\]"),
+            ([[[1.0, 2.0]], [[1.0]]], r"got \[\(1, 2\), \(1, 1\)\]"),
+            ([[[1.0, math.nan]]], "must be finite"),
+            ([], "at least one task"),
+        ],
+    )
+    def test_refusals(self, scores, message):
+        with pytest.raises(ValueError, match=message):
+            intervals(scores)
+
+
+def test_the_interquartile_mean_is_scipys():
+    rng = np.random.default_rng(0)
+    for runs in range(1, 40):
+        scores = rng.normal(size=(5, runs))
+        np.testing.assert_array_equal(iqm(scores), stats.trim_mean(scores, 0.25, axis=-1))
+
+
 class TestProfile:
     def test_by_hand(self):
         found = performance_profile(SCORES, [0.0, 0.5, 1.0, 2.0], resamples=200)
@@ -125,6 +157,18 @@ class TestProfile:
         assert (found.low <= found.share).all()
         assert (found.share <= found.high).all()
         assert found.low[1] < found.share[1] < found.high[1]
+
+    def test_each_threshold_is_what_it_is_alone(self):
+        scores = [*SCORES, [0.3], np.random.default_rng(0).normal(size=11)]
+        taus = [-0.5, 0.3, 0.5, 2.0]
+        found = performance_profile(scores, taus, resamples=200)
+        for place, tau in enumerate(taus):
+            alone = interval([np.array(task) > tau for task in scores], "mean", resamples=200)
+            assert (found.share[place], found.low[place], found.high[place]) == alone
+
+    def test_without_thresholds(self):
+        with pytest.raises(ValueError, match="thresholds must have at least one, got none"):
+            performance_profile(SCORES, [])
 
     def test_it_never_rises(self):
         share = performance_profile(SCORES, np.linspace(-1, 2, 30), resamples=2).share
