@@ -29,6 +29,7 @@ class ArrayTask:
 
         self._leashed = Leashed(self._work.words, self._work.env, self._work.folder, self._work.log)
         signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # who began this job may have interrupts ignored
         code = self._leashed.wait()
         if came and code:
             # SLURM ends this job, or queues it again: one that ended by itself would not be queued again.

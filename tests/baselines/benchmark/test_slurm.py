@@ -51,11 +51,12 @@ def work(folder, code="", cpus=1, **more):
 
 
 def job(folder, place=0, number=7):
-    """Do what srun does on a node, for one job of an array."""
+    """Do what srun does on a node, for one job of an array; interrupts are ignored, as beneath nohup ... &."""
     told = {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": str(number), "SLURM_ARRAY_TASK_ID": str(place)}
     env = {**os.environ, **told, "SUBMITIT_EXECUTOR": "slurm"}
     words = [sys.executable, "-m", "submitit.core._submit", str(folder)]
-    return subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deaf = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *words]
+    return subprocess.Popen(deaf, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class TestArrays:
