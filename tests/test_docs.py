@@ -243,19 +243,17 @@ class TestRecipes:
         chosen = ["--id", "BaggedInvertedPendulum-v0", "--timesteps", "150", "--learning-starts", "50"]
         chosen += ["--eval-every", "75", "--eval-episodes", "1", "--out", "rows.csv"]
         written = []
-        for seeds in (["0"], ["0", "1"]):
-            result = run(
-                "sb3_bag_replay_buffer.py", *chosen, "--methods", "plain", "uniform", "--seeds", *seeds, cwd=tmp_path
-            )
+        for methods in (["plain"], ["plain", "uniform"]):
+            result = run("sb3_bag_replay_buffer.py", *chosen, "--methods", *methods, "--seeds", "0", cwd=tmp_path)
             assert result.returncode == 0, result.stderr
             with (tmp_path / "rows.csv").open(newline="") as stream:
                 written.append(list(csv.DictReader(stream)))
-        assert written[1][:4] == written[0]
+        assert written[1][:2] == written[0]
         runs = [(row["method"], int(row["seed"]), int(row["step"])) for row in written[1]]
-        expected = [(m, seed, step) for seed in (0, 1) for m in ("plain", "uniform") for step in (75, 150)]
+        expected = [(m, 0, step) for m in ("plain", "uniform") for step in (75, 150)]
         assert runs == expected
         assert all(float(row["return"]) >= 1.0 for row in written[1])
-        assert result.stdout.count("last dense return") == 2
+        assert result.stdout.count("last dense return") == 1
 
     def test_the_loop_in_one_file(self, tmp_path):
         result = run("cleanrl_loop.py", "--total-timesteps", "1024", "--num-steps", "64", cwd=tmp_path)

@@ -177,8 +177,7 @@ def test_infos_are_those_of_a_vector_of_wrapped_environments_key_by_key_and_mask
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("backend", ["sync", "async"])
-@pytest.mark.parametrize("variant", ["Bagged", "Sparse"])
+@pytest.mark.parametrize(("variant", "backend"), [("Bagged", "sync"), ("Bagged", "async"), ("Sparse", "sync")])
 def test_a_real_task_equals_a_loop(variant, backend, mode):
     id, arguments = f"{variant}Reacher-v0", {"max_episode_steps": 6, "label_fraction": 0.5, "observe_bag": True}
     if variant == "Bagged":
