@@ -43,7 +43,7 @@ test: install  ## the quick tests
 	$(PYTEST) -n $(WORKERS)
 
 siege: install  ## kills, lost nodes, full disks: those slow tests that CI runs, too
-	$(PYTEST) -n $(WORKERS) -m slow tests/baselines/benchmark -k "kills or two_runners or node or disk or folder_that_may or sigterm_reaches"
+	$(PYTEST) -n $(WORKERS) -m slow tests/baselines/benchmark -k "kills or two_runners or node or disk or folder_that_may or sigterm_reaches or sigterm_stops_all_with"
 
 slow: install  ## the tests that the quick suite leaves out
 	$(PYTEST) -n $(WORKERS) -m slow

@@ -376,6 +376,7 @@ def test_a_failed_run_is_told_in_the_end(tmp_path, at_once):
     assert len(results(out)) == 1
 
 
+@pytest.mark.slow
 def test_sigterm_stops_all_with_checkpoints_and_the_next_one_goes_on(tmp_path):
     suite, out = kills.written(tmp_path, seeds=1), tmp_path / "out"
     text = suite.read_text().replace("steps = 400", "steps = 4000000")
