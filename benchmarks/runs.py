@@ -58,12 +58,16 @@ def side_by_side(*commands: Sequence[str]) -> list[Spent]:
     begin = time.monotonic()
     environment = {**os.environ, **ONE_THREAD}
     processes = [subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL) for words in commands]
-    found = {}
-    while len(found) < len(processes):
-        pid, status, usage = os.wait4(-1, 0)
-        if status != 0:
-            raise RuntimeError(f"it failed: {shlex.join(commands[[one.pid for one in processes].index(pid)])}")
-        found[pid] = Spent(usage.ru_utime + usage.ru_stime, time.monotonic() - begin)
+    found, of = {}, {process.pid: process for process in processes}
+    try:
+        while len(found) < len(processes):
+            pid, status, usage = os.wait4(-1, 0)
+            found[pid], of[pid].returncode = Spent(usage.ru_utime + usage.ru_stime, time.monotonic() - begin), status
+            if status != 0:
+                raise RuntimeError(f"it failed: {shlex.join(commands[processes.index(of[pid])])}")
+    finally:
+        for process in processes:
+            process.kill()  # where one failed; those that ended are left alone
     return [found[process.pid] for process in processes]
 
 

@@ -40,13 +40,11 @@ def commands(suite: str, chosen: Suite, out: Path, checkpoint_every: int, option
     """Return a shell command for each run of a suite that is not whole yet, to be given in any folder.
 
     Raises:
+        NotADirectoryError: `out` is no folder.
         ValueError: The folder has runs of another protocol, or a run cannot be made.
     """
-    positive_int("checkpoint_every", checkpoint_every)
+    _check(out, chosen, checkpoint_every)
     suite, out = located(suite), out.absolute()
-    if out.is_dir():
-        _check_protocol(out, chosen)
-    chosen.check()
     waiting = [job for job in chosen.jobs() if read_result(job.folder(out)) is None]
     return [_line(job, command(suite, job, out, checkpoint_every, options)) for job in waiting]
 
@@ -146,14 +144,10 @@ def run_suite(
         ValueError: The folder has runs of another protocol, a run cannot be made, here or at all, or the executor takes
             none.
     """
-    positive_int("checkpoint_every", checkpoint_every)
     if isinstance(executor, LocalProcesses) and suite.device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device must be 'cpu' where torch finds no CUDA device, got {suite.device!r}.")
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"out must be a folder, got {out}: name another.")
+    _check(out, suite, checkpoint_every)
     out.mkdir(parents=True, exist_ok=True)
-    _check_protocol(out, suite)
-    suite.check()
     queue = Queue(located(name), suite.jobs(), out.absolute(), checkpoint_every, executor, options)
     with _stopping(queue.stop), _Display(console, queue):
         queue.serve()
@@ -176,6 +170,21 @@ def _write(out: Path, jobs: Sequence[Job], console: Console) -> None:
         sweep_up(job.folder(out))
     for note in notes:
         console.print(note, markup=False, highlight=False)
+
+
+def _check(out: Path, suite: Suite, checkpoint_every: int) -> None:
+    """Check what is asked for before anything is begun.
+
+    Raises:
+        NotADirectoryError: `out` is no folder.
+        ValueError: The folder has runs of another protocol, or a run cannot be made.
+    """
+    positive_int("checkpoint_every", checkpoint_every)
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"out must be a folder, got {out}: name another.")
+    if out.exists():
+        _check_protocol(out, suite)
+    suite.check()
 
 
 def _check_protocol(out: Path, suite: Suite) -> None:

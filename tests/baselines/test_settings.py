@@ -66,7 +66,9 @@ def test_what_is_said(name, value, message):
 
 
 def test_what_may_be_zero_negative_or_none():
-    replace(TrainingConfig(), random_steps=0)
-    replace(LEARNERS["sac"].config, target_entropy_per_action=-2, log_std_range=(-3.0, 0.5), max_grad_norm=1)
-    replace(LEARNERS["td3"].config, target_noise=0, discount=1, max_grad_norm=None, critic_weight_decay=0.0)
-    replace(config_class("rrd")(), warm_up=0)
+    assert replace(TrainingConfig(), random_steps=0).random_steps == 0
+    sac = replace(LEARNERS["sac"].config, target_entropy_per_action=-2, log_std_range=(-3.0, 0.5), max_grad_norm=1)
+    assert (sac.target_entropy_per_action, sac.log_std_range, sac.max_grad_norm) == (-2, (-3.0, 0.5), 1)
+    td3 = replace(LEARNERS["td3"].config, target_noise=0, discount=1, max_grad_norm=None, critic_weight_decay=0.0)
+    assert (td3.target_noise, td3.discount, td3.max_grad_norm, td3.critic_weight_decay) == (0, 1, None, 0.0)
+    assert replace(config_class("rrd")(), warm_up=0).warm_up == 0
