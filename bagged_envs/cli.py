@@ -210,7 +210,7 @@ def bench_run_command(
         out: The folder of all runs; several suites may share one.
         workers: Runs at once.
         checkpoint_every: Environment steps between two checkpoints of a run.
-        dry_run: Only print a shell command for each run that is not whole.
+        dry_run: Only print a shell command for each run that is not whole, to be made anywhere, by any executor.
         executor: Who makes them: processes of this machine, a Ray cluster, or SLURM.
         address: Of the Ray cluster; without it, the one that this machine belongs to, or a new one on it.
         partition: Of SLURM.
@@ -220,6 +220,10 @@ def bench_run_command(
         tensorboard: Write evaluations for TensorBoard, too, into the folders of the runs.
         agent: `my_module:factory` of a learner of yours, which is run beside the suite's methods.
     """
+    choice, settings = _baselines("benchmark.executors.choice"), {
+        "address": address, "partition": partition, "account": account, "time": time, "memory": memory,
+    }  # fmt: skip
+    choice.check(executor, workers, settings)
     runner, chosen = _baselines("benchmark.runner"), _baselines("benchmark.suite").Suite.load(suite, agent)
     options = [*(["--tensorboard"] if tensorboard else []), *([] if agent is None else ["--agent", agent])]
     if tensorboard:
@@ -228,8 +232,7 @@ def bench_run_command(
         for line in runner.commands(suite, chosen, out, checkpoint_every, options):
             print(line)
         return 0
-    choose = _baselines("benchmark.executors.choice").chosen
-    with closing(choose(executor, workers, out, address, partition, account, time, memory)) as made:
+    with closing(choice.chosen(executor, workers, out, **settings)) as made:
         return int(runner.run_suite(suite, chosen, out, made, checkpoint_every, _wide_console(), options))
 
 
@@ -280,8 +283,9 @@ def bench_validate_command(folder: Path, /, protocol: str = "v1") -> int:
         protocol: One of ours, or a TOML file.
     """
     kept = _baselines("benchmark.protocol").Protocol.load(protocol)
-    validate = _baselines("benchmark.validate")
-    runs = [path for path in (folder, *sorted(folder.glob("*"))) if validate.is_run(path)]
+    validate, is_run = _baselines("benchmark.validate"), _baselines("benchmark.result_file").is_run
+    whole = folder.resolve()
+    runs = [path for path in (whole, *sorted(whole.glob("*"))) if is_run(path)]
     if not runs:
         raise ValueError(f"folder must have runs in it, got {folder} without any: name that of bench run --out.")
     wrong = {run.name: found for run in runs if (found := [*validate.problems(run, kept), *validate.misplaced(run)])}
@@ -400,7 +404,7 @@ def _spelled(command: Callable[..., Any], argument: str, name: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return its exit code: 0, 1 where a check failed, 2 where the call was wrong."""
+    """Run the command line; return 0, 1 where a check failed, 2 where the call was wrong, 130 where it was stopped."""
     try:
         import rich  # noqa: F401
         from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
@@ -421,6 +425,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, gym.error.Error, ImportError) as error:
         print(f"bagged-envs: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("bagged-envs: stopped", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

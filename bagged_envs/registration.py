@@ -28,7 +28,8 @@ from bagged_envs.wrappers.ledger import NONFINITE, ListLedger
 from bagged_envs.wrappers.schedule import ARGUMENTS
 
 VERSION = 0
-ENTRY_POINTS = "bagged_envs.entry_points"
+PACKAGE = "bagged_envs"
+ENTRY_POINTS = f"{PACKAGE}.entry_points"
 DELAY_ARGUMENTS = (*ARGUMENTS, *OPTIONS)
 DENSE = "Dense"
 # How `gym.make` shows a task with several agents.
@@ -109,6 +110,21 @@ def spec_of(id: str) -> EnvSpec:
     if version is None:  # as gym.make does, take the highest
         version = find_highest_version(namespace, name)
     return gym.spec(get_env_id(namespace, name, version))
+
+
+def registered_id(id: str) -> str:
+    """Return an ID as it is registered: with its version, and with `module:` before it where that is not us.
+
+    Raises:
+        TypeError: As for `spec_of`.
+        gymnasium.error.Error: As for `spec_of`.
+
+    Example:
+        >>> registered_id("bagged_envs:BaggedWalker2d")
+        'BaggedWalker2d-v0'
+    """
+    plain, module = spec_of(id).id, id.rpartition(":")[0]
+    return plain if module in ("", PACKAGE) else f"{module}:{plain}"
 
 
 def supports(task: Task, variant: Variant) -> bool:

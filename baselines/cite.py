@@ -7,6 +7,7 @@ from importlib import resources
 
 import bagged_envs
 from bagged_envs.baselines.benchmark.arms import ARMS
+from bagged_envs.baselines.benchmark.suite import preset_arms
 from bagged_envs.baselines.methods import Method
 from bagged_envs.registration import spec_of, task_of
 
@@ -76,7 +77,7 @@ def keys_of(method: str) -> list[str]:
     Raises:
         ValueError: There is no such method.
     """
-    arm = ARMS.get(method)
+    arm = {**preset_arms(), **ARMS}.get(method)
     if arm is not None and arm.kind == "redistribution":
         return list(PARTS[arm.method])
     if arm is None or arm.kind == "training":

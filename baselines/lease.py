@@ -129,8 +129,8 @@ def _number(path: Path) -> int:
 def _linked(path: Path, identity: dict[str, Any]) -> bool:
     """Make a file, whole at once, unless it is there."""
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}{MARK}")
-    beside.write_text(json.dumps(identity))
     try:
+        beside.write_text(json.dumps(identity))
         os.link(beside, path)
     except (FileExistsError, FileNotFoundError):  # the latter: an owner swept up
         return False

@@ -45,6 +45,7 @@ COLUMNS = (
     "learner_updates",
     "seconds",
 )
+CHECKPOINT = "checkpoint.pt"
 Row = dict[str, Any]
 
 
@@ -225,7 +226,7 @@ class _Diary:
         self._seconds, self._begun = 0.0, time.perf_counter()
         self.saved = 0
         self._claim(run)
-        self._checkpoint = folder / "checkpoint.pt"
+        self._checkpoint = folder / CHECKPOINT
         if self._checkpoint.exists():
             self._resume()
         write_whole(folder / "evaluations.csv", _csv_lines(COLUMNS, *(row.values() for row in self.rows)))
@@ -234,7 +235,7 @@ class _Diary:
     def _claim(self, run: Run) -> None:
         file, described = self.folder / "run.json", run.described()
         rows = self.folder / "evaluations.csv"
-        begun = (self.folder / "checkpoint.pt").exists() or (rows.exists() and rows.read_text().count("\n") > 1)
+        begun = (self.folder / CHECKPOINT).exists() or (rows.exists() and rows.read_text().count("\n") > 1)
         if not begun or not file.exists():
             write_whole(file, json.dumps(described, indent=2, allow_nan=False) + "\n")
             return

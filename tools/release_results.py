@@ -22,7 +22,8 @@ def unfit(folder: Path, protocol: Protocol, found: list[dict]) -> list[str]:
     """Return why some results cannot be released, in words."""
     runs = {path.name.rpartition("-")[2]: path for path in folder.iterdir() if path.is_dir()}
     wrong = [f"{one['key']}: {line}" for one in found for line in problems(runs[one["key"]], protocol)]
-    dirty = [one["key"] for one in found if one["revision"] is None or one["revision"].endswith("-dirty")]
+    commits = [(one["key"], part["revision"]) for one in found for part in one["parts"]]
+    dirty = sorted({key for key, commit in commits if commit is None or commit.endswith("-dirty")})
     return [*wrong, *(f"{key}: it was made from no clean commit" for key in dirty)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
@@ -111,6 +112,32 @@ class Arm:
         return {"method": self.method, **method.resolved(), "training": training}
 
 
+def arm_of(result: Mapping[str, Any]) -> Arm:
+    """Return the arm of a result, with those of its settings that are not defaults.
+
+    Raises:
+        TypeError: A setting has a wrong type.
+        ValueError: There is no such method or setting.
+    """
+    arm, job = result["arm"], result["job"]
+    told = Arm(arm["name"], job["method"], "its defaults", trials=0).settings()
+    defaults = json.loads(json.dumps(told))
+    changed = {
+        group: {
+            name: as_settings(value) for name, value in job[group].items() if defaults[group].get(name, ...) != value
+        }
+        for group in GROUPS["training"]
+    }
+    return Arm(arm["name"], job["method"], arm["source"], arm["trials"], **changed)
+
+
+def as_settings(value: Any) -> Any:
+    """Return what TOML or JSON gives with tuples for lists, as settings have them."""
+    if isinstance(value, dict):
+        return {key: as_settings(one) for key, one in value.items()}
+    return tuple(map(as_settings, value)) if isinstance(value, list) else value
+
+
 SB3 = "Stable-Baselines3's defaults"
 TD3 = "TD3 as by its authors' code (arXiv:1802.09477), both learning rates 3e-4"
 SAC = "SAC with a learned temperature (arXiv:1812.05905), as Diaster's authors use it"
@@ -145,7 +172,7 @@ def _agent(name: str, method: str, source: str, **settings: Any) -> Arm:
     return Arm(name, method, source, trials=0, learner=settings)
 
 
-LEARNED = {"td3": TD3, "sac": SAC}
+LEARNED = {"td3": TD3, "sac": SAC, "ppo": PPO}
 CONTROLS = ("identity", "labels_only", "uniform", "oracle")  # what they are is in their names
 FAR_SIGHTED: dict[str, dict[str, Any]] = {
     "discount=0.999": {"learner": {"discount": 0.999}},
@@ -163,7 +190,6 @@ ROWS = (
         for learner, source in LEARNED.items()
         for name in SOURCES
     ),
-    *(Arm(f"{control}-ppo", f"{control}-ppo", PPO, trials=0) for control in ("identity", "oracle")),
     # Redistributors alone: how good their rewards are.
     *(Arm(name, name, source, trials=0) for name, source in SOURCES.items()),
     *(_agent(f"sb3-{name}", f"{STABLE}:{name}", SB3) for name in ("ppo", "sac", "td3")),
@@ -180,13 +206,8 @@ ROWS = (
         Arm(f"identity-{learner} {setting}", f"identity-{learner}", source, trials=0, **settings)
         for learner, source in LEARNED.items()
         for setting, settings in FAR_SIGHTED.items()
+        if learner != "ppo" or "training" not in settings  # PPO's returns are of many steps anyway
     ),
-    Arm(
-        "identity-ppo discount=1",
-        "identity-ppo",
-        PPO,
-        trials=0,
-        learner={"discount": 1.0, "gae_lambda": 1.0},
-    ),
+    Arm("identity-ppo discount=1", "identity-ppo", PPO, trials=0, learner={"discount": 1.0, "gae_lambda": 1.0}),
 )
 ARMS: dict[str, Arm] = {arm.name: arm for arm in ROWS}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from bagged_envs.baselines.benchmark.job import EVALUATED, FORMAT
+from bagged_envs.baselines.benchmark.result_file import EVALUATED, FORMAT, read_result
 from bagged_envs.baselines.judging.judge import SCORES
 
 Kinds = Mapping[str, tuple[type, ...]]
 KEYS: Kinds = {
     "format": (int,), "key": (str,), "arm": (dict,), "job": (dict,), "task": (str,), "environment": (dict,),
-    "revision": (str, type(None)), "machine": (dict,),
+    "parts": (list,),
 }  # fmt: skip
 TRAINED: Kinds = {
     "rows": (list,), "final": (float,), "normalized": (float, type(None)), "seconds": (float, int),
@@ -29,6 +30,15 @@ SCORE: Kinds = {name: (float, type(None)) for name in SCORES}
 ROW: Kinds = {name: (*NUMBER, type(None)) for name in EVALUATED} | {"step": (int,), "return": (float,)}
 
 
+PART: Kinds = {"revision": (str, type(None)), "machine": (dict,)}
+
+
+def read_counted(folder: Path) -> dict[str, Any] | None:
+    """Return the result in a folder that counts: whole, and of the form that this version writes."""
+    result = read_result(folder)
+    return None if result is None or wrong_form(result) else result
+
+
 def wrong_form(result: Mapping[str, Any]) -> list[str]:
     """Return what of a result is missing or of another type, in words; nothing where all is there."""
     return list(_of_form(result))
@@ -44,20 +54,28 @@ def _of_form(result: Mapping[str, Any]) -> Iterator[str]:
         yield from _of_kinds("scores.", result.get("scores"), SCORE)
     yield from _of_kinds("job.", result.get("job"), JOB)
     yield from _of_kinds("arm.", result.get("arm"), ARM)
+    yield from _of_list("parts", result.get("parts"), PART)
+    if result.get("parts") == []:
+        yield "parts must say where the run was made, got none"
     rows = result.get("rows")
     if rows == [] and kind != "redistribution":
         yield "rows must have an evaluation, got none"
-    for place, row in enumerate(rows if isinstance(rows, list) else []):
-        yield from _of_kinds(f"rows[{place}].", row, ROW)
+    yield from _of_list("rows", rows, ROW)
     if result.get("format") != FORMAT:
         yield f"format must be {FORMAT}, got {result.get('format')!r}"
 
 
+def _of_list(name: str, told: object, kinds: Kinds) -> Iterator[str]:
+    for place, one in enumerate(told if isinstance(told, list) else []):
+        if isinstance(one, Mapping):
+            yield from _of_kinds(f"{name}[{place}].", one, kinds)
+        else:
+            yield f"{name}[{place}] must be a table, got {one!r}"
+
+
 def _of_kinds(prefix: str, told: object, kinds: Kinds) -> Iterator[str]:
     if not isinstance(told, Mapping):
-        if prefix.startswith("rows["):
-            yield f"{prefix.rstrip('.')} must be a table, got {told!r}"
-        return  # of a part that is no table it was said already
+        return  # which was said already
     for name, kind in kinds.items():
         value = told.get(name, ...)
         if not isinstance(value, kind) or isinstance(value, bool):

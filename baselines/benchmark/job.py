@@ -14,25 +14,24 @@ import gymnasium as gym
 from bagged_envs.baselines import runs
 from bagged_envs.baselines.benchmark.agents import packages, train_agent
 from bagged_envs.baselines.benchmark.arms import Arm
+from bagged_envs.baselines.benchmark.form import read_counted
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.provenance import machine, revision
 from bagged_envs.baselines.benchmark.quality import scores_of
 from bagged_envs.baselines.benchmark.result_file import (
+    EVALUATED,
     FAILURE,
+    FORMAT,
+    Parts,
     digest,
     name_of,
-    read_result,
     write_failure,
     write_result,
 )
 from bagged_envs.baselines.lease import Taken, lease
 from bagged_envs.baselines.training import TrainingConfig
-from bagged_envs.registration import spec_of, task_arguments, task_of
+from bagged_envs.registration import registered_id, spec_of, task_arguments, task_of
 from bagged_envs.whole_file import remove_unfinished
-
-FORMAT = 1
-# Of an evaluation, what is the same however often the run was stopped.
-EVALUATED = ("step", "episodes", "return", "return_std", "length", "success_rate", "paid", "learner_updates")
 
 Report = Callable[[int, Mapping[str, Any] | None], None]
 
@@ -43,7 +42,7 @@ class Job:
 
     Attributes:
         arm: The method.
-        id: A registered ID with a delay.
+        id: A registered ID with a delay, as `registered_id` has it, however it was given.
         arguments: Of the environment.
         seed: Of everything random.
         steps: How long.
@@ -66,8 +65,10 @@ class Job:
 
         Raises:
             ValueError: The run ends before its first evaluation, or what is no method of ours is to use another device.
+            gymnasium.error.Error: The ID is not registered.
         """
-        if self.steps < self.protocol.every:
+        object.__setattr__(self, "id", registered_id(self.id))
+        if self.arm.kind != "redistribution" and self.steps < self.protocol.every:
             raise ValueError(f"steps must be at least {self.protocol.every}, one evaluation, got {self.steps}.")
         if self.arm.kind != "training" and self.device != "cpu":
             raise ValueError(f"device must be 'cpu' for kind {self.arm.kind!r}, got {self.device!r}.")
@@ -93,7 +94,8 @@ class Job:
     @property
     def differing(self) -> dict[str, Any]:
         """The arguments that are not what the ID has anyway, by name: an environment is the same however it is told."""
-        registered = json.loads(json.dumps(spec_of(self.id).kwargs))
+        spec = spec_of(self.id)
+        registered = json.loads(json.dumps({"max_episode_steps": spec.max_episode_steps, **spec.kwargs}))
         given = json.loads(json.dumps(dict(sorted(self.arguments.items()))))
         return {name: value for name, value in given.items() if registered.get(name, ...) != value}
 
@@ -142,7 +144,7 @@ class Job:
         """
         folder = self.folder(out)
         with lease(folder) as held:
-            found = read_result(folder)
+            found = read_counted(folder)
             if found is not None:
                 return found
             remove_unfinished(folder)
@@ -157,10 +159,12 @@ class Job:
                 report(step, row)
 
             try:
-                begun = {"environment": self._environment(), "revision": revision(), "machine": machine()}
+                parts = Parts(folder, goes_on=(folder / runs.CHECKPOINT).exists())
+                parts.begin({"revision": revision(), "machine": machine()})
+                environment = self._environment()
                 come_to = self._made(out, checkpoint_every, checked)
                 check()
-                return write_result(folder, {**self._described(begun), **come_to})
+                return write_result(folder, {**self._described(environment), "parts": parts.told, **come_to})
             except (OSError, KeyboardInterrupt, Taken):
                 raise
             except Exception as error:
@@ -175,10 +179,16 @@ class Job:
     def _told(self) -> dict[str, Any]:
         return {"name": self.arm.name, "source": self.arm.source, "trials": self.arm.trials}
 
-    def _described(self, begun: Mapping[str, Any]) -> dict[str, Any]:
-        task = task_of(spec_of(self.id)).name
-        told = {"format": FORMAT, "kind": self.arm.kind, "key": self.key, "arm": self._told(), "job": self.described()}
-        return {**told, "task": task, **begun}
+    def _described(self, environment: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "kind": self.arm.kind,
+            "key": self.key,
+            "arm": self._told(),
+            "job": self.described(),
+            "task": task_of(spec_of(self.id)).name,
+            "environment": environment,
+        }
 
     def _made(self, out: Path, checkpoint_every: int, report: Report) -> dict[str, Any]:
         if self.arm.kind == "redistribution":
@@ -186,7 +196,7 @@ class Job:
         rows = self._trained(self.folder(out), checkpoint_every, report)
         final, task = self.protocol.final([row["return"] for row in rows]), task_of(spec_of(self.id)).name
         # A task that was changed has another scale.
-        known = task in self.protocol.references and not task_arguments(self.arguments)
+        known = task in self.protocol.references and not task_arguments(self.differing)
         return {
             "rows": [{name: row[name] for name in EVALUATED} for row in rows],
             "final": final,

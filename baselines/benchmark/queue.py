@@ -13,12 +13,13 @@ from pathlib import Path
 
 from bagged_envs.baselines.benchmark.executors import Executor, Handle, Lost, Work
 from bagged_envs.baselines.benchmark.executors.leash import PATIENCE
+from bagged_envs.baselines.benchmark.form import read_counted
 from bagged_envs.baselines.benchmark.job import Job
-from bagged_envs.baselines.benchmark.result_file import read_failure, read_result
+from bagged_envs.baselines.benchmark.result_file import LOG, read_failure
 from bagged_envs.baselines.benchmark.results import state
 from bagged_envs.baselines.lease import owner
 
-PROGRESS, LOG = "progress.json", "log.txt"
+PROGRESS = "progress.json"
 UNWRITABLE = 74  # exit code of a run whose folder takes nothing
 FULL = "its folder takes no files, because the disk is full, read-only, or another's: make room, or name another --out"
 BUSY = 75  # exit code of a run that somebody else works on
@@ -58,7 +59,7 @@ class Queue:
         self.jobs, self._suite, self._out, self._every = list(jobs), suite, out, checkpoint_every
         self._options = options
         self._executor = executor
-        self._whole = {job.key for job in self.jobs if read_result(job.folder(out)) is not None}
+        self._whole = {job.key for job in self.jobs if read_counted(job.folder(out)) is not None}
         self._waiting = deque(job for job in self.jobs if job.key not in self._whole)
         self._later: deque[tuple[float, Job]] = deque()
         self._lock, self._stopped = threading.Lock(), threading.Event()
@@ -99,7 +100,7 @@ class Queue:
         while self._waiting and (room is None or len(self._running) + len(due) < room):
             job = self._waiting.popleft()
             folder = job.folder(self._out)
-            if read_result(folder) is not None:
+            if read_counted(folder) is not None:
                 continue
             if owner(folder) is None:
                 due.append(job)
@@ -186,7 +187,7 @@ class Queue:
         return sum(job.steps if self._done(job) else _steps_told(job.folder(self._out)) for job in self.jobs)
 
     def _done(self, job: Job) -> bool:
-        if job.key not in self._whole and read_result(job.folder(self._out)) is not None:
+        if job.key not in self._whole and read_counted(job.folder(self._out)) is not None:
             self._whole.add(job.key)
         return job.key in self._whole
 

@@ -11,7 +11,42 @@ from typing import Any
 
 from bagged_envs.whole_file import write_whole
 
-RESULT, FAILURE = "result.json", "failure.json"
+RESULT, FAILURE, PARTS, LOG = "result.json", "failure.json", "parts.json", "log.txt"
+FORMAT = 1
+# Of an evaluation, what is the same however often the run was stopped.
+EVALUATED = ("step", "episodes", "return", "return_std", "length", "success_rate", "paid", "learner_updates")
+Part = Mapping[str, Any]
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run, begun or whole."""
+    return any((folder / name).exists() for name in (RESULT, FAILURE, PARTS, LOG))
+
+
+class Parts:
+    """Where the parts of a run were made, which may be stopped on one machine and go on, by newer code, on another.
+
+    Attributes:
+        told: For each part that differs from the one before, its `revision` and `machine`.
+    """
+
+    def __init__(self, folder: Path, goes_on: bool) -> None:
+        """Read what was told until now, or forget it where the run begins anew."""
+        self._path = folder / PARTS
+        self.told: list[Part] = json.loads(self._path.read_text()) if goes_on and self._path.exists() else []
+
+    def begin(self, part: Part) -> None:
+        """Note that a part begins."""
+        if not self.told or self.told[-1] != part:
+            self.told.append(part)
+            write_whole(self._path, json.dumps(self.told, indent=1) + "\n")
+
+
+def origin_of(result: Mapping[str, Any]) -> dict[str, str]:
+    """Return where a result is from: `revision`, `processor` and `system`, those of several parts joined."""
+    parts = [{"revision": part["revision"] or "", **part["machine"]} for part in result["parts"]]
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: " and ".join(dict.fromkeys(str(part.get(name, "")) for part in parts)) for name in names}
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from bagged_envs.baselines.benchmark.form import wrong_form
-from bagged_envs.baselines.benchmark.job import EVALUATED, Job
-from bagged_envs.baselines.benchmark.result_file import name_of, read_failure, read_result
+from bagged_envs.baselines.benchmark.form import read_counted, wrong_form
+from bagged_envs.baselines.benchmark.job import Job
+from bagged_envs.baselines.benchmark.result_file import EVALUATED, name_of, origin_of, read_failure, read_result
 from bagged_envs.baselines.judging.judge import SCORES
 from bagged_envs.baselines.lease import owner
 from bagged_envs.whole_file import write_whole
@@ -31,7 +31,7 @@ _Row = TypeVar("_Row", bound=Result)
 def state(job: Job, out: Path) -> State:
     """Return how a run stands."""
     folder = job.folder(out)
-    if read_result(folder) is not None:
+    if read_counted(folder) is not None:
         return "done"
     if owner(folder) is not None:
         return "running"
@@ -106,7 +106,7 @@ def judged_row(result: Result) -> dict[str, Any]:
 
 def _origin(result: Result) -> dict[str, Any]:
     versions = " ".join(f"{name}={version}" for name, version in result["job"]["versions"].items() if version)
-    return {**result["arm"], "revision": result["revision"], "versions": versions}
+    return {**result["arm"], "revision": origin_of(result)["revision"], "versions": versions}
 
 
 def _keys(result: Result) -> dict[str, Any]:

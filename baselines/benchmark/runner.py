@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shlex
 import signal
 import sys
@@ -20,9 +21,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bagged_envs.baselines.benchmark.executors import Executor
 from bagged_envs.baselines.benchmark.executors.local import LocalProcesses
+from bagged_envs.baselines.benchmark.form import read_counted
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.queue import BUSY, PROGRESS, UNWRITABLE, Queue, command, threads_of
-from bagged_envs.baselines.benchmark.result_file import read_result
+from bagged_envs.baselines.benchmark.result_file import RESULT
 from bagged_envs.baselines.benchmark.results import read_results, write_tables
 from bagged_envs.baselines.benchmark.suite import Suite, presets
 from bagged_envs.baselines.lease import Taken, sweep_up
@@ -45,7 +47,7 @@ def commands(suite: str, chosen: Suite, out: Path, checkpoint_every: int, option
     """
     _check(out, chosen, checkpoint_every)
     suite, out = located(suite), out.absolute()
-    waiting = [job for job in chosen.jobs() if read_result(job.folder(out)) is None]
+    waiting = [job for job in chosen.jobs() if read_counted(job.folder(out)) is None]
     return [_line(job, command(suite, job, out, checkpoint_every, options)) for job in waiting]
 
 
@@ -83,19 +85,27 @@ def work_on_one(
         with Board(job.folder(out)) if tensorboard else nullcontext() as board:
             job.work(out, checkpoint_every, both(told, board))
     except Taken as error:
-        print(error, file=sys.stderr)
+        _say(str(error))
         return BUSY
     except KeyboardInterrupt as error:
-        print(f"stopped: {error}", file=sys.stderr)
+        _say(f"stopped: {error}")
         return 1
     except OSError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        _say(f"{type(error).__name__}: {error}")
         return UNWRITABLE if error.errno in NO_PLACE else 1
     except (FloatingPointError, RuntimeError, ValueError, TypeError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        _say(f"{type(error).__name__}: {error}")
         return 1
     told.forget()
     return 0
+
+
+def _say(words: str) -> None:
+    """Say something in the log, which may be on a disk that takes nothing: the exit code says what happened, too."""
+    try:
+        print(words, file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # or it is tried again at the end, and fails
 
 
 class _Told:
@@ -151,25 +161,34 @@ def run_suite(
     queue = Queue(located(name), suite.jobs(), out.absolute(), checkpoint_every, executor, options)
     with _stopping(queue.stop), _Display(console, queue):
         queue.serve()
-    if not queue.stopped:
-        _write(out, queue.jobs, console)
     counts = queue.counts()
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     console.print(f"{told}{STOPPED if queue.stopped else ''}", highlight=False)
     for line in queue.troubles():
         console.print(line, markup=False, highlight=False, style="red")
+    if not queue.stopped:
+        _write(out, queue.jobs, console)
     return int(counts["done"] < len(queue.jobs))
 
 
 def _write(out: Path, jobs: Sequence[Job], console: Console) -> None:
-    """Write the tables of a folder, and say what of it is not in them."""
-    of = {job.key: job for job in jobs}
-    found, notes = read_results(out)
-    write_tables(out, [of[one["key"]].retell(out, one) if one["key"] in of else one for one in found])
+    """Write the tables of a folder, and say what of it is not in them.
+
+    Another runner may end runs, and write the tables, between our reading and our writing: whoever writes looks again.
+    """
+    of, notes, seen = {job.key: job for job in jobs}, list[str](), None
+    while seen != (seen := _results_there(out)):
+        found, notes = read_results(out)
+        write_tables(out, [of[one["key"]].retell(out, one) if one["key"] in of else one for one in found])
     for job in jobs:
         sweep_up(job.folder(out))
     for note in notes:
         console.print(note, markup=False, highlight=False)
+
+
+def _results_there(out: Path) -> dict[Path, int]:
+    """Return when each result in a folder was written."""
+    return {path: path.stat().st_mtime_ns for path in out.glob(f"*/{RESULT}")}
 
 
 def _check(out: Path, suite: Suite, checkpoint_every: int) -> None:
@@ -203,11 +222,12 @@ def _check_protocol(out: Path, suite: Suite) -> None:
 
 @contextmanager
 def _stopping(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on SIGINT, SIGTERM and SIGHUP, in the main thread."""
+    """Call `stop` on SIGINT, SIGTERM and SIGHUP, in the main thread; what is ignored, as nohup has it, stays so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    several = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in several if signal.getsignal(number) is not signal.SIG_IGN]
     before = [signal.signal(number, lambda *_: threading.Thread(target=stop).start()) for number in numbers]
     try:
         yield

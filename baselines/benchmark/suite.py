@@ -16,7 +16,7 @@ import torch
 
 import bagged_envs
 from bagged_envs.baselines.benchmark.agents import factory
-from bagged_envs.baselines.benchmark.arms import ARMS, Arm
+from bagged_envs.baselines.benchmark.arms import ARMS, Arm, as_settings
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol, names
 from bagged_envs.baselines.features import Features
@@ -198,6 +198,12 @@ def presets() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+def preset_arms() -> dict[str, Arm]:
+    """Return the methods that suites of ours have of their own, by name."""
+    told = [tomllib.loads((FOLDER / f"{name}.toml").read_text()) for name in presets()]
+    return {name: _arm(name, arm) for suite in told for name, arm in suite.get("arms", {}).items()}
+
+
 def _protocol(told: Any, folder: Path) -> Protocol:
     """Return one of ours, or that of a file, which is looked for beside the suite's."""
     name = string("protocol", told)
@@ -217,13 +223,6 @@ def _arm(name: str, given: Any) -> Arm:
     return Arm(name, **{key: as_settings(value) for key, value in told.items()})
 
 
-def as_settings(value: Any) -> Any:
-    """Return what TOML gives with tuples for lists, as settings have them."""
-    if isinstance(value, dict):
-        return {key: as_settings(one) for key, one in value.items()}
-    return tuple(map(as_settings, value)) if isinstance(value, list) else value
-
-
 def _tables(told: Any) -> list[Mapping[str, Any]]:
     if not isinstance(told, list) or not all(isinstance(one, Mapping) for one in told):
         raise TypeError(f"environments must be tables, [[environments]], got {told!r}.")
@@ -238,6 +237,8 @@ def _environments(told: Mapping[str, Any], protocol: Protocol) -> list[tuple[str
         raise ValueError(f"environments must have an id or ids, got {dict(told)}.")
     for id in ids:
         spec_of(id)  # an unknown one is refused here, with the nearest
+    if "schedules" in told and not protocol.schedules:
+        raise ValueError(f"schedules must be left out, got {told['schedules']}: protocol {protocol.version} has none.")
     if "schedules" in told and not told["schedules"]:
         raise ValueError(f"schedules must name some of {', '.join(protocol.schedules)}, got none: or leave them out.")
     table("arguments", told.get("arguments", {}))

@@ -1,4 +1,7 @@
-"""Do results keep the protocol they name? And does a run come out again as it is told?"""
+"""Do results keep the protocol they name? And does a run come out again as it is told?
+
+Results are anybody's: but for `reproduce`, nothing that they name is imported.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,19 @@ from typing import Any
 
 import gymnasium as gym
 
-from bagged_envs.baselines.benchmark.arms import Arm
+from bagged_envs.baselines.benchmark.arms import arm_of
 from bagged_envs.baselines.benchmark.form import wrong_form
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.benchmark.result_file import RESULT, digest, name_of, read_result
-from bagged_envs.baselines.benchmark.suite import as_settings
+from bagged_envs.baselines.benchmark.result_file import RESULT, digest, name_of, origin_of, read_result
 from bagged_envs.baselines.judging.judge import SCORES
+from bagged_envs.baselines.runs import PACKAGES
 from bagged_envs.registration import spec_of, task_arguments, task_of
+from bagged_envs.tasks import TASKS
 
-
-def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run, begun or whole."""
-    return (folder / "run.json").exists() or (folder / RESULT).exists()
+DEVICES = ("cpu", "cuda")
+# The most of what cannot be below 0 in an evaluation.
+MOST = dict.fromkeys(("episodes", "return_std", "length", "learner_updates"), math.inf) | {"success_rate": 1}
 
 
 def problems(folder: Path, protocol: Protocol) -> list[str]:
@@ -42,7 +45,13 @@ def problems(folder: Path, protocol: Protocol) -> list[str]:
     if wrong := wrong_form(result):
         return wrong
     of_kind = _of_scores if result["kind"] == "redistribution" else _of_rows
-    return [*_of_job(result, protocol), *of_kind(result, protocol)]
+    return [
+        *_of_job(result, protocol),
+        *_of_arm(result),
+        *_of_task(result),
+        *_of_origin(result),
+        *of_kind(result, protocol),
+    ]
 
 
 def misplaced(folder: Path) -> list[str]:
@@ -57,17 +66,46 @@ def misplaced(folder: Path) -> list[str]:
 
 
 def _of_job(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
-    job, arm = result["job"], result["arm"]
+    job = result["job"]
     if result["key"] != digest(job)[:12]:
         yield f"key must be {digest(job)[:12]}, the hash of job, got {result['key']}"
     if job["protocol"] != protocol.hash:
         yield f"protocol must be {protocol.hash}, version {protocol.version}, got {job['protocol']}"
     if job["seed"] not in (*protocol.test, *protocol.tuning):
         yield f"seed must be one of the protocol's, got {job['seed']}"
+    for name in ("steps", "threads"):
+        if job[name] < 1:
+            yield f"job.{name} must be at least 1, got {job[name]}"
+    if job["device"].partition(":")[0] not in DEVICES:
+        yield f"job.device must be one of {', '.join(DEVICES)}, got {job['device']!r}"
+
+
+def _of_arm(result: Mapping[str, Any]) -> Iterator[str]:
+    arm = result["arm"]
     if arm["trials"] < 0:
         yield f"arm.trials must be at least 0, got {arm['trials']}"
     if not arm["source"].strip():
         yield f"arm must say where its settings come from, got {arm}"
+    try:
+        kind = arm_of({**result, "arm": {**arm, "source": "told above", "trials": 0}}).kind
+    except (TypeError, ValueError) as error:
+        yield f"job must be of a method and with settings that there are: {error}"
+        return
+    if result["kind"] != kind:
+        yield f"kind must be {kind!r} for method {result['job']['method']!r}, got {result['kind']!r}"
+
+
+def _of_origin(result: Mapping[str, Any]) -> Iterator[str]:
+    versions, id = result["job"]["versions"], result["job"]["id"].rpartition(":")[2]
+    for name in PACKAGES:
+        if not isinstance(versions.get(name), str):
+            yield f"job.versions must have that of {name}, got {versions.get(name)!r}"
+    for place, part in enumerate(result["parts"]):
+        for name in ("processor", "system"):
+            if not isinstance(part["machine"].get(name), str):
+                yield f"parts[{place}].machine must have {name}, got {part['machine']}"
+    if result["environment"].get("id") != id:
+        yield f"environment must be the specification of {id}, got that of {result['environment'].get('id')!r}"
 
 
 def _of_scores(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
@@ -77,7 +115,6 @@ def _of_scores(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
     for score, value in scores.items():
         if value is not None and not math.isfinite(value):
             yield f"scores.{score} must be finite, got {value}"
-    yield from _of_task(result)
 
 
 def _of_rows(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
@@ -90,15 +127,23 @@ def _of_rows(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
     if not all(map(math.isfinite, returns)):
         yield "returns must be finite numbers"
         return
+    for place, row in enumerate(result["rows"]):
+        yield from (f"rows[{place}].{told}" for told in _of_row(row))
+    if result["seconds"] < 0:
+        yield f"seconds must be at least 0, got {result['seconds']}"
     if result["final"] != protocol.final(returns):
         yield f"final must be {protocol.final(returns)}, from the last evaluations, got {result['final']}"
     yield from _of_scale(result, protocol)
 
 
+def _of_row(row: Mapping[str, Any]) -> Iterator[str]:
+    for name, most in MOST.items():
+        if row[name] is not None and not 0 <= row[name] <= most:
+            yield f"{name} must be {f'between 0 and {most}' if most < math.inf else 'at least 0'}, got {row[name]}"
+
+
 def _of_scale(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
-    wrong = list(_of_task(result))
-    yield from wrong
-    if wrong:
+    if any(_of_task(result)):
         return
     task = result["task"]
     known = task in protocol.references and not task_arguments(result["job"]["arguments"])
@@ -108,11 +153,19 @@ def _of_scale(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
 
 
 def _of_task(result: Mapping[str, Any]) -> Iterator[str]:
+    id = result["job"]["id"]
+    if ":" in id:  # somebody's own: nothing is imported for it, because whoever contributes rows would have us run it
+        if result["task"] in TASKS:
+            yield f"task must be none of ours, {result['task']}, where job.id is {id}"
+        return
     try:
-        task = task_of(spec_of(result["job"]["id"])).name
+        spec = spec_of(id)
+        task = task_of(spec).name
     except gym.error.Error as error:
         yield f"job.id must be a registered ID: {error}"
         return
+    if spec.id != id:
+        yield f"job.id must be {spec.id}, with its version, got {id}"
     if result["task"] != task:
         yield f"task must be {task}, got {result['task']}"
 
@@ -124,7 +177,7 @@ class Reproduction:
     Attributes:
         same: Whether every row, or every score, is equal to the bit.
         furthest: The largest difference of a return, or of a score, over those that both have.
-        differs: What of versions and machine is not as it was: name, then, now.
+        differs: What of versions, commit and machine is not as it was: name, then, now.
     """
 
     same: bool
@@ -135,7 +188,7 @@ class Reproduction:
 def reproduce(
     folder: Path, protocol: Protocol, report: Callable[[int, Mapping[str, Any] | None], None] = lambda step, row: None
 ) -> Reproduction:
-    """Make a run again, in a folder that is thrown away, and compare.
+    """Make a run again, in a folder that is thrown away, and compare; modules that the run names are imported for it.
 
     Args:
         folder: Of a whole run.
@@ -149,15 +202,13 @@ def reproduce(
     if wrong:
         raise ValueError(f"{folder} must have a result that keeps the protocol: {'; '.join(wrong)}.")
     told = json.loads((folder / RESULT).read_text())
-    settings = {name: as_settings(told["job"][name]) for name in ("redistributor", "learner", "training")}
-    arm = Arm(told["arm"]["name"], told["job"]["method"], told["arm"]["source"], told["arm"]["trials"], **settings)
     own = {name: told["job"][name] for name in ("id", "arguments", "seed", "steps", "device", "threads")}
-    job = Job(arm, protocol=protocol, **own)
+    job = Job(arm_of(told), protocol=protocol, **own)
     with tempfile.TemporaryDirectory() as place:
         again = job.work(Path(place), report=report)
-    then = {**told["job"]["versions"], **told["machine"]}
-    now = {**again["job"]["versions"], **again["machine"]}
-    differs = tuple((name, str(then.get(name)), str(now.get(name))) for name in now if then.get(name) != now.get(name))
+    then, now = ({**one["job"]["versions"], **origin_of(one)} for one in (told, again))
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    differs = tuple((name, then.get(name) or "none", now.get(name) or "none") for name in names)
     return Reproduction(*_compared(told, again), differs)
 
 

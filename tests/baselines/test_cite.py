@@ -55,6 +55,11 @@ def test_every_method_of_a_benchmark_can_be_cited(arm):
     assert keys_of(arm) or arm in CONTROLS
 
 
+def test_methods_that_only_a_preset_has_can_be_cited(capsys):
+    assert main(["cite", "EpisodicHopper-v0", "rrd-td3 quick"]) == 0
+    assert capsys.readouterr().out == cite("EpisodicHopper-v0", "rrd-td3") + "\n"
+
+
 def test_every_task_names_an_entry():
     ours = {task.bibtex for task in TASKS.values() if not task.module}  # those of users name none
     assert ours <= set(bibliography())

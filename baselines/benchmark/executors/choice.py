@@ -9,7 +9,7 @@ from bagged_envs.baselines.benchmark.executors import Executor
 from bagged_envs.baselines.benchmark.executors.local import LocalProcesses
 from bagged_envs.baselines.benchmark.executors.ray import RayTasks
 from bagged_envs.baselines.benchmark.executors.slurm import MINUTES, SlurmArrays
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.wrappers.arguments import known, positive_int
 
 SETTINGS = {"local": (), "ray": ("address",), "slurm": ("partition", "account", "time", "memory")}
 SLURM_FOLDER = "slurm"  # beside the runs
@@ -42,8 +42,9 @@ def chosen(
         gymnasium.error.DependencyNotInstalled: Its package is missing.
         ConnectionError: There is no Ray cluster at that address.
     """
-    given = {"address": address, "partition": partition, "account": account, "time": time, "memory": memory}
-    _check(known("executor", name, tuple(SETTINGS)), given)
+    check(
+        name, workers, {"address": address, "partition": partition, "account": account, "time": time, "memory": memory}
+    )
     if name == "ray":
         return RayTasks(workers, address)
     if name == "slurm":
@@ -51,7 +52,19 @@ def chosen(
     return LocalProcesses(workers)
 
 
-def _check(name: str, given: Mapping[str, object]) -> None:
+def check(name: str, workers: int, given: Mapping[str, object]) -> None:
+    """Check what an executor is asked for, without making it.
+
+    Args:
+        name: As for `chosen`.
+        workers: As for `chosen`.
+        given: Settings of executors; None where there is none.
+
+    Raises:
+        ValueError: There is no such executor, it has no such setting, or there is no worker.
+    """
+    known("executor", name, tuple(SETTINGS))
+    positive_int("workers", workers)
     for setting, value in given.items():
         if value is not None and setting not in SETTINGS[name]:
             whose = next(executor for executor, settings in SETTINGS.items() if setting in settings)

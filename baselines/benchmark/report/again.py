@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import bagged_envs
 from bagged_envs.baselines.benchmark.arms import ARMS
 from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Result, defaults_of
 
@@ -74,15 +75,38 @@ def _is_ours(name: str, result: Result) -> bool:
 
 def _arm(name: str, result: Result) -> Iterator[str]:
     job, told = result["job"], result["arm"]
-    defaults = defaults_of(job)
     yield f"[arms.{toml(name)}]"
     yield f"method = {toml(job['method'])}"
     yield f"source = {toml(told['source'])}"
     yield f"trials = {told['trials']}"
-    for group in GROUPS:
-        changed = {key: value for key, value in job[group].items() if value != defaults[group].get(key)}
-        if changed:
-            yield f"{group} = {toml(changed)}"
+    for group, own in _changed(job).items():
+        if own:
+            yield f"{group} = {toml(own)}"
+
+
+def _changed(job: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings of a job that are no defaults, by group."""
+    defaults = defaults_of(job)
+    return {
+        group: {key: value for key, value in job[group].items() if value != defaults[group].get(key)}
+        for group in GROUPS
+    }
+
+
+def can_be_told(result: Result) -> bool:
+    """Return whether a suite can name a run: TOML has no null."""
+    return not _has_none([result["job"]["arguments"], _changed(result["job"])])
+
+
+def _has_none(value: Any) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return value is None or any(map(_has_none, parts))
+
+
+def modules(results: Sequence[Result]) -> list[str]:
+    """Return the modules of others that some results need: of agents, and of tasks."""
+    names = {name.rpartition(":")[0] for result in results for name in (result["job"]["method"], result["job"]["id"])}
+    return sorted(name for name in names if name and name.partition(".")[0] != bagged_envs.__name__)
 
 
 def toml(value: Any) -> str:

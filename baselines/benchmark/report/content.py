@@ -17,6 +17,7 @@ from bagged_envs.baselines.benchmark.report.rows import (
     Redistribution,
     Result,
     Run,
+    counted,
     defaults_of,
     is_finite,
     redistributions_of,
@@ -25,7 +26,7 @@ from bagged_envs.baselines.benchmark.report.rows import (
 from bagged_envs.baselines.benchmark.report.rows import Cell as Cell
 from bagged_envs.baselines.benchmark.report.samples import Sample
 from bagged_envs.baselines.benchmark.report.scores import Curve, Standing, curves, methods_of, standings
-from bagged_envs.baselines.benchmark.result_file import RESULT, read_failure, read_result
+from bagged_envs.baselines.benchmark.result_file import RESULT, is_run, read_failure, read_result
 from bagged_envs.baselines.lease import owner
 from bagged_envs.wrappers.arguments import known
 
@@ -172,11 +173,7 @@ def _check(choice: Choice, there: Sequence[Run | Redistribution]) -> None:
 def _notes(results: Sequence[Result], finite: Sequence[Result], seeds: set[int]) -> list[str]:
     strange, odd = len(results) - len(finite), sum(one["job"]["seed"] not in seeds for one in finite)
     told = [(strange, "has returns that are no finite numbers"), (odd, "has a seed that is none of the protocol's")]
-    return [f"Left out: {_count(count, 'run')}, which {why}." for count, why in told if count]
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return [f"Left out: {counted(count, 'run')}, which {why}." for count, why in told if count]
 
 
 def missing(runs: Sequence[Run]) -> dict[str, int]:
@@ -196,8 +193,7 @@ def unfinished_runs(folder: Path) -> list[tuple[str, str]]:
     """Return folders of runs that have no whole result, and why in words."""
     found = []
     for path in sorted(one for one in folder.iterdir() if one.is_dir()):
-        begun = any((path / name).exists() for name in ("run.json", "failure.json", "log.txt", RESULT))
-        if begun and read_result(path) is None:
+        if is_run(path) and read_result(path) is None:
             found.append((path.name, _standing(path)))
     return found
 

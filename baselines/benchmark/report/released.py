@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bagged_envs.baselines.benchmark.form import wrong_form
 from bagged_envs.baselines.benchmark.report.rows import RELEASED
 from bagged_envs.baselines.benchmark.result_file import digest
 
@@ -41,6 +42,8 @@ def _read(file: Path, protocol: str) -> list[Mapping[str, Any]]:
         content = {name: value for name, value in result.items() if name != "sha256"}
         if result.get("sha256") != digest(content):
             raise ValueError(f"{file} must have whole results, got one at {place} whose hash is not its content's.")
+        if wrong := wrong_form(content):
+            raise ValueError(f"{file} must have results as they are written now, got one at {place}: {wrong[0]}.")
         if result["job"]["protocol"] != protocol:
             raise ValueError(f"{file} must have results of protocol {protocol}, got {result['job']['protocol']}.")
     return results

@@ -155,6 +155,16 @@ def _run(result: Result, label: str) -> Run:
     )
 
 
+def counted(count: int, what: str) -> str:
+    """Return so many of something in words.
+
+    Example:
+        >>> counted(1, "run"), counted(1200, "run")
+        ('1 run', '1,200 runs')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def is_finite(result: Result) -> bool:
     """Return whether all returns of a training result are numbers that can be averaged."""
     return all(map(math.isfinite, (result["final"], *(row["return"] for row in result["rows"]))))

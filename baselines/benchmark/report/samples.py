@@ -13,14 +13,14 @@ import numpy.typing as npt
 import torch
 
 from bagged_envs.baselines import checkpoint
-from bagged_envs.baselines.benchmark.arms import Arm
+from bagged_envs.baselines.benchmark.arms import Arm, as_settings
 from bagged_envs.baselines.benchmark.report.rows import Cell, Run
-from bagged_envs.baselines.benchmark.suite import as_settings
 from bagged_envs.baselines.collect import collect, element
 from bagged_envs.baselines.evaluate import evaluation_env
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.judging.fit import Spaces, rewards_of
 from bagged_envs.baselines.redistributors import make_redistributor
+from bagged_envs.baselines.runs import CHECKPOINT
 
 Floats = npt.NDArray[np.float64]
 SEED = 2**31 - 1  # of the episode: neither training nor evaluation draws it
@@ -81,7 +81,7 @@ def _why_not(run: Run, folders: Mapping[str, Path]) -> str | None:
     if run.released:
         return "released results come without checkpoints"
     folder = folders.get(run.result["key"])
-    there = folder is not None and (folder / "checkpoint.pt").exists()
+    there = folder is not None and (folder / CHECKPOINT).exists()
     return None if there else "its run has no checkpoint"
 
 
@@ -103,7 +103,7 @@ def sample(run: Run, folder: Path) -> Sample:
     """
     job = run.result["job"]
     torch.set_num_threads(job["threads"])
-    state = checkpoint.load(folder / "checkpoint.pt")["training"]["parts"]
+    state = checkpoint.load(folder / CHECKPOINT)["training"]["parts"]
     env = evaluation_env(job["id"], job["arguments"])
     try:
         (episode,) = collect(env, _policy(job, env, state["learner"]), episodes=1, seed=SEED)

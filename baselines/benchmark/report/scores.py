@@ -312,8 +312,9 @@ def curves(cell: Cell, runs: Sequence[Run]) -> list[Curve]:
 def _curve(method: str, runs: Sequence[Run]) -> Curve:
     steps = common_steps(runs)
     returns = np.array([_at(run, steps) for run in runs])
-    low, high = _band(returns) if len(runs) > 1 else (None, None)
-    return Curve(method, np.array(steps, dtype=np.float64), returns.mean(axis=0), low, high, len(runs))
+    middle, low, high = statistics.intervals([returns], "mean", RESAMPLES, LEVEL, SEED)
+    ends = (low, high) if len(runs) > 1 else (None, None)
+    return Curve(method, np.array(steps, dtype=np.float64), middle, ends[0], ends[1], len(runs))
 
 
 def common_steps(runs: Sequence[Run]) -> list[int]:
@@ -324,14 +325,6 @@ def common_steps(runs: Sequence[Run]) -> list[int]:
 def _at(run: Run, steps: Sequence[int]) -> list[float]:
     found = dict(zip(run.steps, run.returns, strict=True))
     return [found[step] for step in steps]
-
-
-def _band(returns: Floats) -> tuple[Floats, Floats]:
-    """Return the percentile bootstrap interval of the mean over runs of `[runs, P]`, the same runs at all points."""
-    drawn = np.random.default_rng(SEED).integers(len(returns), size=(RESAMPLES, len(returns)))
-    means = np.add.reduce(returns[drawn], axis=1) / len(returns)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return low, high
 
 
 def joint_curves(runs: Sequence[Run], scale: Any) -> list[Curve]:

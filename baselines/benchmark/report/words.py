@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.report.content import Content, methods_table
 from bagged_envs.baselines.benchmark.report.control import Control, cells_of
-from bagged_envs.baselines.benchmark.report.rows import Cell, Result, Run
+from bagged_envs.baselines.benchmark.report.rows import Cell, Result, Run, counted
 from bagged_envs.baselines.benchmark.report.scores import LEVEL, RESAMPLES
 
 INTERVAL = f"{LEVEL:.0%}".replace("%", " %") + f" percentile intervals from {RESAMPLES:,} bootstrap resamples"
@@ -42,8 +42,8 @@ def _setting(content: Content) -> list[str]:
     lengths = listed(_lengths(content.cells))
     seeds = spans(sorted({run.seed for run in content.runs}))
     return [
-        f"We trained {_count(len({run.method for run in content.runs}), 'method')} for {lengths} environment steps on "
-        f"{_count(len(content.cells), 'environment')} with delayed rewards ({environments}), under "
+        f"We trained {counted(len({run.method for run in content.runs}), 'method')} for {lengths} environment steps on "
+        f"{counted(len(content.cells), 'environment')} with delayed rewards ({environments}), under "
         f"{under(content.protocol)} of bagged_envs, with the test seeds {seeds}: "
         f"{_runs_each(content.runs)}. {_apart(content.protocol)}"
     ]
@@ -56,10 +56,10 @@ def _judging(content: Content) -> list[str]:
     cells = cells_of(found)
     environments = ", ".join(sorted({cell.label for cell in cells}))
     told = [
-        f"We judged the rewards of {_count(len({one.method for one in found}), 'redistributor')} on "
-        f"{_count(len(cells), 'environment')} with delayed rewards ({environments}), without training a policy on "
+        f"We judged the rewards of {counted(len({one.method for one in found}), 'redistributor')} on "
+        f"{counted(len(cells), 'environment')} with delayed rewards ({environments}), without training a policy on "
         f"them, under {under(protocol)} of bagged_envs, with the test seeds "
-        f"{spans(sorted({one.seed for one in found}))}, {_count(len(found), 'time')} in all.",
+        f"{spans(sorted({one.seed for one in found}))}, {counted(len(found), 'time')} in all.",
         f"Each was fitted to recorded episodes with as many updates as it makes in {listed(_lengths(cells))} "
         "environment steps, and its rewards were compared with the dense ones, which it does not see, the Oracle "
         f"excepted. Recorded were {recording(protocol)}. Numbers are means over seeds.",
@@ -75,7 +75,7 @@ def recording(protocol: Protocol) -> str:
     """Return which episodes redistributors are judged on."""
     one = protocol.recording
     return (
-        f"{_count(one.episodes, 'episode')} of each of three policies: a random one, and one that is trained on the "
+        f"{counted(one.episodes, 'episode')} of each of three policies: a random one, and one that is trained on the "
         f"dense rewards for {one.steps:,} steps, half way and at the end"
     )
 
@@ -100,12 +100,12 @@ def over(counts: Sequence[int]) -> str:
         ('3 runs', '1 to 3 runs', '1 run')
     """
     low, high = min(counts), max(counts)
-    return _count(low, "run") if low == high else f"{low} to {_count(high, 'run')}"
+    return counted(low, "run") if low == high else f"{low} to {counted(high, 'run')}"
 
 
 def _evaluation(protocol: Protocol) -> list[str]:
     return [
-        f"Every {protocol.every:,} steps the policy was evaluated on {_count(protocol.episodes, 'episode')} without "
+        f"Every {protocol.every:,} steps the policy was evaluated on {counted(protocol.episodes, 'episode')} without "
         "exploring, by the return of the dense rewards, which methods do not see, the Oracle excepted. The score of a "
         f"run is the mean of the last {percent(protocol.final_share)} of its evaluations, never the best of them."
     ]
@@ -169,7 +169,7 @@ def _sources(content: Content) -> list[str]:
     alike: dict[tuple[str, int], list[str]] = defaultdict(list)
     for one in methods_table(content):
         alike[one["source"], one["trials"]].append(one["label"])
-    told = [f"{', '.join(names)}: {source} ({_count(trials, 'trial')})" for (source, trials), names in alike.items()]
+    told = [f"{', '.join(names)}: {source} ({counted(trials, 'trial')})" for (source, trials), names in alike.items()]
     return [f"Settings, with the number of others that were tried: {'; '.join(told)}."]
 
 
@@ -197,12 +197,12 @@ def machines_of(results: Sequence[Result]) -> dict[str, list[str]]:
     """Return processors, systems, devices, and git commits that results were made with."""
     told: dict[str, set[str]] = {"processor": set(), "system": set(), "device": set(), "git commit": set()}
     for result in results:
-        machine: Mapping[str, str] = result.get("machine") or {}
-        for name in ("processor", "system"):
-            told[name].add(machine.get(name) or "")
+        for part in result["parts"]:
+            for name in ("processor", "system"):
+                told[name].add(part["machine"].get(name, ""))
+            told["git commit"].add(part["revision"] or "")
         job = result["job"]
-        told["device"].add(f"{job['device']}, {_count(job['threads'], 'thread')}" if "device" in job else "")
-        told["git commit"].add(result.get("revision") or "")
+        told["device"].add(f"{job['device']}, {counted(job['threads'], 'thread')}" if "device" in job else "")
     return {name: sorted(filter(None, values)) for name, values in told.items() if any(values)}
 
 
@@ -240,7 +240,3 @@ def listed(words: Sequence[str]) -> str:
         'a, b and c'
     """
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "none"
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -22,7 +22,7 @@ from bagged_envs.baselines.benchmark.report.content import (
     unfinished_runs,
 )
 from bagged_envs.baselines.benchmark.report.page import render
-from bagged_envs.baselines.benchmark.report.rows import RELEASED
+from bagged_envs.baselines.benchmark.report.rows import RELEASED, Redistribution, Run, counted
 from bagged_envs.baselines.benchmark.report.samples import samples
 from bagged_envs.baselines.benchmark.report.scores import even_scores
 from bagged_envs.baselines.benchmark.report.views import View, views
@@ -78,8 +78,16 @@ def write_report(
     if episodes:
         found, without = samples(content.runs, folders_of(folder))
         content = dataclasses.replace(content, samples=tuple(found), without_sample=tuple(without))
+    own = [one.result for one in _shown(content)]
+    if untold := [one for one in own if not again.can_be_told(one)]:
+        names = words.listed(sorted({one["arm"]["name"] for one in untold}))
+        note = f"In no suite below: {counted(len(untold), 'run')} of {names}, with a null, which TOML cannot say."
+        content = dataclasses.replace(content, notes=(*content.notes, note))
     suites = _suites(content, protocol)
-    lines = commands(choice or Choice(), suites, protocol, reference)
+    lines = [
+        *(f"# needs the module {name}: installed, or in this folder" for name in again.modules(own)),
+        *commands(choice or Choice(), suites, protocol, reference),
+    ]
     return _written(content, folder / "report" if out is None else out, lines, suites, protocol, formats)
 
 
@@ -151,12 +159,18 @@ def _latex(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
     for view in made:
         if view.is_whole:
             caption = (
-                f"{len(view.cells)} environments, {view.steps:,} steps, {words.under(content.protocol)}, with "
-                f"{words.INTERVAL}. "
+                f"{counted(len(view.cells), 'environment')}, {view.steps:,} steps, {words.under(content.protocol)}, "
+                f"with {words.INTERVAL}. "
                 f"{' '.join(words.control_words([content.against[cell] for cell in view.cells]))}"
             )
             found[f"summary-{view.steps}.tex"] = tables.summary_tex(view.summaries, caption, f"summary-{view.steps}")
     return found
+
+
+def _shown(content: Content) -> list[Run | Redistribution]:
+    """Return the runs of a report that did not come with the package, those that controls were chosen by included."""
+    everything: list[Run | Redistribution] = [*content.runs, *content.tuning, *content.redistributions]
+    return [one for one in everything if RELEASED not in one.result]
 
 
 def _suites(content: Content, protocol: str) -> dict[str, str]:
@@ -164,7 +178,7 @@ def _suites(content: Content, protocol: str) -> dict[str, str]:
     name = protocol if protocol in protocols.names() else Path(protocol).name
     found = []
     for kind in ((*content.runs, *content.tuning), content.redistributions):
-        own = [one for one in kind if RELEASED not in one.result]
+        own = [one for one in kind if RELEASED not in one.result and again.can_be_told(one.result)]
         found += again.suites([one.result for one in own], [one.method for one in own], name, content.protocol.tuning)
     return {f"suite-{place}.toml": text for place, text in enumerate(found, 1)}
 

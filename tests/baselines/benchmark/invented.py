@@ -9,6 +9,7 @@ from tests.baselines.benchmark.small import PROTOCOL_FILE, job
 
 PROTOCOL = PROTOCOL_FILE.format(version="invented", tuning=[0, 1])
 SCALES = "task,random,oracle,source\nInvertedPendulum,10.0,110.0,invented\nKeyDoor,0.0,4.0,exact\n"
+PART = {"revision": "0123456789ab", "machine": {"processor": "a processor", "system": "a system"}}
 ROW = {"episodes": 3, "return_std": 0.5, "length": 9.0, "success_rate": None, "paid": 1.0, "learner_updates": 7}
 
 
@@ -40,8 +41,7 @@ def result(kept, name, seed, returns, id="BaggedInvertedPendulum-v0", task="Inve
         "job": told,
         "task": task,
         "environment": {},
-        "revision": "0123456789ab",
-        "machine": {"processor": "a processor", "system": "a system"},
+        "parts": [PART],
         "rows": [{"step": 40 * place, "return": float(value), **ROW} for place, value in enumerate(returns, 1)],
         "final": final,
         "normalized": kept.normalized(task, final) if task in kept.references else None,

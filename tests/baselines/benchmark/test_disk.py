@@ -29,39 +29,39 @@ def disk(tmp_path):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def one_run(folder):
-    suite = written(folder, seeds=1)
-    suite.write_text(suite.read_text().replace('["first", "second"]', '["first"]'))
-    return suite
-
-
 def run(suite, out):
     return main(["bench", "run", str(suite), "--out", str(out), "--workers", "1", "--checkpoint-every", "50"])
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_with_its_path_and_the_sweep_goes_on(tmp_path, disk, capsys):
+@pytest.mark.parametrize(
+    ("size", "logged"),
+    [("4k", ""), ("20k", ""), ("80k", "could not be written: No space left on device")],
+    ids=["nothing fits", "a few files fit", "all but the checkpoint fit"],
+)
+def test_a_full_disk_is_told_with_its_path_and_the_sweep_goes_on(size, logged, tmp_path, disk, capsys):
     place, remount = disk
-    suite, out = one_run(tmp_path), place / "out"
+    remount(f"size={size}")
+    suite, out = written(tmp_path, seeds=1), place / "out"
     code = run(suite, out)
     told = capsys.readouterr()
     assert code == 1
     words = " ".join((told.out + told.err).split())
     assert "its folder takes no files, because the disk is full" in words
     assert f"{out}/" in words.replace(" ", "")
-    (job,) = Suite.load(suite).jobs()
-    log = (job.folder(out) / "log.txt").read_text()
-    assert "could not be written: No space left on device" in log
-    assert f"{job.folder(out)}/checkpoint.pt" in log
+    first, *others = Suite.load(suite).jobs()
+    assert not any(job.folder(out).exists() for job in others)
+    assert logged in (first.folder(out) / "log.txt").read_text()
     remount("size=64m")
     assert run(suite, out) == 0
-    assert all(read_result(job.folder(out)) for job in Suite.load(suite).jobs())
+    assert all(read_result(job.folder(out)) for job in (first, *others))
+    assert not list(out.glob("*/.*"))
 
 
 @pytest.mark.slow
 def test_a_folder_that_may_not_be_written_is_told(tmp_path, disk, capsys):
     place, remount = disk
-    suite, out = one_run(tmp_path), place / "out"
+    suite, out = written(tmp_path, seeds=1), place / "out"
     out.mkdir()
     remount("size=64m,ro")
     assert run(suite, out) in (1, 2)

@@ -9,11 +9,20 @@ from gymnasium.spaces import Box
 
 from bagged_envs.baselines.benchmark import job as module
 from bagged_envs.baselines.benchmark.arms import ARMS, Arm
-from bagged_envs.baselines.benchmark.job import EVALUATED
-from bagged_envs.baselines.benchmark.provenance import revision
-from bagged_envs.baselines.benchmark.result_file import FAILURE, RESULT, read_failure, read_result
+from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.provenance import machine, revision
+from bagged_envs.baselines.benchmark.result_file import (
+    EVALUATED,
+    FAILURE,
+    RESULT,
+    origin_of,
+    read_failure,
+    read_result,
+    write_result,
+)
+from bagged_envs.baselines.benchmark.results import run_row
 from bagged_envs.baselines.lease import Taken, lease
-from tests.baselines.benchmark.small import PROTOCOL, arm, job
+from tests.baselines.benchmark.small import PROTOCOL, arm, job, judged
 
 
 def interrupting(at):
@@ -81,6 +90,16 @@ class TestKeys:
         assert dataclasses.replace(job(), arguments=one).name == dataclasses.replace(job(), arguments=other).name
         assert dataclasses.replace(job(), arguments={"bag_len": (2, 4)}).key == job(arguments={"bag_len": [2, 4]}).key
 
+    @pytest.mark.parametrize("spelt", ["bagged_envs:BaggedInvertedPendulum-v0", "BaggedInvertedPendulum"])
+    def test_an_id_is_the_same_however_it_is_spelt(self, spelt):
+        other = dataclasses.replace(job(), id=spelt)
+        assert (other.id, other.key, other.name) == (job().id, job().key, job().name)
+
+    def test_the_registered_limit_is_no_change(self):
+        one = job(arguments={"bag_len": 3, "max_episode_steps": 1000})
+        assert one.key == job(arguments={"bag_len": 3}).key
+        assert one.key != job(arguments={"bag_len": 3, "max_episode_steps": 999}).key
+
     def test_only_methods_of_ours_have_another_device(self):
         with pytest.raises(ValueError, match="device must be 'cpu' for kind 'agent', got 'cuda'"):
             dataclasses.replace(job(), arm=ARMS["sb3-td3"], device="cuda")
@@ -98,6 +117,7 @@ class TestKeys:
     def test_a_run_must_have_an_evaluation(self):
         with pytest.raises(ValueError, match="steps must be at least 40, one evaluation, got 39"):
             job(steps=39)
+        assert judged(steps=39).steps == 39  # it has none
 
 
 class TestWork:
@@ -116,12 +136,15 @@ class TestWork:
         assert result["environment"]["id"] == "BaggedInvertedPendulum-v0"
         assert result["environment"]["kwargs"]["bag_len"] == 3
         assert result["job"]["versions"]["torch"]
-        assert all(result["machine"].values())
+        (part,) = result["parts"]
+        assert part == {"revision": revision(), "machine": machine()}
+        assert all(part["machine"].values())
         assert sorted(os.listdir(folder)) == [
             "checkpoint.pt",
             "evaluations.csv",
             "lease-0.json",
             "metrics.jsonl",
+            "parts.json",
             RESULT,
             "run.json",
         ]
@@ -130,6 +153,46 @@ class TestWork:
         first = job().work(tmp_path)
         monkeypatch.setattr(module.runs, "train", lambda *_, **__: pytest.fail("trained again"))
         assert job().work(tmp_path) == first
+
+    def test_one_that_goes_on_elsewhere_says_where_its_parts_were_made(self, tmp_path, monkeypatch):
+        one, place = job(), iter(("old", "old", "new"))
+        for at in (45, 90):
+            part = next(place)
+            monkeypatch.setattr(module, "revision", lambda part=part: f"{part} commit")
+            with pytest.raises(KeyboardInterrupt):
+                one.work(tmp_path, checkpoint_every=20, report=interrupting(at))
+        monkeypatch.setattr(module, "revision", lambda: "new commit")
+        monkeypatch.setattr(module, "machine", lambda: {"processor": "new one", "system": machine()["system"]})
+        result = one.work(tmp_path, checkpoint_every=20)
+        assert [part["revision"] for part in result["parts"]] == ["old commit", "new commit"]
+        told = origin_of(result)
+        assert told["revision"] == run_row(result)["revision"] == "old commit and new commit"
+        assert told["processor"] == f"{machine()['processor']} and new one"
+        assert told["system"] == machine()["system"]
+
+    def test_one_that_begins_anew_forgets_where_it_was_begun(self, tmp_path, monkeypatch):
+        one = job()
+        monkeypatch.setattr(module, "revision", lambda: "old commit")
+        with pytest.raises(KeyboardInterrupt):
+            one.work(tmp_path, checkpoint_every=1000, report=interrupting(15))
+        assert not (one.folder(tmp_path) / "checkpoint.pt").exists()
+        monkeypatch.setattr(module, "revision", lambda: "new commit")
+        assert [part["revision"] for part in one.work(tmp_path)["parts"]] == ["new commit"]
+
+    def test_a_result_of_another_form_is_made_again(self, tmp_path):
+        one = job()
+        first = one.work(tmp_path)
+        write_result(one.folder(tmp_path), {name: value for name, value in first.items() if name != "parts"})
+        again = one.work(tmp_path)
+        assert again["rows"] == first["rows"]
+        assert read_result(one.folder(tmp_path))["parts"] == first["parts"]
+
+    def test_a_task_s_own_argument_that_changes_nothing_keeps_its_scale(self, tmp_path):
+        scaled = dataclasses.replace(PROTOCOL, references=Protocol.load("v1").references)
+        limit = job(protocol=scaled, arguments={"bag_len": 3, "max_episode_steps": 1000}).work(tmp_path)
+        assert limit["normalized"] == scaled.normalized("InvertedPendulum", limit["final"])
+        shorter = job(protocol=scaled, arguments={"bag_len": 3, "max_episode_steps": 50}).work(tmp_path)
+        assert shorter["normalized"] is None
 
     def test_a_stopped_one_goes_on_and_comes_to_the_same(self, tmp_path):
         whole = job("rrd-td3", redistributor={"warm_up": 30, "every": 10, "updates": 1}).work(tmp_path / "whole")

@@ -33,7 +33,10 @@ def made(tmp_path):
 
 
 def of_revision(folder, revision):
-    write_result(folder, {**read_result(folder), "revision": revision})
+    (part,) = read_result(folder)["parts"]
+    write_result(
+        folder, {**read_result(folder), "parts": [{**part, "revision": "0123456789ab"}, {**part, "revision": revision}]}
+    )
 
 
 def test_they_are_what_a_report_reads(tool, made, tmp_path):
@@ -56,7 +59,8 @@ def test_not_from_a_working_copy_that_was_changed(tool, made, tmp_path, capsys, 
 
 def test_not_what_breaks_the_protocol(tool, made, tmp_path, capsys):
     runs, file, folder = made
-    write_result(folder, {**read_result(folder), "revision": "0123456789ab", "final": 1e9})
+    of_revision(folder, "0123456789ab")
+    write_result(folder, {**read_result(folder), "final": 1e9})
     assert tool.main([str(runs), "small", "--protocol", str(file)], tmp_path / "released") == 1
     assert "final must be" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ import pytest
 
 from bagged_envs import cli
 from bagged_envs.baselines import checkpoint
+from bagged_envs.baselines.benchmark.arms import ARMS, as_settings
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.report import content, figures, pictures, samples, tables
 from bagged_envs.baselines.benchmark.report.content import Choice, folders_of
@@ -23,7 +24,7 @@ from bagged_envs.baselines.benchmark.report.write import FORMATS, write_report
 from bagged_envs.baselines.benchmark.result_file import name_of, read_result, write_result
 from bagged_envs.baselines.benchmark.results import read_results, write_tables
 from bagged_envs.baselines.benchmark.statistics import interval, probability_of_improvement
-from bagged_envs.baselines.benchmark.suite import Suite, as_settings
+from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.judging.judge import SCORES
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.training import Training, TrainingConfig
@@ -417,6 +418,31 @@ class TestWords:
         assert "bagged-envs bench run suite-1.toml --out again\n" in words
         assert "bench report again --suite mujoco --method ours identity --protocol invented.toml" in words
         assert {"a processor", "a system", "0123456789ab", "cpu, 1 thread"} <= set(page.texts)
+
+    def test_what_toml_cannot_say_is_left_out_of_suites_and_told(self, tmp_path, kept, protocol):
+        null = {**job("uniform-td3").described()["learner"], "discount": [None]}
+        folder = write(tmp_path / "runs", *benchmark(kept), result(kept, "unsaid", 7, flat(1.0), learner=null),
+                       result(kept, "unsaid", 8, flat(1.0), arguments={"camera": None}))  # fmt: skip
+        words = "".join(Page(page_of(folder, protocol)).texts)
+        assert "In no suite below: 2 runs of unsaid, with a null, which TOML cannot say." in words
+        suites = [path.read_text() for path in (folder / "report").glob("suite-*.toml")]
+        assert any("ours" in text for text in suites)
+        assert not any("unsaid" in text for text in suites)
+
+    def test_modules_of_others_are_named_where_commands_need_them(self, tmp_path, kept, protocol):
+        agent = result(kept, "mine", 7, flat(1.0), kind="agent", method="my_module:make", redistributor={}, training={})
+        sb3 = result(kept, "sb3", 7, flat(1.0), kind="agent", method=ARMS["sb3-td3"].method, redistributor={},
+                     training={})  # fmt: skip
+        folder = write(tmp_path / "runs", agent, sb3, result(kept, "a", 7, flat(1.0), id="theirs.tasks:BaggedNew-v0",
+                                                             task="New"))  # fmt: skip
+        words = "".join(Page(page_of(folder, protocol)).texts)
+        assert "# needs the module my_module: installed, or in this folder\n# needs the module theirs.tasks:" in words
+        assert "the module bagged_envs" not in words
+
+    def test_one_environment_is_one(self, tmp_path, kept, protocol):
+        folder = write(tmp_path / "runs", *(result(kept, name, 7, flat(1.0)) for name in ("identity", "ours")))
+        write_report(folder, protocol=protocol, formats=["tex"])
+        assert r"\caption{1 environment, 120 steps," in (folder / "report" / "summary-120.tex").read_text()
 
 
 class TestRedistribution:

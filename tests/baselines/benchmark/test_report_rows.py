@@ -278,7 +278,7 @@ class TestGathered:
 def test_unfinished_folders(kept, tmp_path):
     write(tmp_path, result(kept, "a", 7, flat(1.0)))
     for name, file, text in (
-        ("begun", "run.json", "{}"),
+        ("begun", "parts.json", "[]"),
         ("broken", "result.json", '{"sha256": "0"}'),
         ("failing", "failure.json", json.dumps({"error": f"ValueError: in {tmp_path / 'failing'}"})),
         ("unrelated", "notes.txt", ""),

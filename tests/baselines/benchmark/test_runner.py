@@ -277,6 +277,20 @@ class TestCommands:
         assert cli.main(["bench", "run", str(suite), *options]) == 0
         assert shlex.split(capsys.readouterr().out) == [*words, "--tensorboard"]
 
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["--workers", "0"], "workers must be 1 or more, got 0"),
+            (["--address", "foo:1"], "address must be left out with executor 'local', got 'foo:1': it is of 'ray'"),
+            (["--executor", "ray", "--partition", "x"], "partition must be left out with executor 'ray', got 'x'"),
+        ],
+    )
+    def test_a_dry_run_takes_no_settings_of_other_executors(self, words, message, tmp_path, capsys):
+        suite = kills.written(tmp_path, seeds=1)
+        assert cli.main(["bench", "run", str(suite), "--out", str(tmp_path / "out"), "--dry-run", *words]) == 2
+        told = capsys.readouterr()
+        assert (told.out, message in told.err) == ("", True)
+
     @pytest.mark.parametrize("words", [["--checkpoint-every", "-3"], ["--protocol-of-others"]])
     def test_a_dry_run_refuses_what_a_run_would(self, words, tmp_path, capsys):
         suite, out = kills.written(tmp_path, seeds=1), tmp_path / "out"
@@ -393,6 +407,65 @@ def test_sigterm_stops_all_with_checkpoints_and_the_next_one_goes_on(tmp_path):
     (folder,) = [path for path in out.iterdir() if path.is_dir()]
     assert (folder / "checkpoint.pt").exists()
     assert owner(folder) is None
+
+
+def test_ctrl_c_of_a_command_is_no_traceback(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bagged_envs.baselines.benchmark.estimate.estimate", interrupted)
+    assert cli.main(["bench", "estimate", str(kills.written(tmp_path, seeds=1))]) == 130
+    assert capsys.readouterr().err == "bagged-envs: stopped\n"
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_what_is_ignored_as_nohup_has_it_stops_nothing(ignored):
+    stops, before = [], signal.getsignal(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        with runner._stopping(lambda: stops.append(1)):
+            os.kill(os.getpid(), signal.SIGHUP)
+            limit = time.monotonic() + 10
+            while not stops and not ignored and time.monotonic() < limit:
+                time.sleep(0.01)
+        assert stops == ([] if ignored else [1])
+        assert signal.getsignal(signal.SIGHUP) == (signal.SIG_IGN if ignored else signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_full_disk_is_told_by_the_exit_code_where_the_log_is_on_it(tmp_path):
+    suite = kills.written(tmp_path, seeds=1)
+    key = Suite.load(suite).jobs()[0].key
+    program = (
+        "import errno, sys; from bagged_envs.baselines.benchmark import runner\n"
+        "def work(*_): raise OSError(errno.ENOSPC, 'full', 'there')\n"
+        f"runner.Job.work = work; sys.exit(runner.work_on_one({str(suite)!r}, {key!r}, runner.Path('out'), 50))"
+    )
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run([sys.executable, "-c", program], stderr=full, cwd=tmp_path)
+    assert found.returncode == UNWRITABLE
+
+
+def test_tables_have_what_another_runner_ended_while_they_were_written(tmp_path, at_once, monkeypatch):
+    suite, out = kills.written(tmp_path, seeds=2), tmp_path / "out"
+    loaded = Suite.load(suite)
+    first, *others = loaded.jobs()
+    first.work(out)
+    real, calls = write_tables, []
+
+    def slow(place, found):
+        if not calls:  # another runner makes the other runs, and their tables, just before ours are written
+            for other in others:
+                other.work(place)
+            real(place, read_results(place)[0])
+        calls.append(len(found))
+        real(place, found)
+
+    monkeypatch.setattr(runner, "write_tables", slow)
+    runner._write(out, loaded.jobs(), console())
+    assert calls == [1, 4]
+    assert len((out / "runs.csv").read_text().splitlines()) == 1 + 4
 
 
 def test_where_one_cannot_write_no_other_is_begun(tmp_path, at_once):

@@ -10,6 +10,7 @@ from bagged_envs.baselines.benchmark.arms import ARMS
 from bagged_envs.baselines.benchmark.protocol import FOLDER, Protocol
 from bagged_envs.baselines.benchmark.suite import Suite, presets
 from bagged_envs.registration import parts
+from tests.baselines.benchmark.small import PROTOCOL_FILE
 
 V1 = Protocol.load("v1")
 MINE = """
@@ -56,6 +57,20 @@ def test_it_is_the_product_seed_by_seed(tmp_path):
     assert jobs[1].run().config.batch_size == 64
     assert jobs[1].run().config.evaluate_every == V1.every
     assert jobs[1].arm.made().redistributor_settings == {"bags": 8, "hidden": (32, 32)}
+
+
+@pytest.mark.parametrize("spelt", ["bagged_envs:BaggedReacher-v0", "BaggedReacher"])
+def test_an_id_that_is_spelt_in_two_ways_is_there_twice(tmp_path, spelt):
+    assert '"BaggedReacher-v0"' in MINE
+    with pytest.raises(ValueError, match="each run must be there once, got identity-td3-BaggedReacher-v0.* 2 times"):
+        load(tmp_path, MINE.replace('"BaggedReacher-v0"', f'"BaggedReacher-v0", "{spelt}"'))
+
+
+def test_a_protocol_may_have_no_schedules(tmp_path):
+    (tmp_path / "rules.toml").write_text(PROTOCOL_FILE.format(version="bare", tuning=[0]))
+    text = MINE.replace("first_seeds = 2", 'protocol = "rules.toml"').replace('"quick"', "120")
+    with pytest.raises(ValueError, match=r"schedules must be left out, got \[.*\]: protocol bare has none"):
+        load(tmp_path, text)
 
 
 def test_seeds_are_the_protocol_s(tmp_path):
@@ -187,6 +202,8 @@ def test_controls_are_run_on_tuning_seeds_too(tmp_path):
 
 def test_controls_learn_from_what_is_paid():
     controls = [name for name, arm in ARMS.items() if arm.is_control]
+    assert {"identity-ppo discount=0.999", "identity-ppo discount=1"} <= set(controls)
+    assert "identity-ppo n_step=10" not in ARMS
     assert {"identity-td3", "identity-td3 n_step=10", "identity-ppo", "sb3-td3", "torchrl-sac"} <= set(controls)
     assert not {"oracle-td3", "rrd-td3", "rrd-sb3-td3", "identity", "labels_only-td3"} & set(controls)
 

@@ -6,11 +6,13 @@ import re
 import pytest
 
 from bagged_envs import cli
+from bagged_envs.baselines.benchmark.protocol import Protocol
+from bagged_envs.baselines.benchmark.provenance import machine, revision
 from bagged_envs.baselines.benchmark.result_file import RESULT, digest
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.benchmark.validate import misplaced, problems, reproduce
 from tests.baselines.benchmark.kills import written
-from tests.baselines.benchmark.small import PROTOCOL, job
+from tests.baselines.benchmark.small import PROTOCOL, PROTOCOL_FILE, job
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +86,36 @@ def test_what_is_not_whole(made, tmp_path, changed):
         (put("arm", "trials", "few"), "arm.trials must be of type int, got 'few'"),
         (put("arm", "name", ...), "arm.name must be of type str, got nothing"),
         (put("normalized", ...), "normalized must be of type float or null, got nothing"),
-        (put("revision", 3), "revision must be of type str or null, got 3"),
+        (put("parts", 0, "revision", 3), r"parts\[0\].revision must be of type str or null, got 3"),
+        (put("parts", []), "parts must say where the run was made, got none"),
+        (put("parts", ["here"]), r"parts\[0\] must be a table, got 'here'"),
+        (put("parts", 0, "machine", {"system": "x"}), r"parts\[0\].machine must have processor, got {'system': 'x'}"),
+        (
+            put("environment", {}),
+            "environment must be the specification of BaggedInvertedPendulum-v0, got that of None",
+        ),
+        (put("job", "id", "BaggedInvertedPendulum"), "job.id must be BaggedInvertedPendulum-v0, with its version"),
+        (
+            put("job", "id", "this:BaggedHopper-v0"),
+            "task must be none of ours, InvertedPendulum, where job.id is this:",
+        ),
+        (put("job", "method", "lies"), "job must be of a method and with settings that there are: .*lies"),
+        (put("job", "learner", {"hiden": [8]}), "job must be of a method and with settings that there are: .*hiden"),
+        (put("job", "method", "module:function"), "training of 'uniform-td3' must be empty for kind 'agent'"),
+        (put("kind", "agent"), "kind must be 'training' for method 'uniform-td3', got 'agent'"),
+        (put("job", "device", "abacus"), "job.device must be one of cpu, cuda, got 'abacus'"),
+        (put("job", "threads", -1), "job.threads must be at least 1, got -1"),
+        (put("job", "versions", "torch", None), "job.versions must have that of torch, got None"),
+        (put("rows", 0, "length", -1), r"rows\[0\].length must be at least 0, got -1"),
+        (put("rows", 2, "success_rate", 1.5), r"rows\[2\].success_rate must be between 0 and 1, got 1.5"),
+        (put("rows", 1, "return_std", float("nan")), r"rows\[1\].return_std must be at least 0, got nan"),
+        (put("seconds", -4), "seconds must be at least 0, got -4"),
         (put("task", "Hopper"), "task must be InvertedPendulum, got Hopper"),
         (put("job", "id", "BaggedNothing-v0"), "job.id must be a registered ID: .*BaggedNothing"),
         (put("job", "steps", "120"), "job.steps must be of type int, got '120'"),
         (put("job", "threads", True), "job.threads must be of type int, got True"),
         (put("format", 2), "format must be 1, got 2"),
-        (put("machine", ...), "machine must be of type dict, got nothing"),
+        (put("parts", ...), "parts must be of type list, got nothing"),
     ],
 )
 def test_what_does_not_is_said(changed, change, message):
@@ -132,11 +157,24 @@ class TestReproduce:
     def test_what_differs_is_said(self, changed):
         def change(result):
             result["rows"][0]["return"] += 0.25
-            result["machine"]["processor"] = "another"
+            (part,) = result["parts"]
+            own = {**part, "revision": "another commit", "machine": {**part["machine"], "processor": "another"}}
+            result["parts"] = [own, {**part, "machine": {**part["machine"], "old": "it had more"}}]
 
         found = reproduce(changed(change), PROTOCOL)
         assert (found.same, found.furthest) == (False, 0.25)
-        assert [(name, then) for name, then, _ in found.differs] == [("processor", "another")]
+        here = machine()["processor"]
+        assert found.differs == (
+            ("revision", f"another commit and {revision()}", str(revision())),
+            ("processor", f"another and {here}", here),
+            ("old", " and it had more", "none"),
+        )
+
+    def test_ppo_comes_out_the_same(self, tmp_path):
+        one = job("identity-ppo", training={"rollout": 40}, learner={"hidden": (8,), "epochs": 1})
+        one.work(tmp_path)
+        found = reproduce(one.folder(tmp_path), PROTOCOL)
+        assert (found.same, found.differs) == (True, ())
 
     def test_what_does_not_keep_the_protocol_is_not_made_again(self, changed):
         with pytest.raises(ValueError, match="must have a result that keeps the protocol: final must be"):
@@ -153,7 +191,7 @@ def test_commands(tmp_path, capsys):
     assert cli.main(["bench", "reproduce", str(first.folder(out)), *protocol]) == 0
     assert capsys.readouterr().out == "equal to the bit\n"
     second.folder(out).mkdir()
-    (second.folder(out) / "run.json").write_text("{}")
+    (second.folder(out) / "log.txt").write_text("")
     assert cli.main(["bench", "validate", str(out)]) == 1
     told = capsys.readouterr().out
     assert f"{second.name}: it has no result.json: it is not whole" in told
@@ -165,3 +203,26 @@ def test_commands(tmp_path, capsys):
     for nothing in ("empty", "nowhere", "protocol.toml"):
         assert cli.main(["bench", "validate", str(tmp_path / nothing)]) == 2
         assert f"folder must have runs in it, got {tmp_path / nothing} without any" in capsys.readouterr().err
+
+
+def test_a_run_s_own_folder_may_be_the_current_one(made, monkeypatch, tmp_path, capsys):
+    (tmp_path / "rules.toml").write_text(PROTOCOL_FILE.format(version="test", tuning=[0]))
+    kept = Protocol.load(tmp_path / "rules.toml")
+    one = job(protocol=kept)
+    one.work(tmp_path / "out")
+    monkeypatch.chdir(one.folder(tmp_path / "out"))
+    assert cli.main(["bench", "validate", ".", "--protocol", str(tmp_path / "rules.toml")]) == 0
+    assert "1 of 1 runs keep protocol" in capsys.readouterr().out
+
+
+def test_nothing_that_a_row_names_is_imported(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("raise SystemExit('it ran')\n")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    result = json.loads((made / RESULT).read_text())
+    result.pop("sha256")
+    result["job"] |= {"id": "evil:BaggedHopper-v0", "method": "evil:factory"}
+    (folder / RESULT).write_text(json.dumps({**result, "sha256": digest(result)}))
+    assert cli.main(["bench", "validate", "."]) == 1
+    assert "run: task must be none of ours, InvertedPendulum, where job.id is evil:" in capsys.readouterr().out
