@@ -280,7 +280,7 @@ class TestCommands:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            (["--workers", "0"], "workers must be 1 or more, got 0"),
+            (["--workers", "0"], "workers must be an int of at least 1, got 0"),
             (["--address", "foo:1"], "address must be left out with executor 'local', got 'foo:1': it is of 'ray'"),
             (["--executor", "ray", "--partition", "x"], "partition must be left out with executor 'ray', got 'x'"),
         ],
