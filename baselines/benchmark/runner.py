@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shlex
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +101,8 @@ def work_on_one(
 
 def _say(words: str) -> None:
     """Say something in the log, which may be on a disk that takes nothing: the exit code says what happened, too."""
-    try:
+    with suppress(OSError):
         print(words, file=sys.stderr, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # or it is tried again at the end, and fails
 
 
 class _Told:
