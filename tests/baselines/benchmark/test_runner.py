@@ -434,6 +434,13 @@ def test_what_is_ignored_as_nohup_has_it_stops_nothing(ignored):
         signal.signal(signal.SIGHUP, before)
 
 
+class Full(io.StringIO):
+    """A log on a disk that takes nothing."""
+
+    def write(self, text):
+        raise OSError(errno.ENOSPC, "full", "log.txt")
+
+
 def test_a_full_disk_is_told_by_the_exit_code_where_the_log_is_on_it(tmp_path, monkeypatch):
     suite = kills.written(tmp_path, seeds=1)
     one = Suite.load(suite).jobs()[0]
@@ -442,8 +449,7 @@ def test_a_full_disk_is_told_by_the_exit_code_where_the_log_is_on_it(tmp_path, m
         raise OSError(errno.ENOSPC, "full", "there")
 
     monkeypatch.setattr(type(one), "work", work)
-    log = os.open("/dev/full", os.O_WRONLY)
-    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.FileIO(log, "w"), write_through=True))
+    monkeypatch.setattr(sys, "stderr", Full())
     assert work_on_one(str(suite), one.key, tmp_path / "out", 50) == UNWRITABLE
 
 
