@@ -220,9 +220,8 @@ def bench_run_command(
         tensorboard: Write evaluations for TensorBoard, too, into the folders of the runs.
         agent: `my_module:factory` of a learner of yours, which is run beside the suite's methods.
     """
-    choice, settings = _baselines("benchmark.executors.choice"), {
-        "address": address, "partition": partition, "account": account, "time": time, "memory": memory,
-    }  # fmt: skip
+    choice = _baselines("benchmark.executors.choice")
+    settings = {"address": address, "partition": partition, "account": account, "time": time, "memory": memory}
     choice.check(executor, workers, settings)
     runner, chosen = _baselines("benchmark.runner"), _baselines("benchmark.suite").Suite.load(suite, agent)
     options = [*(["--tensorboard"] if tensorboard else []), *([] if agent is None else ["--agent", agent])]

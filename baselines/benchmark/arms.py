@@ -119,16 +119,27 @@ def arm_of(result: Mapping[str, Any]) -> Arm:
         TypeError: A setting has a wrong type.
         ValueError: There is no such method or setting.
     """
-    arm, job = result["arm"], result["job"]
-    told = Arm(arm["name"], job["method"], "its defaults", trials=0).settings()
-    defaults = json.loads(json.dumps(told))
-    changed = {
-        group: {
-            name: as_settings(value) for name, value in job[group].items() if defaults[group].get(name, ...) != value
-        }
+    arm, changed = result["arm"], as_settings(changed_of(result["job"]))
+    return Arm(arm["name"], result["job"]["method"], arm["source"], arm["trials"], **changed)
+
+
+def changed_of(job: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings of a job that are not its method's defaults, by group."""
+    defaults = defaults_of(job)
+    return {
+        group: {name: value for name, value in job[group].items() if defaults[group].get(name, ...) != value}
         for group in GROUPS["training"]
     }
-    return Arm(arm["name"], job["method"], arm["source"], arm["trials"], **changed)
+
+
+def defaults_of(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the default settings of a job's method, as JSON carries them; none where it is unknown here."""
+    try:
+        told = Arm("its defaults", job["method"], "none", trials=0).settings()
+    except ValueError:  # of another version
+        return {group: {} for group in GROUPS["training"]}
+    found: dict[str, Any] = json.loads(json.dumps(told))
+    return found
 
 
 def as_settings(value: Any) -> Any:

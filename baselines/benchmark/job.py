@@ -150,26 +150,31 @@ class Job:
             remove_unfinished(folder)
             (folder / FAILURE).unlink(missing_ok=True)
 
-            def check() -> None:
-                if not held():
-                    raise Taken(f"{folder} was taken over by another process while this one was stopped.")
-
-            def checked(step: int, row: Mapping[str, Any] | None) -> None:
-                check()
-                report(step, row)
-
             try:
-                parts = Parts(folder, goes_on=(folder / runs.CHECKPOINT).exists())
-                parts.begin({"revision": revision(), "machine": machine()})
-                environment = self._environment()
-                come_to = self._made(out, checkpoint_every, checked)
-                check()
-                return write_result(folder, {**self._described(environment), "parts": parts.told, **come_to})
+                return self._whole(folder, held, checkpoint_every, report)
             except (OSError, KeyboardInterrupt, Taken):
                 raise
             except Exception as error:
                 write_failure(folder, error)
                 raise
+
+    def _whole(self, folder: Path, held: Callable[[], bool], checkpoint_every: int, report: Report) -> dict[str, Any]:
+        """Make what is missing, as long as the folder is held, and write the result."""
+
+        def check() -> None:
+            if not held():
+                raise Taken(f"{folder} was taken over by another process while this one was stopped.")
+
+        def checked(step: int, row: Mapping[str, Any] | None) -> None:
+            check()
+            report(step, row)
+
+        parts = Parts(folder, goes_on=(folder / runs.CHECKPOINT).exists())
+        parts.begin({"revision": revision(), "machine": machine()})
+        environment = self._environment()
+        come_to = self._made(folder, checkpoint_every, checked)
+        check()
+        return write_result(folder, {**self._described(environment), "parts": parts.told, **come_to})
 
     def retell(self, out: Path, result: dict[str, Any]) -> dict[str, Any]:
         """Put into its result what the arm is called now, and what is said of how it was chosen; return the result."""
@@ -190,10 +195,10 @@ class Job:
             "environment": environment,
         }
 
-    def _made(self, out: Path, checkpoint_every: int, report: Report) -> dict[str, Any]:
+    def _made(self, folder: Path, checkpoint_every: int, report: Report) -> dict[str, Any]:
         if self.arm.kind == "redistribution":
-            return self._judged(out, report)
-        rows = self._trained(self.folder(out), checkpoint_every, report)
+            return self._judged(folder.parent, report)
+        rows = self._trained(folder, checkpoint_every, report)
         final, task = self.protocol.final([row["return"] for row in rows]), task_of(spec_of(self.id)).name
         # A task that was changed has another scale.
         known = task in self.protocol.references and not task_arguments(self.differing)

@@ -143,8 +143,6 @@ def _of_row(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_scale(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
-    if any(_of_task(result)):
-        return
     task = result["task"]
     known = task in protocol.references and not task_arguments(result["job"]["arguments"])
     normalized = protocol.normalized(task, result["final"]) if known else None

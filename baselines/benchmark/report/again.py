@@ -8,10 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import bagged_envs
-from bagged_envs.baselines.benchmark.arms import ARMS
-from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Result, defaults_of
-
-GROUPS = ("redistributor", "learner", "training")
+from bagged_envs.baselines.benchmark.arms import ARMS, changed_of
+from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Result
 
 
 def suites(results: Sequence[Result], labels: Sequence[str], protocol: str, tuning: Sequence[int]) -> list[str]:
@@ -79,23 +77,14 @@ def _arm(name: str, result: Result) -> Iterator[str]:
     yield f"method = {toml(job['method'])}"
     yield f"source = {toml(told['source'])}"
     yield f"trials = {told['trials']}"
-    for group, own in _changed(job).items():
+    for group, own in changed_of(job).items():
         if own:
             yield f"{group} = {toml(own)}"
 
 
-def _changed(job: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the settings of a job that are no defaults, by group."""
-    defaults = defaults_of(job)
-    return {
-        group: {key: value for key, value in job[group].items() if value != defaults[group].get(key)}
-        for group in GROUPS
-    }
-
-
 def can_be_told(result: Result) -> bool:
     """Return whether a suite can name a run: TOML has no null."""
-    return not _has_none([result["job"]["arguments"], _changed(result["job"])])
+    return not _has_none([result["job"]["arguments"], changed_of(result["job"])])
 
 
 def _has_none(value: Any) -> bool:

@@ -9,16 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bagged_envs.baselines.benchmark.arms import changed_of
 from bagged_envs.baselines.benchmark.protocol import Protocol, same_protocol
 from bagged_envs.baselines.benchmark.report.control import Control, cells_of, controls
 from bagged_envs.baselines.benchmark.report.rows import (
     RELEASED,
-    SETTINGS,
     Redistribution,
     Result,
     Run,
     counted,
-    defaults_of,
     is_finite,
     redistributions_of,
     runs_of,
@@ -222,13 +221,7 @@ def methods_table(content: Content) -> list[dict[str, Any]]:
         results[one.method].append(one.result)
     for label, own in sorted(results.items()):
         job, lacks = own[0]["job"], (content.missing or {}).get(label, 0)
-        defaults = defaults_of(job)
-        settings = {
-            f"{group}.{name}": value
-            for group in SETTINGS[1:]
-            for name, value in job.get(group, {}).items()
-            if value != defaults[group].get(name, ...)
-        }
+        settings = {f"{group}.{name}": value for group, told in changed_of(job).items() for name, value in told.items()}
         found.append({
             "label": label,
             "method": job["method"],

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Cell, Redistribution, Run, defaults_of, flat
+from bagged_envs.baselines.benchmark.arms import defaults_of
+from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Cell, Redistribution, Run, flat
 
 
 @dataclass(frozen=True)

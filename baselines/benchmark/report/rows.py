@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.result_file import digest
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import VARIANTS
@@ -235,16 +234,6 @@ def _named(name: str, differs: Mapping[str, Any]) -> str:
 def _differing(flats: Sequence[Mapping[str, Any]]) -> list[str]:
     paths = sorted({path for one in flats for path in one})
     return [path for path in paths if len({json.dumps(one.get(path)) for one in flats}) > 1]
-
-
-def defaults_of(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the default settings of a job's method, as JSON carries them; none where it is unknown here."""
-    try:
-        told = Arm("its defaults", job["method"], "none", trials=0).settings()
-    except ValueError:  # of another version
-        return {name: {} for name in SETTINGS}
-    found: dict[str, Any] = json.loads(json.dumps(told))
-    return found
 
 
 def flat(told: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

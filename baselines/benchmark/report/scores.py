@@ -312,9 +312,10 @@ def curves(cell: Cell, runs: Sequence[Run]) -> list[Curve]:
 def _curve(method: str, runs: Sequence[Run]) -> Curve:
     steps = common_steps(runs)
     returns = np.array([_at(run, steps) for run in runs])
+    if len(runs) == 1:
+        return Curve(method, np.array(steps, dtype=np.float64), returns[0], None, None, 1)
     middle, low, high = statistics.intervals([returns], "mean", RESAMPLES, LEVEL, SEED)
-    ends = (low, high) if len(runs) > 1 else (None, None)
-    return Curve(method, np.array(steps, dtype=np.float64), middle, ends[0], ends[1], len(runs))
+    return Curve(method, np.array(steps, dtype=np.float64), middle, low, high, len(runs))
 
 
 def common_steps(runs: Sequence[Run]) -> list[int]:

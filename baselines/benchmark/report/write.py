@@ -22,11 +22,11 @@ from bagged_envs.baselines.benchmark.report.content import (
     unfinished_runs,
 )
 from bagged_envs.baselines.benchmark.report.page import render
-from bagged_envs.baselines.benchmark.report.rows import RELEASED, Redistribution, Run, counted
+from bagged_envs.baselines.benchmark.report.rows import RELEASED, Redistribution, Result, Run, counted
 from bagged_envs.baselines.benchmark.report.samples import samples
 from bagged_envs.baselines.benchmark.report.scores import even_scores
 from bagged_envs.baselines.benchmark.report.views import View, views
-from bagged_envs.baselines.benchmark.results import JUDGED, read_results
+from bagged_envs.baselines.benchmark.results import judged, read_results, trained
 from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import known
 
@@ -67,28 +67,31 @@ def write_report(
         known("formats", name, FORMATS)
     if not folder.is_dir():
         raise FileNotFoundError(f"folder must be that of bench run --out, got {folder}: there is no such folder.")
-    kept = Protocol.load(protocol)
+    kept, choice = Protocol.load(protocol), choice or Choice()
     more = released.released(kept.hash, released_in) if reference else []
-    whole, notes = read_results(folder)
-    everything = [*whole, *more]
-    trained = [one for one in everything if one["kind"] != JUDGED]
-    judged = [one for one in everything if one["kind"] == JUDGED]
-    content = gathered(trained, judged, kept, choice or Choice(), unfinished_runs(folder))
-    content = dataclasses.replace(content, notes=(*content.notes, *notes))
+    content = _content(folder, more, kept, choice)
     if episodes:
         found, without = samples(content.runs, folders_of(folder))
         content = dataclasses.replace(content, samples=tuple(found), without_sample=tuple(without))
-    own = [one.result for one in _shown(content)]
-    if untold := [one for one in own if not again.can_be_told(one)]:
-        names = words.listed(sorted({one["arm"]["name"] for one in untold}))
-        note = f"In no suite below: {counted(len(untold), 'run')} of {names}, with a null, which TOML cannot say."
-        content = dataclasses.replace(content, notes=(*content.notes, note))
     suites = _suites(content, protocol)
     lines = [
-        *(f"# needs the module {name}: installed, or in this folder" for name in again.modules(own)),
-        *commands(choice or Choice(), suites, protocol, reference),
+        *(f"# needs the module {name}: installed, or in this folder" for name in again.modules(_shown(content))),
+        *commands(choice, suites, protocol, reference),
     ]
     return _written(content, folder / "report" if out is None else out, lines, suites, protocol, formats)
+
+
+def _content(folder: Path, more: Sequence[Result], kept: Protocol, choice: Choice) -> Content:
+    """Return what the runs of a folder, and more results, come to, and say what is left out."""
+    whole, notes = read_results(folder)
+    everything = [*whole, *more]
+    content = gathered(trained(everything), judged(everything), kept, choice, unfinished_runs(folder))
+    if untold := [one for one in _shown(content) if not again.can_be_told(one)]:
+        names = words.listed(sorted({one["arm"]["name"] for one in untold}))
+        notes.append(
+            f"In no suite below: {counted(len(untold), 'run')} of {names}, with a null, which TOML cannot say."
+        )
+    return dataclasses.replace(content, notes=(*content.notes, *notes))
 
 
 def _written(
@@ -167,10 +170,10 @@ def _latex(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
     return found
 
 
-def _shown(content: Content) -> list[Run | Redistribution]:
-    """Return the runs of a report that did not come with the package, those that controls were chosen by included."""
+def _shown(content: Content) -> list[Result]:
+    """Return the results that did not come with the package, those that controls were chosen by included."""
     everything: list[Run | Redistribution] = [*content.runs, *content.tuning, *content.redistributions]
-    return [one for one in everything if RELEASED not in one.result]
+    return [one.result for one in everything if RELEASED not in one.result]
 
 
 def _suites(content: Content, protocol: str) -> dict[str, str]:
