@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+Floats32 = npt.NDArray[np.float32]
 Metrics = dict[str, float]
 Context = Literal["step", "label", "bag"]
 
@@ -37,6 +40,7 @@ class BagBatch:
         paid: float32 `[B, L, A]`: what was paid in each step: the label in a bag's last step, else 0.0.
         dense: float32 `[B, L, A]`, the task's own rewards where they are known: for the Oracle and for scores, and
             for nothing else.
+        factors: float32 `[B, L, A, F]`, what `StepFactors` says of each step, where a store keeps them.
     """
 
     observations: Tensor
@@ -49,6 +53,7 @@ class BagBatch:
     context: Tensor
     paid: Tensor
     dense: Tensor | None = None
+    factors: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and types.
@@ -58,11 +63,10 @@ class BagBatch:
             ValueError: A shape does not fit the others.
         """
         bags, steps, agents = self.mask.shape
-        for name in ("observations", "actions", "next_observations"):
-            if getattr(self, name).shape[:3] != (bags, steps, agents) or getattr(self, name).ndim != 4:
-                raise ValueError(
-                    f"{name} must be [{bags}, {steps}, {agents}, _], got {tuple(getattr(self, name).shape)}."
-                )
+        for name in ("observations", "actions", "next_observations", "factors"):
+            value = getattr(self, name)
+            if value is not None and (value.shape[:3] != (bags, steps, agents) or value.ndim != 4):
+                raise ValueError(f"{name} must be [{bags}, {steps}, {agents}, _], got {tuple(value.shape)}.")
         for name in ("mask", "context", "labeled"):
             if getattr(self, name).dtype != torch.bool:
                 raise TypeError(f"{name} must be a bool tensor, got {getattr(self, name).dtype}.")
@@ -161,6 +165,28 @@ class Schedule:
     warm_up: int = 0
     first: int | None = None
     refresh: int | None = None
+
+
+class StepFactors(Protocol):
+    """Says a few numbers of a step, always the same of the same step: computed once, when the step is stored.
+
+    A redistributor that reads them has one as its attribute `factors`, and computes them itself where a batch comes
+    without.
+
+    Attributes:
+        size: F, how many.
+    """
+
+    size: int
+
+    def __call__(self, observations: Floats32, actions: Floats32, next_observations: Floats32) -> Floats32:
+        """Return the factors of steps of single agents, float32 `[N, F]`.
+
+        Args:
+            observations: float32 `[N, D]`.
+            actions: float32 `[N, U]`.
+            next_observations: float32 `[N, D]`.
+        """
 
 
 class Redistributor(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bagged_envs.baselines.api import StepFactors
 from bagged_envs.baselines.draws import Array, Bools
 from bagged_envs.baselines.features import Features
 from bagged_envs.trajectory import Trajectory
@@ -26,6 +27,19 @@ def flat(name: str, array: Array, features: Features | None, agents: int, size: 
             f"{remedy}."
         )
     return encoded.reshape(len(array), agents, size)
+
+
+def factors_of(factors: StepFactors, seen: Array, acted: Array, after: Array) -> Array:
+    """Return what factors say of steps of several agents, each by itself: float32 `[T, A, F]`.
+
+    Args:
+        factors: What says it.
+        seen: Features of observations, `[T, A, D]`.
+        acted: Features of actions, `[T, A, U]`.
+        after: Features of the observations that followed, `[T, A, D]`.
+    """
+    rows = (np.asarray(one, np.float32).reshape(-1, one.shape[2]) for one in (seen, acted, after))
+    return factors(*rows).reshape(*seen.shape[:2], factors.size)
 
 
 def present(trajectory: Trajectory, agents: int) -> Bools:

@@ -33,6 +33,11 @@ class EpisodeRing:
         self.changes = 0
         self._clear()
 
+    def keep(self, name: str, width: int) -> None:
+        """Have another column of rows, `[capacity + 1, A, width]`, all 0 at first, also once a state was loaded."""
+        self._sizes[name] = width
+        self.rows[name] = np.zeros((self._size, self._agents, width), np.float32)
+
     def _clear(self) -> None:
         size, agents = self._size, self._agents
         self.rows: dict[str, Array] = {

@@ -11,7 +11,7 @@ from gymnasium.spaces import Space
 from torch import Tensor
 
 from bagged_envs.baselines import layout
-from bagged_envs.baselines.api import BagBatch, Redistributor, Sampling, Transitions
+from bagged_envs.baselines.api import BagBatch, Redistributor, Sampling, StepFactors, Transitions
 from bagged_envs.baselines.draws import CHUNK, Array, Bools, Ints, chunks, number_of_bags, some_steps, until
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.ring import EpisodeRing
@@ -80,6 +80,7 @@ class EpisodeStore:
         self._check_features("action", action_features, action_size)
         self._ring = EpisodeRing(self.capacity, self.observation_size, self.action_size, self.agents)
         self._has_dense: bool | None = None
+        self._factors: StepFactors | None = None
         self.version = 0
 
     @classmethod
@@ -102,9 +103,31 @@ class EpisodeStore:
         return cls(capacity, seen.size, acted.size, agents, observation_features=seen, action_features=acted)
 
     def empty_like(self, capacity: int) -> EpisodeStore:
-        """Return an empty store of the same features and another capacity."""
+        """Return an empty store of the same features and factors, and another capacity."""
         features = {"observation_features": self.observation_features, "action_features": self.action_features}
-        return EpisodeStore(capacity, self.observation_size, self.action_size, self.agents, **features)
+        store = EpisodeStore(capacity, self.observation_size, self.action_size, self.agents, **features)
+        store.keep(self._factors)
+        return store
+
+    def keep(self, factors: StepFactors | None) -> None:
+        """Have batches bring `factors` of their steps, computed once: now for what is stored, else when it is added.
+
+        Args:
+            factors: What computes them, such as a redistributor's attribute `factors`; None for none.
+        """
+        self._factors = factors
+        if factors is not None:
+            self._ring.keep("factors", factors.size)
+            steps = np.flatnonzero(self._ring.rows["bag"] >= 0)
+            seen, acted, after = (
+                self._take(name, rows)
+                for name, rows in (
+                    ("observations", steps),
+                    ("actions", steps),
+                    ("observations", self._ring.after(steps)),
+                )
+            )
+            self._ring.rows["factors"][steps] = layout.factors_of(factors, seen, acted, after)
 
     def __len__(self) -> int:
         """How many transitions there are, those of open bags included."""
@@ -400,6 +423,9 @@ class EpisodeStore:
             "terminated": np.zeros(steps),
         }
         columns["terminated"][-1] = trajectory.terminated
+        if self._factors is not None:
+            seen, acted = columns["observations"], columns["actions"]
+            columns["factors"] = layout.factors_of(self._factors, seen[:steps], acted, seen[1:])
         if dense is not None:
             columns["dense"] = layout.shares("extras['dense_rewards']", dense[:steps], there)
         return columns
@@ -460,7 +486,8 @@ class EpisodeStore:
 
     def _gather(self, bags: Ints, rows: Ints, inside: Bools | None = None, context: Bools | None = None) -> BagBatch:
         """Return rows `[B, L]` of bags as a batch, 0 where `inside` and `context` are False (None: nowhere)."""
-        names = ("observations", "actions", "present", "paid", *(["dense"] if self._has_dense else []))
+        also = {"dense": self._has_dense, "factors": self._factors is not None}
+        names = ("observations", "actions", "present", "paid", *(name for name, there in also.items() if there))
         columns = {name: self._take(name, rows) for name in names}
         columns["next_observations"] = self._take("observations", self._ring.after(rows))
         mask = seen = columns.pop("present")
