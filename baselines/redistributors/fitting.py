@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -89,6 +90,23 @@ def step_features(batch: BagBatch) -> Tensor:
     present = batch.mask[..., None]
     features = torch.cat((batch.observations, batch.actions, batch.observations - batch.next_observations), dim=3)
     return torch.where(present, features, torch.zeros_like(features))
+
+
+class Inputs(NamedTuple):
+    """What a network of single steps sees.
+
+    Attributes:
+        size: How many numbers of each step and agent.
+        of: Returns them, `[B, L, A, size]`, of a batch.
+    """
+
+    size: int
+    of: Callable[[BagBatch], Tensor]
+
+
+def raw_inputs(observation_size: int, action_size: int) -> Inputs:
+    """Return `step_features` as inputs."""
+    return Inputs(2 * observation_size + action_size, step_features)
 
 
 def team_rewards(rewards: Tensor, mask: Tensor) -> Tensor:

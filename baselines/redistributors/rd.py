@@ -11,7 +11,14 @@ from torch import Tensor
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.networks import MLP
-from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, per_step, step_features, team_rewards
+from bagged_envs.baselines.redistributors.fitting import (
+    Inputs,
+    Sizes,
+    check_whole,
+    per_step,
+    raw_inputs,
+    team_rewards,
+)
 from bagged_envs.baselines.redistributors.regression import LabelRegression
 from bagged_envs.baselines.settings import check_settings
 
@@ -151,12 +158,14 @@ class RD:
         seed: int = 0,
         device: torch.device | str = "cpu",
         agents: int = 1,
+        inputs: Inputs | None = None,
     ) -> None:
-        """Draw the network from `seed`."""
+        """Draw the network from `seed`; it sees `inputs`, or what `raw_inputs` has."""
         self.config = config
+        self._inputs = raw_inputs(observation_size, action_size) if inputs is None else inputs
         self.sampling: Sampling | None = Sampling(bags=config.bags, enough=config.batch_steps)
         self.schedule = Schedule(every=config.every, updates=config.updates, warm_up=config.warm_up)
-        sizes = (2 * observation_size + action_size, *config.hidden, 1)
+        sizes = (self._inputs.size, *config.hidden, 1)
         self._model = LabelRegression(
             self.name,
             MLP(sizes, torch.Generator().manual_seed(seed)),
@@ -193,7 +202,7 @@ class RD:
         self._model.load_state_dict(state)
 
     def _rewards(self, batch: BagBatch) -> Tensor:
-        return per_step(self._model.network, step_features(batch))  # [B, L, A]
+        return per_step(self._model.network, self._inputs.of(batch))  # [B, L, A]
 
     def _loss(self, batch: BagBatch, label: Tensor) -> tuple[Tensor, Metrics]:
         check_whole(self.name, batch)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.networks import MLP
-from bagged_envs.baselines.redistributors.fitting import Sizes, per_step, step_features, team_rewards
+from bagged_envs.baselines.redistributors.fitting import Inputs, Sizes, per_step, raw_inputs, team_rewards
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
 from bagged_envs.baselines.redistributors.regression import LabelRegression
 from bagged_envs.baselines.settings import check_settings
@@ -129,12 +129,14 @@ class RRD:
         seed: int = 0,
         device: torch.device | str = "cpu",
         agents: int = 1,
+        inputs: Inputs | None = None,
     ) -> None:
-        """Draw the network from `seed`."""
+        """Draw the network from `seed`; it sees `inputs`, or what `raw_inputs` has."""
         self.config = config
+        self._inputs = raw_inputs(observation_size, action_size) if inputs is None else inputs
         self.sampling: Sampling | None = Sampling(bags=config.bags, steps=config.steps, weight="length")
         self.schedule = Schedule(every=config.every, updates=config.updates, warm_up=config.warm_up)
-        sizes = (2 * observation_size + action_size, *config.hidden, 1)
+        sizes = (self._inputs.size, *config.hidden, 1)
         self._model = LabelRegression(
             self.name,
             MLP(sizes, torch.Generator().manual_seed(seed), init="xavier"),
@@ -170,7 +172,7 @@ class RRD:
         self._model.load_state_dict(state)
 
     def _rewards(self, batch: BagBatch) -> Tensor:
-        return per_step(self._model.network, step_features(batch))  # [B, L, A]
+        return per_step(self._model.network, self._inputs.of(batch))  # [B, L, A]
 
     def _loss(self, batch: BagBatch, label: Tensor) -> tuple[Tensor, Metrics]:
         return return_decomposition_loss(self._rewards(batch), batch.mask, label, batch.length), {}
@@ -193,15 +195,16 @@ class RRDUnbiased(RRD):
         seed: int = 0,
         device: torch.device | str = "cpu",
         agents: int = 1,
+        inputs: Inputs | None = None,
     ) -> None:
-        """Draw the network from `seed`.
+        """Draw the network from `seed`; it sees `inputs`, or what `raw_inputs` has.
 
         Raises:
             ValueError: `config.steps` is 1: one step tells nothing of a variance.
         """
         if config.steps < 2:
             raise ValueError(f"{self.name} needs at least 2 steps of each bag, got steps={config.steps}.")
-        super().__init__(observation_size, action_size, config, seed, device, agents)
+        super().__init__(observation_size, action_size, config, seed, device, agents, inputs)
 
     def _loss(self, batch: BagBatch, label: Tensor) -> tuple[Tensor, Metrics]:
         columns = batch.mask.any(dim=2).sum(dim=1)
