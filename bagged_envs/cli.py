@@ -1,4 +1,4 @@
-"""The command `bagged-envs`: list, describe, check, demo, train, redistribute, diagnose, cite, bench."""
+"""The command `bagged-envs`: list, describe, check, demo, train, redistribute, factors, diagnose, cite, bench."""
 
 from __future__ import annotations
 
@@ -130,6 +130,7 @@ def redistribute_command(
     episodes: int = 20,
     shift: tuple[int, ...] = (),
     out: Path | None = None,
+    factors: str | None = None,
 ) -> int:
     """Fit redistributors to recorded episodes, and score their rewards against the true dense ones.
 
@@ -144,13 +145,58 @@ def redistribute_command(
         episodes: How many episodes each of three policies plays: random, half way, trained.
         shift: Bag lengths to score on as well, without fitting anew.
         out: A CSV file for the rows; methods that it has are not run again.
+        factors: The file of a program for LaRe's methods, in place of the task's own.
     """
     judging = _baselines("judging.redistribute")
     config = _baselines("judging.recordings").RecordingConfig(steps=steps, episodes=episodes)
     arguments = {} if bag_len is None else {"bag_len": bag_len}
     chosen = range(seed, seed + seeds)
-    rows = judging.run_redistribute(id, arguments, methods, chosen, updates, config, shift, out, _wide_console())
+    rows = judging.run_redistribute(
+        id, arguments, methods, chosen, updates, config, shift, out, _wide_console(), factors
+    )
     return int(not rows)
+
+
+def factors_command(
+    id: str,
+    settings: tuple[str, ...] = (),
+    /,
+    model: str | None = None,
+    ask: bool = False,
+    base_url: str | None = None,
+    prompt: bool = False,
+    reward: bool = False,
+    candidates: int = 5,
+    rounds: int = 5,
+    answers: Path | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    allow_weaker_sandbox: bool = False,
+) -> int:
+    """Print the program that says LaRe's factors of a task: the hand-written one, or one that a language model writes.
+
+    Args:
+        id: An ID, such as EpisodicHalfCheetah-v0.
+        settings: Of the environment.
+        model: Who writes it; without it, the hand-written one is taken.
+        ask: Ask the model what is not kept yet. Its key is taken from OPENAI_API_KEY.
+        base_url: Of any server that speaks OpenAI's chat completions; without it, OPENAI_BASE_URL, or OpenAI's own.
+        prompt: Only print what a model is told.
+        reward: Have it write the reward itself, for the method reward_design.
+        candidates: How many answers are asked for and then made into one; 1 for none of that.
+        rounds: How often a program is tried at most; what is wrong with it is told to the model.
+        answers: The folder of kept answers; without it, the folder answers in ~/.cache/bagged_envs.
+        seed: Of the steps that programs are tried on.
+        out: The file to write, such as my_factors.txt.
+        allow_weaker_sandbox: Try programs also where the system cannot be kept from them by seccomp.
+    """
+    factors, generation = _baselines("factors_command"), _baselines("latent_rewards.generation")
+    config = generation.GenerationConfig(
+        candidates=candidates, rounds=rounds, allow_weaker_sandbox=allow_weaker_sandbox
+    )
+    return int(
+        factors.factors_from_command(id, settings, model, ask, base_url, prompt, reward, config, answers, seed, out)
+    )
 
 
 def diagnose_command(
@@ -369,6 +415,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo_command,
     "train": train_command,
     "redistribute": redistribute_command,
+    "factors": factors_command,
     "diagnose": diagnose_command,
     "cite": cite_command,
 }

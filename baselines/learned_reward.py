@@ -48,6 +48,7 @@ class RewardModel:
         self.store = EpisodeStore.for_spaces(observation_space, action_space, capacity=capacity)
         self._seen, self._acted = Features(observation_space), Features(action_space)
         self.driver = Driver(redistributor, config, self._seen.size, self._acted.size, seed, device)
+        self.store.keep(getattr(self.driver.redistributor, "factors", None))
         self._generator = np.random.default_rng(seed)
         self.num_steps = 0
         model = self.driver.redistributor

@@ -21,6 +21,7 @@ from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.learners.ppo import PPO
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.player import SEEDS, Player
+from bagged_envs.baselines.redistributors import settings_on
 from bagged_envs.baselines.replay import Replay
 from bagged_envs.baselines.rollouts import Rollouts
 from bagged_envs.baselines.settings import check_settings
@@ -165,7 +166,7 @@ class Training:
         self.learner = self.method.make_learner(self._seen.size, env.action_space, _number(learner), device)
         self._driver = Driver(
             self.method.redistributor,
-            self.method.redistributor_settings,
+            settings_on(self.method.redistributor, self.method.redistributor_settings, id),
             self._seen.size,
             self._acted.size,
             _number(redistributor),
@@ -173,6 +174,7 @@ class Training:
         )
         self.redistributor = self._driver.redistributor
         self.store = EpisodeStore.for_spaces(env.observation_space, env.action_space, capacity=self.config.capacity)
+        self.store.keep(getattr(self.redistributor, "factors", None))
         self._replay = Replay(
             self.learner,
             self.redistributor,

@@ -8,7 +8,7 @@ from typing import Any
 
 from tables import table
 
-from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class, make_redistributor
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class, make_redistributor, reads_factors
 
 FOLDER = Path(__file__).parent / "methods"
 TITLES = {
@@ -24,6 +24,11 @@ TITLES = {
     "diaster": "Diaster",
     "rbt": "Reward Bag Transformer",
     "rudder": "RUDDER",
+    "lare_rd": "LaRe-RD",
+    "lare_rrd_unbiased": "LaRe-RRD, unbiased",
+    "lare_sign": "LaRe without a reward model",
+    "vib": "VIB",
+    "reward_design": "Reward design",
 }
 CONTEXTS = {"step": "the step", "label": "the step, and its bag's label and length", "bag": "all steps of the bag"}
 
@@ -33,9 +38,18 @@ def summary(name: str) -> str:
     return (inspect.getdoc(REDISTRIBUTORS[name]) or "").split("\n", 1)[0]
 
 
+def example(name: str) -> Any:
+    """A redistributor of this name, or its class where that tells as much."""
+    if name == "reward_design":  # no task has a program for it
+        return REDISTRIBUTORS[name]
+    if reads_factors(name):
+        return make_redistributor(name, observation_size=10, action_size=2, factors="Reacher")
+    return make_redistributor(name, observation_size=1, action_size=1)
+
+
 def facts(name: str) -> dict[str, str]:
     """What a redistributor declares."""
-    made = make_redistributor(name, observation_size=1, action_size=1)
+    made = example(name)
     return {
         "sees of a step": CONTEXTS[made.context],
         "sums of labels": "kept" if made.exact else "not kept",

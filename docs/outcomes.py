@@ -10,7 +10,7 @@ import numpy as np
 from tables import HIDDEN, filled, table
 
 from bagged_envs.baselines.experiments import curves
-from bagged_envs.baselines.experiments.rows import read_rows
+from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.judging.ranking import BETTER, agreement
 from bagged_envs.baselines.judging.redistribute import HEADINGS
 
@@ -110,6 +110,54 @@ def beside_lare() -> str:
     return table(["", *whose, "equal shares, ours"], lines)
 
 
+PUBLISHED = {
+    "CooperativeNavigation": ("0.02 (26)", "0.50 (5.6)"),
+    "PredatorPrey": ("0.01 (28)", "0.12 (5.4)"),
+    "HalfCheetah": ("0.22 (17)", "0.53 (4.8)"),
+    "HumanoidStandup": ("0.20 (376)", "0.49 (5.6)"),
+}
+
+
+def task_of(id: str) -> str:
+    return id.removeprefix("Episodic").removesuffix("-v0")
+
+
+def lare_errors() -> str:
+    """Errors and correlations of LaRe and what it is compared with, and of how many seeds."""
+    rows = read_rows(RESULTS / "lare_errors.csv")
+    ids, names = (list(dict.fromkeys(row[key] for row in rows)) for key in ("id", "method"))
+    lines = []
+    for name in names:
+        line = []
+        for id in ids:
+            own = [row for row in rows if (row["id"], row["method"]) == (id, name)]
+            for score in ("absolute_error", "pearson"):
+                line.append(figure([float(row[score]) for row in own]))
+            line[-2] += f" ({len(own)})"
+        lines.append([name, *line])
+    heading = [f"{task_of(id)}, {what}" for id in ids for what in ("error (seeds)", "Pearson")]
+    return table(["method", *heading], lines)
+
+
+def lare_correlations() -> str:
+    """How elements of observations and factors go with the reward, beside what is published."""
+    rows = read_rows(RESULTS / "lare_correlations.csv")
+    lines = []
+    for id in dict.fromkeys(row["id"] for row in rows):
+        own = [row for row in rows if row["id"] == id]
+        seen, said = PUBLISHED[task_of(id)]
+        columns = [
+            f"{figure([float(row[f'{what}_correlation']) for row in own])} ({own[0][what]})"
+            for what in ("elements", "factors")
+        ]
+        lines.append([task_of(id), columns[0], seen, columns[1], said, str(len(own))])
+    return table(["task", "elements, ours", "published", "factors, ours", "published", "seeds"], lines)
+
+
+def latent_rewards() -> str:
+    return filled(DOCS / "latent_rewards.md", {"errors": lare_errors, "correlations": lare_correlations})
+
+
 def redistribution() -> str:
     made: dict[str, Callable[[], str]] = {f"scores of {id}": partial(scores, id) for id in JUDGED}
     made |= {f"shift of {id}": partial(shifted, id) for id in ("BaggedReacher-v0", "BaggedHalfCheetah-v0")}
@@ -123,4 +171,8 @@ def learning() -> str:
     return filled(DOCS / "learning.md", {"episodic": lambda: areas("episodic", "reference")})
 
 
-PAGES = {DOCS / "redistribution.md": redistribution, DOCS / "learning.md": learning}
+PAGES = {
+    DOCS / "redistribution.md": redistribution,
+    DOCS / "learning.md": learning,
+    DOCS / "latent_rewards.md": latent_rewards,
+}

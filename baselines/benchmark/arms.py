@@ -154,6 +154,7 @@ TD3 = "TD3 as by its authors' code (arXiv:1802.09477), both learning rates 3e-4"
 SAC = "SAC with a learned temperature (arXiv:1812.05905), as Diaster's authors use it"
 PPO = "PPO as in table 3 of arXiv:1707.06347, and CleanRL for what that leaves open"
 RRD = "RRD as in its authors' code (arXiv:2111.13485)"
+LARE = "LaRe as in thu-rllab/LaRe's MuJoCo code (arXiv:2412.11120), with the package's hand-written programs"
 SOURCES = {
     "identity": "a control: the rewards as they are paid",
     "labels_only": "a control: the rewards as they are paid, where they are shown",
@@ -166,6 +167,10 @@ SOURCES = {
     "diaster": "Diaster as in its authors' code (arXiv:2312.10642), with bursts that cost less",
     "rbt": "the Reward Bag Transformer, smaller than in arXiv:2402.03771",
     "rudder": "RUDDER as in its authors' demonstration (arXiv:1806.07857)",
+    "lare_rd": f"{LARE}, factors standardized",
+    "lare_rrd_unbiased": f"{LARE}, factors standardized",
+    "lare_sign": f"{LARE}, without its reward model, whose procedure is ours",
+    "vib": "the bottleneck of thu-rllab/LaRe's MuJoCo code, on RRD's unbiased loss",
     "oracle": "a control: the dense rewards",
 }
 

@@ -21,11 +21,11 @@ from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.checkpoint import packed
 from bagged_envs.baselines.collect import Collector
 from bagged_envs.baselines.judging.case import REGRESSION_STEPS
-from bagged_envs.baselines.judging.fit import Spaces, updates_of
+from bagged_envs.baselines.judging.fit import REFUSALS, Spaces, updates_of
 from bagged_envs.baselines.judging.models import finite_model
 from bagged_envs.baselines.judging.rebag import rebag
 from bagged_envs.baselines.judging.recordings import dense_env
-from bagged_envs.baselines.redistributors import config_class, make_redistributor
+from bagged_envs.baselines.redistributors import config_class, make_redistributor, settings_on
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.training import Training, TrainingConfig
 from bagged_envs.registration import delay_arguments, spec_of
@@ -140,7 +140,8 @@ def judging_cost(job: Job, seconds: float) -> Cost:
     spaces, known = Spaces(env.observation_space, env.action_space), finite_model(env) is not None
     env.close()
     schedule = bagged_envs.resolved_schedule(job.id, **delay_arguments({**spec_of(job.id).kwargs, **job.arguments}))
-    took = _fitting(job.arm, spaces.store(rebag(recorded, schedule)), job.steps, seconds)
+    arm = replace(job.arm, redistributor=settings_on(job.arm.method, job.arm.redistributor, job.id))
+    took = _fitting(arm, spaces.store(rebag(recorded, schedule)), job.steps, seconds)
     if not known:  # a regression of the dense rewards is fitted, too, to compare with
         dense = spaces.store(rebag(recorded, RewardSchedule(bag_len=1)))
         took += _fitting(REGRESSION, dense, REGRESSION_STEPS, seconds / 4)
@@ -149,7 +150,12 @@ def judging_cost(job: Job, seconds: float) -> Cost:
 
 def _fitting(arm: Arm, store: EpisodeStore, steps: int, seconds: float) -> float:
     """Return the seconds of all updates that a redistributor makes in so many steps."""
-    made = make_redistributor(arm.method, store.observation_size, store.action_size, **early(arm).redistributor)
+    sizes = store.observation_size, store.action_size
+    try:
+        made = make_redistributor(arm.method, *sizes, **early(arm).redistributor)
+    except REFUSALS:  # such a run says so, and is over
+        return 0.0
+    store.keep(getattr(made, "factors", None))
     sampling = made.sampling
     if sampling is None:
         return 0.0
@@ -159,7 +165,7 @@ def _fitting(arm: Arm, store: EpisodeStore, steps: int, seconds: float) -> float
         made.update(store.sample_bags(sampling, generator, only_labeled=True))
 
     update()  # the first one takes longer
-    whole = make_redistributor(arm.method, 1, 1, **arm.redistributor).schedule
+    whole = make_redistributor(arm.method, *sizes, **arm.redistributor).schedule
     return _timed(update, seconds) * updates_of(whole, steps)
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from bagged_envs.baselines.judging.case import make_case
-from bagged_envs.baselines.judging.fit import updates_of
+from bagged_envs.baselines.judging.case import Case, make_case
+from bagged_envs.baselines.judging.fit import REFUSALS, updates_of
 from bagged_envs.baselines.judging.judge import SCORES, judge
 from bagged_envs.baselines.judging.recordings import RecordingConfig, recorded
 from bagged_envs.baselines.lease import Taken, lease
-from bagged_envs.baselines.redistributors import make_redistributor
+from bagged_envs.baselines.redistributors import make_redistributor, settings_on
 
 RECORDINGS = "recordings"  # a folder beside those of the runs, which share what is in it
 PAUSE = 1.0  # seconds until it is looked whether somebody else has recorded
@@ -54,7 +54,7 @@ def scores_of(
     torch.set_num_threads(threads)
     _record(id, arguments, seed, recording, out / RECORDINGS)
     case = make_case(id, arguments, seed, recording, out / RECORDINGS)
-    each, made = steps / updates_of(make_redistributor(redistributor, 1, 1, **settings).schedule, steps), 0
+    each, made = _worth(redistributor, settings_on(redistributor, settings, id), case, steps), 0
 
     def after_update() -> None:
         nonlocal made
@@ -69,6 +69,16 @@ def scores_of(
         "refused": row["refused"],
         "seconds_per_update": None if math.isnan(seconds) else float(seconds),
     }
+
+
+def _worth(redistributor: str, settings: Mapping[str, Any], case: Case, steps: int) -> float:
+    """Return the steps that one update is worth; none where the redistributor is refused, and makes none."""
+    store = case.spaces.store(case.fitted[:1])
+    try:
+        made = make_redistributor(redistributor, store.observation_size, store.action_size, **settings)
+    except REFUSALS:  # which the judge tells of
+        return 0.0
+    return steps / updates_of(made.schedule, steps)
 
 
 def _record(id: str, arguments: Mapping[str, Any], seed: int, recording: RecordingConfig, folder: Path) -> None:

@@ -33,7 +33,7 @@ import torch
 
 from bagged_envs.baselines.api import BagBatch
 from bagged_envs.baselines.experiments.lessons import Lessons
-from bagged_envs.baselines.experiments.rows import append_row, done, quantile, read_rows
+from bagged_envs.baselines.growing_table import append_row, done, quantile, read_rows
 from bagged_envs.baselines.redistributors.rudder import RUDDER, RUDDERConfig
 from bagged_envs.batch import Floats, Ints
 from bagged_envs.envs.pocket_watch import BRANDS, HORIZON, LEAVE, REPAIR, PocketWatchBatch

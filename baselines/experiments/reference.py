@@ -19,7 +19,7 @@ import torch
 import bagged_envs
 from bagged_envs.baselines.actions import BoxActions
 from bagged_envs.baselines.evaluate import evaluate, evaluation_env
-from bagged_envs.baselines.experiments.rows import append_row, done
+from bagged_envs.baselines.growing_table import append_row, done
 from bagged_envs.baselines.learners.td3 import TD3Config
 from bagged_envs.baselines.player import SEEDS
 from bagged_envs.baselines.training import TrainingConfig

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bagged_envs.baselines.evaluate import evaluate, evaluation_env
-from bagged_envs.baselines.experiments.rows import append_row, done
+from bagged_envs.baselines.growing_table import append_row, done
 from bagged_envs.registration import env_id
 from bagged_envs.tasks import TASKS
 from bagged_envs.testing.rollout import random_actions

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bagged_envs.baselines.command import grouped
-from bagged_envs.baselines.experiments.rows import read_rows
+from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.runs import as_json
 from bagged_envs.whole_file import write_whole
 

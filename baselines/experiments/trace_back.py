@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from bagged_envs.baselines.experiments.lessons import Array, Lessons
-from bagged_envs.baselines.experiments.rows import append_row, done, quantile, read_rows
+from bagged_envs.baselines.growing_table import append_row, done, quantile, read_rows
 from bagged_envs.baselines.learners.tabular import (
     Advice,
     LookAheadAdvice,

@@ -14,7 +14,7 @@ import bagged_envs
 from bagged_envs.baselines.api import BagBatch, Redistributor
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.judging.epic import Floats, RewardFunction, Transitions
-from bagged_envs.baselines.judging.fit import HELD_OUT, Spaces, fit, rewards_of, split
+from bagged_envs.baselines.judging.fit import HELD_OUT, NO_PREDICTION, Spaces, fit, rewards_of, split
 from bagged_envs.baselines.judging.models import FiniteModel, finite_model
 from bagged_envs.baselines.judging.rebag import dense_rewards, rebag
 from bagged_envs.baselines.judging.recordings import RECORDING, RecordingConfig, dense_env, is_trained, recorded
@@ -30,6 +30,7 @@ class Case:
     """Episodes to fit and episodes to score, of one task under one schedule.
 
     Attributes:
+        registered: The ID.
         id: The ID, with arguments of the task where there are any.
         schedule: Resolved.
         seed: Of recordings, split and labels.
@@ -42,6 +43,7 @@ class Case:
         truth_error: The mean absolute error of that function per held-out step: 0.0 where it is known.
     """
 
+    registered: str
     id: str
     schedule: RewardSchedule
     seed: int
@@ -93,7 +95,7 @@ def make_case(
     told = ", ".join(f"{key}={value!r}" for key, value in task_arguments(arguments).items())
     named = f"{id}[{told}]" if told else id
     recording = f"3 x {config.episodes} episodes, {training}"
-    return Case(named, schedule, seed, recording, fitted, held_out, spaces, model, truth, error)
+    return Case(id, named, schedule, seed, recording, fitted, held_out, spaces, model, truth, error)
 
 
 def table_reward(model: FiniteModel, spaces: Spaces) -> RewardFunction:
@@ -144,7 +146,7 @@ def step_function(redistributor: Redistributor) -> RewardFunction:
 
 def no_function(redistributor: Redistributor) -> str | None:
     """Return why a redistributor's reward is no function of (s, a, s') alone; None where it is one."""
-    if redistributor.sampling is None:
+    if redistributor.sampling is None and redistributor.name in NO_PREDICTION:
         return "its rewards are what was paid or earned"
     return None if redistributor.context == "step" else "its rewards depend on the bag around the step"
 

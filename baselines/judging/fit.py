@@ -132,16 +132,18 @@ def fit(
     steps: int,
     seed: int = 0,
     after_update: Callable[[], None] = lambda: None,
+    change: Callable[[Redistributor], None] = lambda made: None,
     **settings: Any,
 ) -> Fit:
     """Make a redistributor and fit it to the labeled bags of a store, drawn as it wants them.
 
     Args:
         name: One of `REDISTRIBUTORS`.
-        store: Recorded episodes.
+        store: Recorded episodes; it keeps the factors of a redistributor that reads some.
         steps: Environment steps whose worth of updates is made, by the method's own schedule (`updates_of`).
         seed: Of weights and of what is drawn.
         after_update: Called after each update, for progress.
+        change: Called with the redistributor before the first one, for controls that are no methods.
         **settings: Fields of the redistributor's configuration.
 
     Raises:
@@ -151,6 +153,8 @@ def fit(
     if not store.num_labeled_bags:
         raise ValueError("the store must have labeled bags to fit to, got none: show more labels.")
     redistributor = make_redistributor(name, store.observation_size, store.action_size, seed, **settings)
+    change(redistributor)
+    store.keep(getattr(redistributor, "factors", None))
     if redistributor.sampling is None:
         return Fit(redistributor, 0, 0.0)
     generator, updates = np.random.default_rng(seed), updates_of(redistributor.schedule, steps)

@@ -27,7 +27,8 @@ from bagged_envs.baselines.judging.case import (
 from bagged_envs.baselines.judging.epic import Floats, epic_distance, shaping_free_distance, some_rows
 from bagged_envs.baselines.judging.fit import NO_PREDICTION, REFUSALS, Fit, fit, predictions, rewards_of
 from bagged_envs.baselines.judging.rebag import dense_rewards
-from bagged_envs.baselines.redistributors import config_class
+from bagged_envs.baselines.latent_rewards.program import Program
+from bagged_envs.baselines.redistributors import config_class, settings_on
 from bagged_envs.trajectory import Trajectory
 
 Row = dict[str, Any]
@@ -47,6 +48,7 @@ def judge(
     shifted: Sequence[Case] = (),
     after_update: Callable[[], None] = lambda: None,
     settings: Mapping[str, Any] | None = None,
+    change: Callable[[Redistributor], None] = lambda made: None,
 ) -> list[Row]:
     """Fit a redistributor to a case and score it there, and on its held-out episodes in other bags.
 
@@ -57,15 +59,16 @@ def judge(
         shifted: The case under other schedules, to score on as well.
         after_update: As for `fit`.
         settings: Of the redistributor.
+        change: As for `fit`.
 
     Returns:
         A row for the case and for each shifted one, with `COLUMNS`. Scores that are not defined are nan. Where the
         method refuses to be fitted, or to be asked in these bags, `refused` is the reason.
     """
-    settings = settings or {}
+    settings = settings_on(method, settings or {}, case.registered)
     rows = [_row(method, case, one, steps, settings) for one in (case, *shifted)]
     try:
-        fitted = fit(method, case.spaces.store(case.fitted), steps, case.seed, after_update, **settings)
+        fitted = fit(method, case.spaces.store(case.fitted), steps, case.seed, after_update, change, **settings)
     except REFUSALS as error:
         return [{**row, "refused": _reason(error)} for row in rows]
     return [{**row, **_scored(fitted, case, one)} for row, one in zip(rows, (case, *shifted), strict=True)]
@@ -84,7 +87,7 @@ def keys_of(
         "budget": steps,
         "seed": case.seed,
         "version": bagged_envs.__version__,
-        "settings": settings_digest(method, settings),
+        "settings": settings_digest(method, settings_on(method, settings, case.registered)),
     }
     return {key: own[key] for key in KEYS}
 
@@ -92,10 +95,15 @@ def keys_of(
 def settings_digest(method: str, settings: Mapping[str, Any] = MappingProxyType({})) -> str:
     """Return eight hex digits that are others as soon as one of a method's settings is, defaults included.
 
+    They are also others where the text of a program is.
+
     Raises:
-        ValueError: There is no such method.
+        OSError: The file of a program cannot be read.
+        ValueError: There is no such method, or no such program.
     """
     resolved = {**asdict(config_class(method)()), **settings}
+    if resolved.get("factors") is not None:
+        resolved["program"] = Program.named(resolved["factors"]).sha256
     return hashlib.sha256(json.dumps(resolved, sort_keys=True, default=repr).encode()).hexdigest()[:8]
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from rich.progress import Progress
 from rich.table import Table
 
-from bagged_envs.baselines.experiments.rows import append_row, read_rows
+from bagged_envs.baselines.growing_table import append_row, read_rows
 from bagged_envs.baselines.judging import regret
 from bagged_envs.baselines.judging.case import Case, make_case
 from bagged_envs.baselines.judging.judge import COLUMNS, KEYS, Row, judge, keys_of
 from bagged_envs.baselines.judging.ranking import agreement
 from bagged_envs.baselines.judging.recordings import RecordingConfig
-from bagged_envs.baselines.redistributors import REDISTRIBUTORS
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS, reads_factors, settings_on
 from bagged_envs.wrappers.arguments import known, positive_int
 
 if TYPE_CHECKING:
@@ -51,24 +51,27 @@ def run_redistribute(
     shift: Sequence[int],
     out: Path | None,
     console: Console,
+    factors: str | None = None,
 ) -> list[Row]:
     """Fit every method with every seed, print the tables, and return the rows.
 
     Args:
         id: An ID of ours, with a delay.
         arguments: As for `gym.make`.
-        methods: Names of `REDISTRIBUTORS`; none for all.
+        methods: Names of `REDISTRIBUTORS`; none for all that need no program which the task does not have.
         seeds: Each has recordings, a split and weights of its own.
         updates: Environment steps whose worth of updates each method makes.
         config: How episodes are recorded.
         shift: Bag lengths to score on as well, without fitting anew.
         out: A CSV file, to which each row is added when it is there; methods that it has already are not run again.
         console: Where progress and tables go.
+        factors: The program of methods that read factors; None for the task's own.
 
     Raises:
-        ValueError: A method is unknown, or the ID pays by success.
+        OSError: The program's file cannot be read.
+        ValueError: A method is unknown, there is no such program, or the ID pays by success.
     """
-    names = [known("methods", name, list(REDISTRIBUTORS)) for name in methods] or list(REDISTRIBUTORS)
+    names = [known("methods", name, list(REDISTRIBUTORS)) for name in methods] or _all_methods(id, factors)
     positive_int("updates", updates)
     positive_int("seeds", len(seeds))
     rows = [] if out is None else _read(out)
@@ -81,7 +84,9 @@ def run_redistribute(
             shifted = [case.under(replace(case.schedule, bag_len=length)) for length in shift]
             for name in names:
                 progress.update(bar, description=f"seed {seed}: {name}")
-                wanted += _rows_of(name, case, shifted, updates, rows, out, lambda: progress.advance(done))
+                wanted += _rows_of(
+                    name, case, shifted, updates, rows, out, lambda: progress.advance(done), _settings(name, factors)
+                )
                 progress.advance(bar)
     _print(wanted, case, console)
     return wanted
@@ -95,18 +100,29 @@ def _rows_of(
     there: Sequence[Row],
     out: Path | None,
     after_update: Callable[[], None],
+    settings: Mapping[str, Any],
 ) -> list[Row]:
     """Return the rows of a method: those that the file has, and the others, which are added to it."""
-    wanted = {_key(keys_of(name, case, one, updates)): one for one in (case, *shifted)}
+    wanted = {_key(keys_of(name, case, one, updates, settings)): one for one in (case, *shifted)}
     found = {_key(row): row for row in there if _key(row) in wanted}
     if len(found) < len(wanted):
         missing = [one for key, one in wanted.items() if key not in found and one is not case]
-        for row in judge(name, case, updates, missing, after_update):
+        for row in judge(name, case, updates, missing, after_update, settings):
             if _key(row) not in found:
                 found[_key(row)] = row
                 if out is not None:
                     append_row(out, row)
     return [found[key] for key in wanted]
+
+
+def _settings(name: str, factors: str | None) -> dict[str, Any]:
+    return {"factors": factors} if factors is not None and reads_factors(name) else {}
+
+
+def _all_methods(id: str, factors: str | None) -> list[str]:
+    """Return the methods that need no program, and those whose program is there."""
+    known_factors = {name: settings_on(name, _settings(name, factors), id).get("factors") for name in REDISTRIBUTORS}
+    return [name for name, program in known_factors.items() if program is not None or not reads_factors(name)]
 
 
 def _key(row: Row) -> tuple[Any, ...]:

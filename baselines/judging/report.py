@@ -13,10 +13,10 @@ import numpy as np
 from rich.progress import Progress
 from rich.table import Table
 
-from bagged_envs.baselines.experiments.rows import append_row
+from bagged_envs.baselines.growing_table import append_row
 from bagged_envs.baselines.judging.diagnose import Diagnosis, diagnose
 from bagged_envs.baselines.judging.fit import HELD_OUT, NO_PREDICTION, Spaces, split
-from bagged_envs.baselines.redistributors import REDISTRIBUTORS
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS, reads_factors
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.trajectory_file import load_trajectories
 from bagged_envs.wrappers.arguments import known, positive_int
@@ -107,7 +107,7 @@ def write(found: Sequence[Diagnosis], held_out: Sequence[Trajectory], out: Path)
 
 
 def _all_methods() -> list[str]:
-    return ["uniform", *(name for name in REDISTRIBUTORS if name not in NO_PREDICTION)]
+    return ["uniform", *(name for name in REDISTRIBUTORS if name not in NO_PREDICTION and not reads_factors(name))]
 
 
 def _tell(

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
 import torch
 
 from bagged_envs.baselines.api import Redistributor
+from bagged_envs.baselines.latent_rewards.program import program_name
 from bagged_envs.baselines.redistributors.diaster import Diaster
 from bagged_envs.baselines.redistributors.grd import GRD
 from bagged_envs.baselines.redistributors.identity import Identity, LabelsOnly
 from bagged_envs.baselines.redistributors.ircr import IRCR
+from bagged_envs.baselines.redistributors.lare import LaReRD, LaReRRDUnbiased
+from bagged_envs.baselines.redistributors.lare_sign import LaReSign
 from bagged_envs.baselines.redistributors.oracle import Oracle
 from bagged_envs.baselines.redistributors.rbt import RBT
 from bagged_envs.baselines.redistributors.rd import RD
+from bagged_envs.baselines.redistributors.reward_design import RewardDesign
 from bagged_envs.baselines.redistributors.rrd import RRD, RRDUnbiased
 from bagged_envs.baselines.redistributors.rudder import RUDDER
 from bagged_envs.baselines.redistributors.uniform import Uniform
+from bagged_envs.baselines.redistributors.vib import VIB
 from bagged_envs.wrappers.arguments import known
 
-__all__ = ["REDISTRIBUTORS", "config_class", "make_redistributor"]
+__all__ = ["REDISTRIBUTORS", "config_class", "make_redistributor", "reads_factors", "settings_on"]
 
 # A class here takes (observation_size, action_size, config, seed, device, agents), and its `config` is annotated with a
 # dataclass of settings. The tests in tests/baselines/contracts cover it by its standing here.
 REDISTRIBUTORS: dict[str, type[Any]] = {
     redistributor.name: redistributor
-    for redistributor in (Identity, LabelsOnly, Oracle, Uniform, IRCR, RD, RRD, RRDUnbiased, GRD, Diaster, RBT, RUDDER)
-}
+    for redistributor in (
+        Identity, LabelsOnly, Oracle, Uniform, IRCR, RD, RRD, RRDUnbiased, GRD, Diaster, RBT, RUDDER, LaReRD,
+        LaReRRDUnbiased, LaReSign, VIB, RewardDesign,
+    )
+}  # fmt: skip
 
 
 def config_class(name: str) -> type[Any]:
@@ -43,6 +52,34 @@ def config_class(name: str) -> type[Any]:
         if isinstance(candidate, type) and is_dataclass(candidate):
             return candidate
     raise TypeError(f"The constructor of {name!r} must annotate `config` with a dataclass, got {annotation!r}.")
+
+
+def reads_factors(name: str) -> bool:
+    """Return whether a redistributor sees what a program says of steps, which its setting `factors` names.
+
+    Raises:
+        ValueError: There is no redistributor of this name.
+    """
+    return "factors" in (field.name for field in fields(config_class(name)))
+
+
+def settings_on(name: str, settings: Mapping[str, Any], id: str) -> dict[str, Any]:
+    """Return the settings of a redistributor on an ID: where it reads factors and none are named, the task's own.
+
+    Reward design has none of its own, and neither have tasks without a hand-written program.
+
+    Raises:
+        ValueError: There is no redistributor of this name.
+
+    Example:
+        >>> settings_on("lare_rd", {"bags": 4}, "EpisodicHopper-v0")
+        {'bags': 4, 'factors': 'Hopper'}
+    """
+    told = dict(settings)
+    if reads_factors(name) and name != RewardDesign.name and told.get("factors") is None:
+        own = program_name(id)
+        return told if own is None else {**told, "factors": own}
+    return told
 
 
 def make_redistributor(

@@ -28,7 +28,13 @@ from torch.nn import functional
 
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule, rounded
 from bagged_envs.baselines.networks import MLP, generators
-from bagged_envs.baselines.redistributors.fitting import Sizes, check_whole, descend_if_finite, labeled_bags
+from bagged_envs.baselines.redistributors.fitting import (
+    Sizes,
+    check_whole,
+    descend_if_finite,
+    labeled_bags,
+    soft_clamp,
+)
 from bagged_envs.baselines.redistributors.sequences import (
     Sequences,
     as_batch,
@@ -108,12 +114,6 @@ class SubTrajectoryNetwork(nn.Module):
             return mean
         drawn = torch.randn(mean.shape, generator=noise).to(mean.device)
         return mean + torch.exp(0.5 * soft_clamp(log_variance, self.low, self.high)) * drawn
-
-
-def soft_clamp(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Return values held between two bounds, smoothly, so that gradients pass: high - softplus(high - x), then low."""
-    below = high - functional.softplus(high - values)
-    return low + functional.softplus(below - low)
 
 
 def cut_prediction(head: Tensor, tail: Tensor, steps: Tensor) -> Tensor:

@@ -66,8 +66,11 @@ class LabelRegression:
         batch = labeled_bags(batch, self._device)
         if not batch.num_bags:
             return {"labeled": 0.0}
-        scale = self._scale.after(batch.label, batch.length) if self._standardize else self._scale
-        total, parts = loss(batch, scale.standardize(batch.label, batch.length))
+        scale, label = self._scale, batch.label
+        if self._standardize:
+            scale = scale.after(label, batch.length)
+            label = scale.standardize(label, batch.length)
+        total, parts = loss(batch, label)
         metrics = descend_if_finite(self._name, total, self._optimizer)
         self._scale = scale
         self._updates += 1
@@ -86,7 +89,9 @@ class LabelRegression:
         """
         self.sizes.check(self._name, batch)
         here = batch.to(self._device)
-        rewards = self._scale.restore(reward(here), here.mask)
+        rewards = reward(here)
+        if self._standardize:
+            rewards = self._scale.restore(rewards, here.mask)
         return torch.where(here.mask, rewards, 0.0).to(batch.mask.device)
 
     def state_dict(self) -> dict[str, Any]:

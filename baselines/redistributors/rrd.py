@@ -100,6 +100,17 @@ def unbiased_loss(rewards: Tensor, mask: Tensor, label: Tensor, length: Tensor) 
     return return_decomposition_loss(rewards, mask, label, length) - bias.mean()
 
 
+def check_columns(name: str, batch: BagBatch) -> None:
+    """Check that there are enough columns of each bag for a variance.
+
+    Raises:
+        ValueError: There is one of a longer bag.
+    """
+    columns = batch.mask.any(dim=2).sum(dim=1)
+    if bool(((columns < 2) & (batch.length > 1)).any()):
+        raise ValueError(f"{name} needs at least 2 columns of each bag of more than one step.")
+
+
 class RRD:
     """Regresses a reward per step on the labels, through K random steps of each bag.
 
@@ -207,7 +218,5 @@ class RRDUnbiased(RRD):
         super().__init__(observation_size, action_size, config, seed, device, agents, inputs)
 
     def _loss(self, batch: BagBatch, label: Tensor) -> tuple[Tensor, Metrics]:
-        columns = batch.mask.any(dim=2).sum(dim=1)
-        if bool(((columns < 2) & (batch.length > 1)).any()):
-            raise ValueError(f"{self.name} needs at least 2 columns of each bag of more than one step.")
+        check_columns(self.name, batch)
         return unbiased_loss(self._rewards(batch), batch.mask, label, batch.length), {}

@@ -54,7 +54,8 @@ def with_padding(batch: BagBatch, value: float) -> BagBatch:
 
 def columns_of(batch: BagBatch, columns: Tensor) -> BagBatch:
     """Return a batch with other columns: `columns` is int64 `[B, K]`, all of them steps of their bag."""
-    names = ("observations", "actions", "next_observations", "mask", "context", "paid", "dense")
+    names = ["observations", "actions", "next_observations", "mask", "context", "paid", "dense"]
+    names += [] if batch.factors is None else ["factors"]
     rows = torch.arange(batch.num_bags)[:, None]
     return replace(batch, **{name: getattr(batch, name)[rows, columns] for name in names})
 

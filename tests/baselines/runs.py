@@ -2,6 +2,7 @@
 
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.training import Training, TrainingConfig
+from tests.baselines.programs import program_of
 
 ID = "BaggedHopper-v0"
 ARGUMENTS = {"max_episode_steps": 23, "bag_len": (2, 9)}
@@ -14,6 +15,11 @@ SETTINGS = {
     "rd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
     "rrd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
     "rrd_unbiased": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
+    "lare_rd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
+    "lare_rrd_unbiased": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
+    "lare_sign": {"warm_up": 30, "bags": 4, "every": 20},
+    "vib": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
+    "reward_design": program_of("reward_design"),
     "grd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 20, "updates": 2},
     "diaster": {"warm_up": 30, "bags": 4, "every": 20, "hidden": 8, "step_updates": 2},
     "rbt": {"width": 8, "warm_up": 30, "bags": 4, "every": 30, "updates": 2, "first": 3},

@@ -22,6 +22,7 @@ from bagged_envs.baselines.redistributors import REDISTRIBUTORS, make_redistribu
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.testing import ScriptedEnv, episode, scripted_vector
 from bagged_envs.wrappers import BaggedReward, PartiallyLabeledReward, vector
+from tests.baselines.programs import program_of
 from tests.baselines.replay import Spy
 from tests.small import agents, several, single
 
@@ -424,7 +425,8 @@ class TestRefusals:
         made = REDISTRIBUTORS[name]
         for wrapper, env in ((LearnedReward, delayed()), (VecLearnedReward, vector_of())):
             if made.context == "step" and not made.only_labeled:
-                assert wrapper(env, name).redistributor.name == name
+                config = program_of(name) or None
+                assert wrapper(env, name, config=config).redistributor.name == name
                 continue
             with pytest.raises(
                 ValueError,

@@ -25,6 +25,7 @@ from bagged_envs.baselines.sb3 import BagReplayBuffer
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.testing import episode, scripted_vector
 from bagged_envs.wrappers import vector
+from tests.baselines.programs import program_of
 from tests.baselines.replay import ACTED, SEEN, Spy, Stream, buffer_of, feed
 
 PENDULUM = "bagged_envs:BaggedInvertedPendulum-v0"
@@ -132,7 +133,8 @@ WINDOWS = {"width": 8, "attention": "causal_window", "window": 4}
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [*((name, SMALL.get(name, {})) for name in sorted(REDISTRIBUTORS)), ("rbt", WINDOWS)]
+    ("name", "settings"),
+    [*((name, program_of(name) | SMALL.get(name, {})) for name in sorted(REDISTRIBUTORS)), ("rbt", WINDOWS)],
 )
 def test_every_redistributor_pays_what_it_pays_in_the_episode_store(name, settings, played):
     buffer, store = played

@@ -6,7 +6,7 @@ import gymnasium as gym
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bagged_envs.baselines.experiments.rows import read_rows
+from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.tensorboard import FOLDER, Board
 from bagged_envs.cli import main
 

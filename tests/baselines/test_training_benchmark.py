@@ -28,6 +28,14 @@ def test_it_runs_and_writes_its_rows(tmp_path, capsys):
     assert capsys.readouterr().out.count("goal") == 2
 
 
+def test_another_redistributor_may_be_the_measure(capsys):
+    words = ["--id", ID, "--methods", "lare_rd-td3", "--over", "rd", "--steps", "3", "--pairs", "1", "--warm-up", "110"]
+    assert benchmark.main(words) == 0
+    told = capsys.readouterr().out
+    assert "lare_rd-td3 / rd-td3" in told
+    assert "0.9" in told
+
+
 @pytest.mark.parametrize("name", ["rrd-td3", "rbt-td3", "ircr-td3", "uniform-td3"])
 def test_all_updates_have_begun_when_it_is_measured(name, monkeypatch):
     short = {"rbt-td3": {"first": 1, "updates": 1, "every": 10}, "rrd-td3": {"updates": 1}}.get(name, {})

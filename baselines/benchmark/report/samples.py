@@ -19,7 +19,7 @@ from bagged_envs.baselines.collect import collect, element
 from bagged_envs.baselines.evaluate import evaluation_env
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.judging.fit import Spaces, rewards_of
-from bagged_envs.baselines.redistributors import make_redistributor
+from bagged_envs.baselines.redistributors import make_redistributor, settings_on
 from bagged_envs.baselines.runs import CHECKPOINT
 
 Floats = npt.NDArray[np.float64]
@@ -110,7 +110,9 @@ def sample(run: Run, folder: Path) -> Sample:
     finally:
         env.close()
     sizes = Features(env.observation_space).size, Features(env.action_space).size
-    redistributor = make_redistributor(job["method"].partition("-")[0], *sizes, **as_settings(job["redistributor"]))
+    name = job["method"].partition("-")[0]
+    settings = settings_on(name, as_settings(job["redistributor"]), job["id"])
+    redistributor = make_redistributor(name, *sizes, **settings)
     redistributor.load_state_dict(state["redistributor"])
     ends = np.append(np.flatnonzero(np.diff(episode.bag_ids)), len(episode) - 1)
     rewards = episode.rewards.reshape(len(episode), -1).sum(axis=1)

@@ -13,7 +13,7 @@ from bagged_envs.baselines.benchmark.result_file import RESULT, write_result
 from bagged_envs.baselines.benchmark.results import REDISTRIBUTION, RUNS, read_results, write_tables
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.benchmark.validate import problems, reproduce
-from bagged_envs.baselines.experiments.rows import read_rows
+from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.judging.case import make_case
 from bagged_envs.baselines.judging.judge import SCORES, judge
 from tests.baselines.benchmark.small import PROTOCOL, RECORDING, job, judged, redistributions, results
@@ -62,6 +62,14 @@ def test_progress_ends_at_its_steps(tmp_path):
     steps = []
     judged("rd", every=40, updates=2).work(tmp_path, report=lambda step, row: steps.append(step))
     assert steps == [20, 40, 60, 80, 100, 120]
+
+
+def test_a_task_without_a_program_is_a_refusal(place):
+    for name, refused in (("lare_rd", True), ("rd", False)):
+        one = judged(name, id="EpisodicKeyDoor-v0", seed=9)
+        one = replace(one, arguments={})
+        one.work(place)
+        assert ("lare_rd needs factors" in result_of(one, place)["refused"]) == refused
 
 
 def test_a_refusal_is_a_result(place):

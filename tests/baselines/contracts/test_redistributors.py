@@ -13,6 +13,7 @@ import torch
 from bagged_envs.baselines.api import Context, Sampling, Schedule
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class, make_redistributor
 from tests.baselines.batches import ACTION, OBSERVATION, add_up, bags_of, columns_of, drawn, with_padding
+from tests.baselines.programs import program_of
 
 NAMES = sorted(REDISTRIBUTORS)
 LENGTHS = [5, 1, 7, 3, 7, 2]
@@ -21,6 +22,8 @@ LENGTHS = [5, 1, 7, 3, 7, 2]
 FINDS_LINEAR_REWARDS = {
     "rd": ({"learning_rate": 1e-3}, 64, 120),
     "rrd_unbiased": ({"learning_rate": 1e-3, "steps": 5}, 64, 250),
+    "lare_rd": ({"learning_rate": 1e-3}, 64, 120),
+    "lare_rrd_unbiased": ({"learning_rate": 1e-3, "steps": 5}, 64, 250),
     "rbt": (
         {"width": 32, "dropout": 0.0, "sequence": 40, "score_scale": "root", "first_rate": 1e-3, "peak_rate": 8e-3,
          "rate_warm_up": 100, "rate_decay": 700}, 96, 700
@@ -30,7 +33,8 @@ FINDS_LINEAR_REWARDS = {
 }  # fmt: skip
 # An update draws something for each bag that came: a mixed batch then moves it otherwise than its labeled bags would.
 DRAWS_PER_BAG: set[str] = set()
-LOOKS_AT_NO_OBSERVATION = {"identity", "labels_only", "oracle", "uniform", "ircr"}
+# Nor where it learns nothing.
+LOOKS_AT_NO_OBSERVATION = {"identity", "labels_only", "oracle", "uniform", "ircr", "reward_design"}
 
 SHORT_BURSTS = {"diaster": {"cuts": 4, "step_updates": 10}}
 
@@ -47,8 +51,12 @@ def one_thread():
 
 
 def made(name, agents=1, seed=0, **settings):
-    settings = {**SHORT_BURSTS.get(name, {}), **settings}
+    settings = {**program_of(name), **SHORT_BURSTS.get(name, {}), **settings}
     return make_redistributor(name, OBSERVATION, ACTION, seed=seed, agents=agents, **settings)
+
+
+def sized(name, observation, action, agents):
+    return make_redistributor(name, observation, action, agents=agents, **program_of(name))
 
 
 def trained(name, agents=1, seed=0, updates=3):
@@ -96,7 +104,7 @@ class TestFacts:
     def test_empty_sizes_are_refused(self, name, sizes):
         observation_size, action_size, agents = sizes
         with pytest.raises(ValueError, match="at least 1"):
-            make_redistributor(name, observation_size, action_size, agents=agents)
+            make_redistributor(name, observation_size, action_size, agents=agents, **program_of(name))
 
 
 @every_method
@@ -153,9 +161,9 @@ class TestRelabel:
     def test_other_sizes_are_refused(self, name, agents):
         batch = bags_of(LENGTHS, agents=agents)
         for other, expected, came in (
-            (make_redistributor(name, OBSERVATION + 5, ACTION, agents=agents), OBSERVATION + 5, OBSERVATION),
-            (make_redistributor(name, OBSERVATION, ACTION + 7, agents=agents), ACTION + 7, ACTION),
-            (make_redistributor(name, OBSERVATION, ACTION, agents=agents + 10), agents + 10, agents),
+            (sized(name, OBSERVATION + 5, ACTION, agents), OBSERVATION + 5, OBSERVATION),
+            (sized(name, OBSERVATION, ACTION + 7, agents), ACTION + 7, ACTION),
+            (sized(name, OBSERVATION, ACTION, agents + 10), agents + 10, agents),
         ):
             before = other.state_dict()
             for call in (other.relabel, other.update):
@@ -229,7 +237,7 @@ class TestUpdate:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @every_method
 def test_on_a_gpu_it_takes_bags_from_the_cpu_and_gives_rewards_back(name):
-    redistributor = make_redistributor(name, OBSERVATION, ACTION, device="cuda")
+    redistributor = make_redistributor(name, OBSERVATION, ACTION, device="cuda", **program_of(name))
     redistributor.update(drawn(bags_of(LENGTHS), redistributor.sampling))
     rewards = redistributor.relabel(bags_of(LENGTHS, seed=9))
     assert rewards.device.type == "cpu"

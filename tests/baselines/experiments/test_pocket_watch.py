@@ -21,7 +21,7 @@ from bagged_envs.baselines.experiments.pocket_watch import (
     summary,
     td_targets,
 )
-from bagged_envs.baselines.experiments.rows import append_row, read_rows
+from bagged_envs.baselines.growing_table import append_row, read_rows
 from bagged_envs.envs.pocket_watch import HORIZON, LEAVE, REPAIR, PocketWatch
 
 

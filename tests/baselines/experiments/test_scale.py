@@ -3,8 +3,8 @@
 import pytest
 
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.experiments.rows import read_rows
 from bagged_envs.baselines.experiments.scale import main, random_return
+from bagged_envs.baselines.growing_table import read_rows
 
 
 @pytest.mark.parametrize("task", ["KeyDoor", "PocketWatch", "HiddenDoor", "TraceBack", "ChargeDischarge"])

@@ -8,7 +8,6 @@ import pytest
 
 import bagged_envs  # noqa: F401 - registers the IDs
 from bagged_envs.baselines.experiments import trace_back
-from bagged_envs.baselines.experiments.rows import append_row, quantile, read_rows
 from bagged_envs.baselines.experiments.trace_back import (
     CONFIG,
     METHODS,
@@ -20,6 +19,7 @@ from bagged_envs.baselines.experiments.trace_back import (
     run,
     summary,
 )
+from bagged_envs.baselines.growing_table import append_row, quantile, read_rows
 from bagged_envs.baselines.learners.tabular import LookAheadAdvice, MonteCarlo, QLambda, SarsaLambda, StateNumbers
 
 

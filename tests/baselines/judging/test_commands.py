@@ -4,17 +4,19 @@ import csv
 import dataclasses
 import math
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from bagged_envs.baselines.experiments.rows import read_rows
+from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.judging import redistribute, report
 from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from bagged_envs.cli import main
 from bagged_envs.trajectory_file import save_trajectories
 from tests.baselines.judging.episodes import episodes
+from tests.baselines.programs import program_of
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ID, QUICK = "BaggedHiddenDoor-v0", ("--steps", "400", "--episodes", "8", "--updates", "5")
@@ -71,6 +73,28 @@ class TestRedistribute:
         _, text, _ = run("redistribute", ID, *QUICK, "--seeds", 1)
         assert all(f"│ {name} " in text for name in kinds)
         assert "(Spearman over so many methods): abs. error" in " ".join(text.split())
+
+    def test_methods_over_factors_are_among_all_where_there_is_a_program(self, run, tmp_path, monkeypatch):
+        kinds = {name: REDISTRIBUTORS[name] for name in ("uniform", "lare_rd", "reward_design")}
+        monkeypatch.setattr(redistribute, "REDISTRIBUTORS", kinds)
+        _, text, _ = run("redistribute", ID, *QUICK, "--seeds", 1, "--out", tmp_path / "rows.csv")
+        assert [name for name in kinds if f"│ {name} " in text] == ["uniform", "lare_rd"]
+        _, text, _ = run("redistribute", "BaggedKeyDoor-v0", *QUICK, "--seeds", 1)
+        assert [name for name in kinds if f"│ {name} " in text] == ["uniform"]
+        _, text, _ = run("redistribute", ID, *QUICK, "--seeds", 1, "--factors", program_of("reward_design")["factors"])
+        assert [name for name in kinds if f"│ {name} " in text] == ["uniform", "lare_rd", "reward_design"]
+
+    def test_another_program_is_another_row(self, run, tmp_path, monkeypatch):
+        out, mine = tmp_path / "rows.csv", tmp_path / "mine.txt"
+        mine.write_text(Path(program_of("lare_rd")["factors"]).read_text())
+        call = ("redistribute", ID, *QUICK, "--seeds", 1, "--methods", "lare_rd", "--out", out)
+        run(*call)
+        run(*call, "--factors", mine)
+        mine.write_text(mine.read_text() + "# other\n")
+        run(*call, "--factors", mine)
+        monkeypatch.setattr(redistribute, "judge", None)
+        run(*call, "--factors", mine)
+        assert len({row["settings"] for row in read_rows(out)}) == len(read_rows(out)) == 3
 
     def test_finished_methods_are_not_run_again(self, run, tmp_path, monkeypatch):
         call = ("redistribute", ID, *QUICK, "--seeds", 1, "--out", tmp_path / "rows.csv", "--methods", "uniform")

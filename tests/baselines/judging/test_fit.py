@@ -21,6 +21,7 @@ from bagged_envs.baselines.judging.fit import (
 from bagged_envs.baselines.judging.rebag import dense_rewards
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from tests.baselines.judging.episodes import episodes, spaces
+from tests.baselines.programs import program_of
 
 SMALL = {
     "diaster": {"hidden": 8, "cuts": 1, "step_updates": 1},
@@ -31,7 +32,7 @@ PREDICTING = [name for name in REDISTRIBUTORS if name not in NO_PREDICTION]
 
 
 def small_fit(name, trajectories, steps=3):
-    return fit(name, spaces().store(trajectories), steps, **SMALL.get(name, {}))
+    return fit(name, spaces().store(trajectories), steps, **program_of(name), **SMALL.get(name, {}))
 
 
 class TestUpdates:

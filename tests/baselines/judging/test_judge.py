@@ -26,6 +26,7 @@ from bagged_envs.baselines.redistributors import REDISTRIBUTORS, make_redistribu
 from bagged_envs.baselines.redistributors.rd import RD
 from bagged_envs.wrappers import RewardSchedule
 from tests.baselines.judging.episodes import WEIGHTS, episodes, spaces
+from tests.baselines.programs import program_of
 
 SMALL = RecordingConfig(steps=2000, episodes=40)
 
@@ -42,7 +43,7 @@ def pretend(monkeypatch, change):
         def relabel(self, batch):
             return torch.where(batch.mask, change(super().relabel(batch), batch), torch.zeros(()))
 
-    def fit(name, store, steps, seed, after_update, **settings):
+    def fit(name, store, steps, seed, after_update, change, **settings):
         return Fit(Pretender(store.observation_size, store.action_size), 0, 0.0)
 
     monkeypatch.setattr(judging, "fit", fit)
@@ -105,11 +106,13 @@ class TestStepFunctions:
 
     @pytest.mark.parametrize("name", REDISTRIBUTORS)
     def test_who_is_one(self, name):
-        reason = no_function(make_redistributor(name, 3, 1))
-        assert (reason is None) == (name in ("rd", "rrd", "rrd_unbiased", "grd", "diaster"))
+        redistributor = make_redistributor(name, 3, 1, **program_of(name))
+        reason = no_function(redistributor)
+        steps = {"rd", "rrd", "rrd_unbiased", "grd", "diaster", "vib", "reward_design"}
+        assert (reason is None) == (name in steps or name.startswith("lare_"))
         if reason is not None:
             with pytest.raises(ValueError, match=reason):
-                step_function(make_redistributor(name, 3, 1))
+                step_function(redistributor)
 
 
 class TestJudge:
