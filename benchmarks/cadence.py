@@ -23,7 +23,7 @@ from gymnasium.spaces import Box
 
 import bagged_envs
 from bagged_envs.baselines.learners.td3 import TD3
-from bagged_envs.baselines.redistributors import REDISTRIBUTORS, make_redistributor
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS, make_redistributor, reads_factors
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.demo.rows import write
 from bagged_envs.trajectory import Trajectory
@@ -34,6 +34,7 @@ BAG_LENGTHS = (20, EPISODE)
 # With a third of an update on top, the loop of updates has three quarters of its speed.
 GOALS = {"rrd": 0.33, "rrd_unbiased": 0.33}
 GOAL = 1.0
+NOTHING_TO_LEARN = ("identity", "labels_only", "oracle", "uniform", "reward_design")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Measured:
 
     def __init__(self, name: str, store: EpisodeStore, learner: TD3) -> None:
         self.store, self.learner, self.random = store, learner, np.random.default_rng(1)
-        self.redistributor: Any = make_redistributor(name, OBSERVATION, ACTION)
+        self.redistributor: Any = made(name)
+        store.keep(getattr(self.redistributor, "factors", None))
         self.indices, self.batch = store.sample_transitions(BATCH, self.random)
         if self.redistributor.stored:
             store.relabel_all(self.redistributor)
@@ -121,8 +123,13 @@ def seconds(call: Callable[[], None], least: float = 0.1) -> float:
 
 def names() -> list[str]:
     """The redistributors with a network."""
-    made = {name: make_redistributor(name, OBSERVATION, ACTION) for name in REDISTRIBUTORS}
-    return [name for name, one in made.items() if one.sampling is not None and name != "ircr"]
+    return [name for name in REDISTRIBUTORS if name not in (*NOTHING_TO_LEARN, "ircr")]
+
+
+def made(name: str) -> Any:
+    """A redistributor with its defaults; its factors, if it reads any, are those of HalfCheetah."""
+    settings = {"factors": "HalfCheetah"} if reads_factors(name) else {}
+    return make_redistributor(name, OBSERVATION, ACTION, **settings)
 
 
 def measure(chosen: Sequence[str], pairs: int, stored: int) -> list[Row]:

@@ -75,7 +75,8 @@ def task_name(id: str) -> str | None:
         return id
     try:
         spec = spec_of(id)
-        based_on = {task.base_id: task.name for task in TASKS.values() if task.base_id is not None}
+        # Of several tasks on one base, such as a user's own, the first is ours.
+        based_on = {task.base_id: task.name for task in reversed(TASKS.values()) if task.base_id is not None}
         return based_on.get(spec.id) or task_of(spec).name
     except gym.error.Error:  # not registered, or not by us: both are none of ours
         return None

@@ -12,6 +12,7 @@ from torch import Tensor
 from bagged_envs.baselines.api import BagBatch, Context, Metrics, Sampling, Schedule
 from bagged_envs.baselines.redistributors.factor_inputs import FactorInputs, program_factors
 from bagged_envs.baselines.redistributors.fitting import Sizes
+from bagged_envs.baselines.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,14 @@ class RewardDesignConfig:
 
     factors: str | None = None
     allow_weaker_sandbox: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            TypeError: One of them is of another type.
+        """
+        check_settings(self)
 
 
 class RewardDesign:
