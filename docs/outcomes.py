@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tables import HIDDEN, filled, table
 
-from bagged_envs.baselines.experiments import curves
+from bagged_envs.baselines.experiments import curves, hidden_door
 from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.judging.ranking import BETTER, agreement
 from bagged_envs.baselines.judging.redistribute import HEADINGS
@@ -154,8 +154,14 @@ def lare_correlations() -> str:
     return table(["task", "elements, ours", "published", "factors, ours", "published", "seeds"], lines)
 
 
+def hidden() -> str:
+    return hidden_door.summary(RESULTS / "hidden_door.csv")
+
+
 def latent_rewards() -> str:
-    return filled(DOCS / "latent_rewards.md", {"errors": lare_errors, "correlations": lare_correlations})
+    return filled(
+        DOCS / "latent_rewards.md", {"errors": lare_errors, "correlations": lare_correlations, "hidden door": hidden}
+    )
 
 
 def redistribution() -> str:
