@@ -131,6 +131,7 @@ def redistribute_command(
     shift: tuple[int, ...] = (),
     out: Path | None = None,
     factors: str | None = None,
+    allow_weaker_sandbox: bool = False,
 ) -> int:
     """Fit redistributors to recorded episodes, and score their rewards against the true dense ones.
 
@@ -146,13 +147,15 @@ def redistribute_command(
         shift: Bag lengths to score on as well, without fitting anew.
         out: A CSV file for the rows; methods that it has are not run again.
         factors: The file of a program for LaRe's methods, in place of the task's own.
+        allow_weaker_sandbox: Run programs also where the system cannot be kept from them by seccomp.
     """
     judging = _baselines("judging.redistribute")
     config = _baselines("judging.recordings").RecordingConfig(steps=steps, episodes=episodes)
     arguments = {} if bag_len is None else {"bag_len": bag_len}
     chosen = range(seed, seed + seeds)
+    console = _wide_console()
     rows = judging.run_redistribute(
-        id, arguments, methods, chosen, updates, config, shift, out, _wide_console(), factors
+        id, arguments, methods, chosen, updates, config, shift, out, console, factors, allow_weaker_sandbox
     )
     return int(not rows)
 
@@ -186,13 +189,13 @@ def factors_command(
         candidates: How many answers are asked for and then made into one; 1 for none of that.
         rounds: How often a program is tried at most; what is wrong with it is told to the model.
         answers: The folder of kept answers; without it, the folder answers in ~/.cache/bagged_envs.
-        seed: Of the steps that programs are tried on.
+        seed: Of the steps that programs are tried on, and of the answers: another one asks anew.
         out: The file to write, such as my_factors.txt.
         allow_weaker_sandbox: Try programs also where the system cannot be kept from them by seccomp.
     """
     factors, generation = _baselines("factors_command"), _baselines("latent_rewards.generation")
     config = generation.GenerationConfig(
-        candidates=candidates, rounds=rounds, allow_weaker_sandbox=allow_weaker_sandbox
+        candidates=candidates, rounds=rounds, seed=seed, allow_weaker_sandbox=allow_weaker_sandbox
     )
     return int(
         factors.factors_from_command(id, settings, model, ask, base_url, prompt, reward, config, answers, seed, out)

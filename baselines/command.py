@@ -6,7 +6,7 @@ import ast
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.redistributors import pinned, settings_on
 from bagged_envs.baselines.runs import Row, Run, train
 from bagged_envs.baselines.tensorboard import Board, both
 from bagged_envs.baselines.training import TrainingConfig
@@ -45,8 +46,10 @@ def train_from_command(
     groups = grouped(settings)
     for name in groups["training"]:
         known("A setting of training", name, [one.name for one in fields(TrainingConfig)])
+    named = Method.named(method, groups["redistributor"], groups["learner"])
+    told = pinned(settings_on(named.redistributor, named.redistributor_settings, id))
     run = Run(
-        Method.named(method, groups["redistributor"], groups["learner"]),
+        replace(named, redistributor_settings=told),
         id,
         groups["environment"],
         TrainingConfig(**groups["training"]),

@@ -34,7 +34,7 @@ class EpisodeRing:
         self._clear()
 
     def keep(self, name: str, width: int) -> None:
-        """Have another column of rows, `[capacity + 1, A, width]`, all 0 at first, also once a state was loaded."""
+        """Have another column of rows, `[capacity + 1, A, width]`, all 0 at first; states then have it, too."""
         self._sizes[name] = width
         self.rows[name] = np.zeros((self._size, self._agents, width), np.float32)
 

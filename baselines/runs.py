@@ -128,8 +128,9 @@ def train(
     """Train, or go on where the folder's checkpoint is, until so many steps were made in all.
 
     In the folder stand `run.json` (what is run), `evaluations.csv` (a row per evaluation), `metrics.jsonl` (what
-    updates reported, a line per evaluation) and `checkpoint.pt`. Interrupted by SIGINT or SIGTERM, it writes a
-    checkpoint first. A run that goes on equals one that was never stopped, to the bit.
+    updates reported, a line per evaluation), `checkpoint.pt`, and `factors.txt`, where a program says some.
+    Interrupted by SIGINT or SIGTERM, it writes a checkpoint first. A run that goes on equals one that was never
+    stopped, to the bit.
 
     Args:
         run: What is run.
@@ -226,6 +227,9 @@ class _Diary:
         self._seconds, self._begun = 0.0, time.perf_counter()
         self.saved = 0
         self._claim(run)
+        program = getattr(getattr(training.redistributor, "factors", None), "program", None)
+        if program is not None:
+            write_whole(folder / "factors.txt", program.text)
         self._checkpoint = folder / CHECKPOINT
         if self._checkpoint.exists():
             self._resume()

@@ -392,7 +392,8 @@ class EpisodeStore:
         self._ring.load_state_dict(state["ring"])
 
     def _sizes(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in ("capacity", "observation_size", "action_size", "agents")}
+        sizes = {name: getattr(self, name) for name in ("capacity", "observation_size", "action_size", "agents")}
+        return sizes if self._factors is None else {**sizes, "factors": self._factors.size}
 
     def _check_features(self, name: str, features: Features | None, size: int) -> None:
         if features is not None and (features.size, features.agents) != (size, self.agents):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from bagged_envs.baselines.methods import Method
-from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class
+from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class, pinned
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import int_between, known, string
 
@@ -106,10 +106,12 @@ class Arm:
             kind = config_class(self.method)
             for name in self.redistributor:
                 known(f"A setting of {self.method!r}", name, [one.name for one in fields(kind)])
-            return {**told, "redistributor": asdict(kind(**self.redistributor))}
+            return {**told, "redistributor": pinned(asdict(kind(**self.redistributor)))}
         method, config = self.made(), TrainingConfig(**self.training)
         training = {name: value for name, value in asdict(config).items() if not name.startswith("evaluat")}
-        return {"method": self.method, **method.resolved(), "training": training}
+        resolved = method.resolved()
+        resolved["redistributor"] = pinned(resolved["redistributor"])
+        return {"method": self.method, **resolved, "training": training}
 
 
 def arm_of(result: Mapping[str, Any]) -> Arm:

@@ -12,13 +12,14 @@ import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 
 from bagged_envs.baselines.api import BagBatch, Redistributor, Schedule, masked_sum
+from bagged_envs.baselines.latent_rewards.cage.errors import CageError
 from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.arguments import positive_int
 
 Floats = npt.NDArray[np.float64]
-REFUSALS = (ValueError, FloatingPointError)  # all else is a mistake of ours, and must be seen
+REFUSALS = (ValueError, FloatingPointError, CageError)  # all else is a mistake of ours, and must be seen
 HELD_OUT = 0.3  # of all episodes
 MOST_CHOICES = 100  # whole numbers that span more are quantities: as choices each value would be a feature of its own
 # Rewards of these are made of the label itself. To count them as predictions of the label would be to praise them for

@@ -18,6 +18,7 @@ from bagged_envs.baselines.judging.case import Case, make_case
 from bagged_envs.baselines.judging.judge import COLUMNS, KEYS, Row, judge, keys_of
 from bagged_envs.baselines.judging.ranking import agreement
 from bagged_envs.baselines.judging.recordings import RecordingConfig
+from bagged_envs.baselines.latent_rewards.program import Program
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, reads_factors, settings_on
 from bagged_envs.wrappers.arguments import known, positive_int
 
@@ -52,6 +53,7 @@ def run_redistribute(
     out: Path | None,
     console: Console,
     factors: str | None = None,
+    allow_weaker_sandbox: bool = False,
 ) -> list[Row]:
     """Fit every method with every seed, print the tables, and return the rows.
 
@@ -66,12 +68,16 @@ def run_redistribute(
         out: A CSV file, to which each row is added when it is there; methods that it has already are not run again.
         console: Where progress and tables go.
         factors: The program of methods that read factors; None for the task's own.
+        allow_weaker_sandbox: Run programs also where the system cannot be kept from them by seccomp.
 
     Raises:
         OSError: The program's file cannot be read.
         ValueError: A method is unknown, there is no such program, or the ID pays by success.
     """
+    if factors is not None:
+        Program.named(factors)  # what cannot be read is said before anything is recorded
     names = [known("methods", name, list(REDISTRIBUTORS)) for name in methods] or _all_methods(id, factors)
+    settings = {name: _settings(name, factors, allow_weaker_sandbox) for name in names}
     positive_int("updates", updates)
     positive_int("seeds", len(seeds))
     rows = [] if out is None else _read(out)
@@ -85,7 +91,7 @@ def run_redistribute(
             for name in names:
                 progress.update(bar, description=f"seed {seed}: {name}")
                 wanted += _rows_of(
-                    name, case, shifted, updates, rows, out, lambda: progress.advance(done), _settings(name, factors)
+                    name, case, shifted, updates, rows, out, lambda: progress.advance(done), settings[name]
                 )
                 progress.advance(bar)
     _print(wanted, case, console)
@@ -115,8 +121,9 @@ def _rows_of(
     return [found[key] for key in wanted]
 
 
-def _settings(name: str, factors: str | None) -> dict[str, Any]:
-    return {"factors": factors} if factors is not None and reads_factors(name) else {}
+def _settings(name: str, factors: str | None, allow_weaker_sandbox: bool = False) -> dict[str, Any]:
+    given = {"factors": factors, "allow_weaker_sandbox": allow_weaker_sandbox}
+    return {key: value for key, value in given.items() if value} if reads_factors(name) else {}
 
 
 def _all_methods(id: str, factors: str | None) -> list[str]:

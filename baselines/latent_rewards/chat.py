@@ -29,8 +29,15 @@ class Chat(Protocol):
     def model(self) -> str:
         """The model's name."""
 
-    def __call__(self, messages: Sequence[Message], count: int, temperature: float) -> list[str]:
-        """Return so many answers to messages `{"role": ..., "content": ...}`."""
+    def __call__(self, messages: Sequence[Message], count: int, temperature: float, occasion: str = "") -> list[str]:
+        """Return so many answers.
+
+        Args:
+            messages: What was said so far, `{"role": ..., "content": ...}` each.
+            count: How many answers.
+            temperature: Of the model.
+            occasion: Which asking of the same question this is, for those who keep answers; not for the model.
+        """
 
 
 class ChatError(RuntimeError):
@@ -72,7 +79,7 @@ class Server:
                 f"may take any text ({error})"
             ) from error
 
-    def __call__(self, messages: Sequence[Message], count: int, temperature: float) -> list[str]:
+    def __call__(self, messages: Sequence[Message], count: int, temperature: float, occasion: str = "") -> list[str]:
         """Return so many answers; a server that gives one at a time is asked as often.
 
         Raises:
@@ -100,26 +107,37 @@ class Server:
             )
         except (self._errors, ValueError) as error:  # the latter where an answer is no JSON
             raise ChatError(f"{self.model} at {self._client.base_url} could not be asked: {error}") from error
-        answers = [choice.message.content for choice in said.choices or ()]
-        if not answers or not all(answers):
+        answers = _texts(said)
+        if not answers:
             raise ChatError(
-                f"{self.model} at {self._client.base_url} gave an empty answer: ask again, or another model."
+                f"{self.model} at {self._client.base_url} gave an empty answer, or none that follows the protocol: ask "
+                "again, another model, or look whether the address is that of a model."
             )
-        return [str(answer) for answer in answers]
+        return answers
+
+
+def _texts(said: Any) -> list[str]:
+    """Return the texts of a completion; none where one is missing, or where it is no completion."""
+    choices = getattr(said, "choices", None)
+    messages = [getattr(choice, "message", None) for choice in (choices if isinstance(choices, list) else ())]
+    texts = [getattr(message, "content", None) for message in messages]
+    told = [text for text in texts if isinstance(text, str) and text]
+    # A half of a pair of surrogates is no character, and could not be kept.
+    return [text.encode("utf-8", "replace").decode() for text in told] if len(told) == len(texts) else []
 
 
 class KeptAnswers:
     """Answers that are kept in a folder, one file for each question; without a chat, only those.
 
-    A file is JSON to be read by people, too: the model, the SHA-256 of the question, its temperature, when it was
-    asked, the messages and the answers.
+    A file is JSON to be read by people, too: the model, the SHA-256 of the question, on which occasion and when it was
+    asked, its temperature, the messages and the answers.
 
     Attributes:
         model: Whose answers these are.
         folder: Where they are kept.
     """
 
-    def __init__(self, folder: Path, model: str, chat: Chat | None = None) -> None:
+    def __init__(self, folder: Path | str, model: str, chat: Chat | None = None) -> None:
         """Keep answers.
 
         Args:
@@ -132,27 +150,29 @@ class KeptAnswers:
         """
         if chat is not None and chat.model != model:
             raise ValueError(f"chat must be with {model!r}, got one with {chat.model!r}.")
-        self.folder, self.model, self._chat = folder, model, chat
+        self.folder, self.model, self._chat = Path(folder), model, chat
 
-    def __call__(self, messages: Sequence[Message], count: int, temperature: float) -> list[str]:
-        """Return the answers to a question, kept or new.
+    def __call__(self, messages: Sequence[Message], count: int, temperature: float, occasion: str = "") -> list[str]:
+        """Return the answers to a question on an occasion, kept or new.
 
         Raises:
             ChatError: There are none, and nobody is to be asked; or the server failed.
             ValueError: The file of the question is damaged.
         """
-        file = self.folder / f"{question(self.model, messages, count, temperature)[:16]}.json"
+        digest = question(self.model, messages, count, temperature, occasion)
+        file = self.folder / f"{digest[:16]}.json"
         if file.exists():
-            return _answers(file, count)
+            return _answers(file, digest, count)
         if self._chat is None:
             raise ChatError(
                 f"{self.folder} has no answer of {self.model} to this question, {file.name}: allow that the model "
                 "is asked."
             )
-        answers = self._chat(messages, count, temperature)
+        answers = self._chat(messages, count, temperature, occasion)
         told = {
             "model": self.model,
-            "question": question(self.model, messages, count, temperature),
+            "question": digest,
+            "occasion": occasion,
             "temperature": temperature,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "messages": [dict(message) for message in messages],
@@ -196,7 +216,7 @@ class RecordedAnswers:
             raise ValueError(f"{wanted}, got {model!r:.80} and {answers!r:.80}: mend it.")
         return cls(model, [json.dumps(answer, ensure_ascii=False) for answer in answers])
 
-    def __call__(self, messages: Sequence[Message], count: int, temperature: float) -> list[str]:
+    def __call__(self, messages: Sequence[Message], count: int, temperature: float, occasion: str = "") -> list[str]:
         """Return the next so many answers.
 
         Raises:
@@ -208,19 +228,22 @@ class RecordedAnswers:
         return given
 
 
-def question(model: str, messages: Sequence[Message], count: int, temperature: float) -> str:
-    """Return the SHA-256 of everything that an answer depends on, in hex digits."""
-    told = [model, [dict(message) for message in messages], count, float(temperature)]
+def question(model: str, messages: Sequence[Message], count: int, temperature: float, occasion: str = "") -> str:
+    """Return the SHA-256 of all that tells one asking from others, in hex digits."""
+    told = [model, [dict(message) for message in messages], count, float(temperature), occasion]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _answers(file: Path, count: int) -> list[str]:
+def _answers(file: Path, digest: str, count: int) -> list[str]:
     try:
-        answers = json.loads(file.read_text(encoding="utf-8"))["answers"]
+        told = json.loads(file.read_text(encoding="utf-8"))
+        answers, asked = told["answers"], told["question"]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{file} must be a kept answer, got something else ({error!r}): remove it to ask anew."
         ) from error
+    if asked != digest:
+        raise ValueError(f"{file} must answer question {digest}, got one to {asked!r:.80}: remove it to ask anew.")
     if not isinstance(answers, list) or len(answers) != count or not all(isinstance(one, str) for one in answers):
         raise ValueError(f"{file} must have {count} answers, got {answers!r:.80}: remove it to ask anew.")
     return answers

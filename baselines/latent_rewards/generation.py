@@ -16,13 +16,13 @@ from bagged_envs.baselines.latent_rewards.cage.allow_list import check_source
 from bagged_envs.baselines.latent_rewards.cage.errors import ProgramError
 from bagged_envs.baselines.latent_rewards.cage.verify import verify
 from bagged_envs.baselines.latent_rewards.chat import Chat, Message, question
-from bagged_envs.baselines.latent_rewards.prompts import Mode, TaskText, message
+from bagged_envs.baselines.latent_rewards.prompts import FIELDS, Mode, TaskText, message
 from bagged_envs.baselines.settings import check_settings
 
 Floats = npt.NDArray[np.float64]
-FIELDS = ("understanding", "analysis", "function")
 FENCE = re.compile(r"^\s*```[a-z]*\n(.*)\n```\s*$", re.DOTALL)
 MOST_TEXT = 100_000  # of an answer
+MOST_COMMENT = 400  # of a line
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class GenerationConfig:
         temperature: Of these.
         summary_temperature: Of the answer that is made of them, and of repairs.
         rounds: How often a program is tried at most; after each failure but the last the model is told and asked again.
+        seed: Which of several generations this is: each has answers of its own among those that are kept.
         allow_weaker_sandbox: Try programs also where the system cannot be kept from them by seccomp.
     """
 
@@ -41,6 +42,7 @@ class GenerationConfig:
     temperature: float = 1.0
     summary_temperature: float = 0.3
     rounds: int = 5
+    seed: int = 0
     allow_weaker_sandbox: bool = False
 
     def __post_init__(self) -> None:
@@ -115,7 +117,8 @@ def generate(
     """
     config = GenerationConfig() if config is None else config
     asked: list[Message] = [{"role": "user", "content": message(text, mode)}]
-    first = chat(asked, config.candidates, config.temperature)
+    head = _provenance(text, chat.model, asked, (observations.shape[1], actions.shape[1]), config, mode)
+    first = chat(asked, config.candidates, config.temperature, f"seed {config.seed}")
     said = first[0] if config.candidates == 1 else _improved(asked, first, chat, config, mode)
     failures: list[str] = []
     while True:
@@ -123,17 +126,18 @@ def generate(
             answer = parsed(said)
             size = verify(answer.function, observations, actions, allow_weaker_sandbox=config.allow_weaker_sandbox)
             _check_size(size, mode)
+            whole = f"{head}{answer.function.strip()}\n"
+            check_source(whole)  # comments change nothing, but the text may have become too long
+            return Generated(whole, answer, size, tuple(failures))
         except ProgramError as error:
             failures.append(str(error))
-        else:
-            head = _provenance(text, chat.model, asked, observations, actions, mode)
-            return Generated(_checked(head + answer.function.strip() + "\n"), answer, size, tuple(failures))
         if len(failures) == config.rounds:
             raise GenerationError(
                 f"{chat.model} wrote no program that passed in {config.rounds} rounds; the last failed: {failures[-1]} "
-                "Ask another model, raise rounds, or write the program by hand."
+                "Try another seed, for which it is asked anew, or another model, raise rounds, or write it by hand."
             )
-        (said,) = chat([*asked, *_told(said, failures[-1])], 1, config.summary_temperature)
+        occasion = f"seed {config.seed}, repair {len(failures)}"
+        (said,) = chat([*asked, *_told(said, failures[-1])], 1, config.summary_temperature, occasion)
 
 
 def parsed(said: str) -> Answer:
@@ -148,7 +152,7 @@ def parsed(said: str) -> Answer:
     """
     fenced = FENCE.match(said)
     try:
-        found = json.loads(fenced[1] if fenced else said[:MOST_TEXT])
+        found = json.loads((fenced[1] if fenced else said)[:MOST_TEXT])
     except (ValueError, RecursionError) as error:
         raise ProgramError(f"The answer must be one JSON object, but it cannot be read as such: {error}.") from error
     if not isinstance(found, dict) or not all(isinstance(found.get(field), str) for field in FIELDS):
@@ -172,6 +176,7 @@ def _improved(asked: Sequence[Message], first: Sequence[str], chat: Chat, config
         [*asked, {"role": "assistant", "content": shown}, {"role": "user", "content": request}],
         1,
         config.summary_temperature,
+        f"seed {config.seed}",
     )
     return said
 
@@ -191,18 +196,25 @@ def _check_size(size: int, mode: Mode) -> None:
 
 
 def _provenance(
-    text: TaskText, model: str, asked: Sequence[Message], observations: Floats, actions: Floats, mode: Mode
+    text: TaskText,
+    model: str,
+    asked: Sequence[Message],
+    sizes: tuple[int, int],
+    config: GenerationConfig,
+    mode: Mode,
 ) -> str:
+    """Return comments that tell where a program is from; the question is that of the first answers."""
     what = "Factors" if mode == "factors" else "The reward"
+    first = question(model, asked, config.candidates, config.temperature, f"seed {config.seed}")
     lines = (
         f"{what} as written by {model}, {datetime.now(UTC).date().isoformat()}, for: {text.task}",
-        f"prompt: {question(model, asked, 1, 0.0)}",
-        f"sizes: observation {observations.shape[1]}, action {actions.shape[1]}",
+        f"question {first}, seed {config.seed}, {config.candidates} candidates at temperature {config.temperature:g}, "
+        f"then {config.summary_temperature:g}",
+        f"sizes: observation {sizes[0]}, action {sizes[1]}",
     )
-    return "".join(f"# {' '.join(line.split())}\n" for line in lines)
+    return "".join(f"# {_shown(line)}\n" for line in lines)
 
 
-def _checked(text: str) -> str:
-    """Return a text that may be caged: comments change nothing, and yet what is kept is what was checked."""
-    check_source(text)
-    return text
+def _shown(line: str) -> str:
+    """Return a text as one line of characters that show, not too long."""
+    return "".join(sign if sign.isprintable() else " " for sign in line).strip()[:MOST_COMMENT]

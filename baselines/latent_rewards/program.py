@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bagged_envs.baselines.latent_rewards.bundled import bundled, names, task_name
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.baselines.latent_rewards.cage.text import normalized
 
 SIZES = re.compile(r"^# sizes: observation (\d+|any), action (\d+|any)$", re.MULTILINE)
 SUFFIXES = (".txt", ".py")
@@ -44,9 +44,13 @@ class Program:
         """
         path, _, digest = name.partition("#")
         if path.endswith(SUFFIXES):
-            program = cls(Path(path).read_text(encoding="utf-8"), path)
+            program = cls(normalized(Path(path).read_text(encoding="utf-8")), path)
+        elif path in names():
+            program = cls(bundled(path), path)
         else:
-            program = cls(bundled(known("factors", path, names())), path)
+            raise ValueError(
+                f"factors must be one of {', '.join(names())}, or a file that ends in .txt or .py, got {path!r}."
+            )
         if not program.sha256.startswith(digest):
             raise ValueError(
                 f"factors={name!r} must be a text whose SHA-256 begins with {digest}, got {program.sha256}: it has "
@@ -58,6 +62,11 @@ class Program:
     def sha256(self) -> str:
         """Of the text, in hex digits."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def pinned(self) -> str:
+        """Its name with the beginning of its SHA-256, for settings that are to say which text it was."""
+        return f"{self.origin}#{self.sha256[:16]}"
 
     @property
     def sizes(self) -> tuple[int | None, int | None]:

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import torch
 
 from bagged_envs.baselines.api import Redistributor
-from bagged_envs.baselines.latent_rewards.program import program_name
+from bagged_envs.baselines.latent_rewards.program import Program, program_name
 from bagged_envs.baselines.redistributors.diaster import Diaster
 from bagged_envs.baselines.redistributors.grd import GRD
 from bagged_envs.baselines.redistributors.identity import Identity, LabelsOnly
@@ -24,9 +24,10 @@ from bagged_envs.baselines.redistributors.rrd import RRD, RRDUnbiased
 from bagged_envs.baselines.redistributors.rudder import RUDDER
 from bagged_envs.baselines.redistributors.uniform import Uniform
 from bagged_envs.baselines.redistributors.vib import VIB
+from bagged_envs.registration import spec_of, task_of
 from bagged_envs.wrappers.arguments import known
 
-__all__ = ["REDISTRIBUTORS", "config_class", "make_redistributor", "reads_factors", "settings_on"]
+__all__ = ["REDISTRIBUTORS", "config_class", "make_redistributor", "pinned", "reads_factors", "settings_on"]
 
 # A class here takes (observation_size, action_size, config, seed, device, agents), and its `config` is annotated with a
 # dataclass of settings. The tests in tests/baselines/contracts cover it by its standing here.
@@ -66,7 +67,8 @@ def reads_factors(name: str) -> bool:
 def settings_on(name: str, settings: Mapping[str, Any], id: str) -> dict[str, Any]:
     """Return the settings of a redistributor on an ID: where it reads factors and none are named, the task's own.
 
-    Reward design has none of its own, and neither have tasks without a hand-written program.
+    Reward design has none of its own, and neither have tasks without a hand-written program. Those of tasks with
+    several agents are for one agent's observation, and an ID is of a joint controller, which sees all: it has none.
 
     Raises:
         ValueError: There is no redistributor of this name.
@@ -77,9 +79,20 @@ def settings_on(name: str, settings: Mapping[str, Any], id: str) -> dict[str, An
     """
     told = dict(settings)
     if reads_factors(name) and name != RewardDesign.name and told.get("factors") is None:
-        own = program_name(id)
+        own = None if task_of(spec_of(id)).agents else program_name(id)
         return told if own is None else {**told, "factors": own}
     return told
+
+
+def pinned(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that also say which text a program named in them is, where one is.
+
+    Raises:
+        OSError: Its file cannot be read.
+        ValueError: There is no such program.
+    """
+    named = settings.get("factors")
+    return dict(settings) if named is None else {**settings, "factors": Program.named(named).pinned}
 
 
 def make_redistributor(

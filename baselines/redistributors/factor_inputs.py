@@ -16,6 +16,8 @@ from bagged_envs.baselines.latent_rewards.factors import ProgramFactors
 from bagged_envs.baselines.latent_rewards.program import Program
 from bagged_envs.baselines.redistributors.fitting import Inputs
 
+FARTHEST = 20.0  # deviations: a factor that hardly moved until now may do so any time
+
 
 class FactorSettings(Protocol):
     """What every configuration of a method over factors has."""
@@ -69,9 +71,9 @@ class FactorScale:
         return FactorScale(count, tuple((old_mean + gap * (added / count)).tolist()), tuple(squares.tolist()))
 
     def standardize(self, factors: Tensor) -> Tensor:
-        """Return factors `[..., F]` of mean 0 and deviation 1, over the steps that were seen."""
+        """Return factors `[..., F]` of mean 0 and deviation 1, over the steps that were seen, at most `FARTHEST`."""
         mean, deviation = (factors.new_tensor(values) for values in (self.mean, self.deviation))
-        return (factors - mean) / deviation
+        return ((factors - mean) / deviation).clamp(-FARTHEST, FARTHEST)
 
 
 class FactorInputs:
@@ -164,8 +166,10 @@ def program_factors(name: str, config: FactorSettings, observation_size: int, ac
         ValueError: There is no such program, it is refused or fails, or it is for other sizes.
     """
     if config.factors is None:
+        own = (
+            "" if name == "reward_design" else "a task whose hand-written ones fit, such as factors='HalfCheetah', or "
+        )
         raise ValueError(
-            f"{name} needs factors, got none: name a task whose hand-written ones fit, such as factors='HalfCheetah', "
-            "or the file of a program, such as factors='my_factors.txt'."
+            f"{name} needs factors, got none: name {own}the file of a program, such as factors='my_factors.txt'."
         )
     return ProgramFactors(Program.named(config.factors), observation_size, action_size, config.allow_weaker_sandbox)

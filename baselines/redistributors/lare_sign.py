@@ -109,7 +109,7 @@ def best_signs(moments: Floats, scaled: bool = True) -> SignFit:
 class LaReSign:
     """Pays the sum of a step's factors, each with the sign that fits the labels best: no network.
 
-    Moments of all labeled bags are kept, and all signs are tried after each update.
+    Moments of all labeled bags that updates saw are kept, repeats included, and all signs are tried after each.
 
     Attributes:
         factors: As in `LaReRD`.
@@ -200,7 +200,8 @@ class LaReSign:
         rows = torch.cat((factors, batch.mask.sum(dim=(1, 2))[:, None] / length, batch.label[:, None] / length), dim=1)
         if not bool(rows.isfinite().all()):
             raise FloatingPointError(
-                f"{self.name}: a label is not finite: nothing was changed. Look for labels that are NaN or infinite."
+                f"{self.name}: a label or a factor is not finite: nothing was changed. Look for observations, actions "
+                "or labels that are NaN, infinite or huge."
             )
         self._moments = self._moments + (rows.T @ rows).numpy()
         self._count += len(rows)

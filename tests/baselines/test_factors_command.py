@@ -1,11 +1,13 @@
 """`bagged-envs factors`: programs and prompts, kept and asked for."""
 
+import json
 import threading
 
 import pytest
 
 from bagged_envs.baselines.latent_rewards.bundled import bundled
 from bagged_envs.baselines.latent_rewards.cage import seccomp
+from bagged_envs.baselines.latent_rewards.program import Program
 from bagged_envs.baselines.latent_rewards.prompts import message, task_text
 from bagged_envs.cli import main
 from tests.baselines.latent_rewards.answers import GOOD, answer
@@ -95,3 +97,19 @@ def test_where_programs_cannot_be_caged_it_is_one_clear_line(tmp_path, monkeypat
     error = capsys.readouterr().err
     assert "allow_weaker_sandbox=True" in error
     assert error.count("\n") == 1
+
+
+def test_a_run_keeps_the_program_and_goes_on_with_no_other(tmp_path, capsys):
+    mine, run = tmp_path / "mine.txt", tmp_path / "run"
+    mine.write_text(GOOD)
+    words = ["train", "lare_rd-td3", "EpisodicSwimmer-v0", f"redistributor.factors={mine}", "max_episode_steps=5"]
+    words += ["training.random_steps=10", "redistributor.warm_up=10", "--out", str(run), "--steps"]
+    assert main([*words, "20"]) == 0
+    assert (run / "factors.txt").read_text() == GOOD
+    pinned = json.loads((run / "run.json").read_text())["method"]["redistributor_settings"]["factors"]
+    assert pinned == f"{mine}#{Program(GOOD).sha256[:16]}"
+    assert main([*words, "25"]) == 0
+    mine.write_text(GOOD + "# other\n")
+    capsys.readouterr()
+    assert main([*words, "30"]) == 2
+    assert "has a run with method=" in capsys.readouterr().err

@@ -27,6 +27,15 @@ class Differences:
         return np.stack((next_observations[:, 1] - observations[:, 1], 3 * actions[:, 0] + 1), axis=1)
 
 
+def test_a_state_of_other_factors_is_refused():
+    plain, keeping = stored(), stored()
+    keeping.keep(Differences())
+    with pytest.raises(ValueError, match="'factors': 2"):
+        keeping.load_state_dict(plain.state_dict())
+    with pytest.raises(ValueError, match="'factors': 2"):
+        plain.load_state_dict(keeping.state_dict())
+
+
 def expected(batch):
     moved = batch.next_observations[..., 1] - batch.observations[..., 1]
     return torch.where(batch.context[..., None], torch.stack((moved, 3 * batch.actions[..., 0] + 1), dim=3), 0.0)

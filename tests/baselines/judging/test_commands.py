@@ -12,6 +12,7 @@ from rich.console import Console
 from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.judging import redistribute, report
 from bagged_envs.baselines.judging.recordings import RecordingConfig
+from bagged_envs.baselines.latent_rewards.cage import seccomp
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from bagged_envs.cli import main
 from bagged_envs.trajectory_file import save_trajectories
@@ -83,6 +84,25 @@ class TestRedistribute:
         assert [name for name in kinds if f"│ {name} " in text] == ["uniform"]
         _, text, _ = run("redistribute", ID, *QUICK, "--seeds", 1, "--factors", program_of("reward_design")["factors"])
         assert [name for name in kinds if f"│ {name} " in text] == ["uniform", "lare_rd", "reward_design"]
+
+    def test_where_programs_cannot_be_caged_others_are_judged(self, run, tmp_path, monkeypatch):
+        monkeypatch.setattr(seccomp, "available", lambda: False)
+        mine = tmp_path / "mine.txt"
+        mine.write_text(Path(program_of("lare_rd")["factors"]).read_text() + f"# of {tmp_path}\n")
+        call = ("redistribute", ID, *QUICK, "--seeds", 1, "--methods", "lare_rd", "uniform", "--factors", mine)
+        status, text, _ = run(*call)
+        assert status == 0
+        assert "lare_rd refused: programs must run behind a lock of the kernel" in text
+        assert "│ uniform " in text
+        with pytest.warns(RuntimeWarning, match="without the kernel's lock"):
+            _, text, _ = run(*call, "--allow-weaker-sandbox")
+        assert "refused" not in text
+
+    def test_a_program_that_cannot_be_read_is_said_at_once(self, run, monkeypatch):
+        monkeypatch.setattr(redistribute, "make_case", None)
+        status, _, error = run("redistribute", ID, "--methods", "rd", "--factors", "nothing.txt")
+        assert status == 2
+        assert "nothing.txt" in error
 
     def test_another_program_is_another_row(self, run, tmp_path, monkeypatch):
         out, mine = tmp_path / "rows.csv", tmp_path / "mine.txt"

@@ -20,9 +20,10 @@ class Script:
     model = "scripted"
 
     def __init__(self, *answers):
-        self.answers, self.asked = list(answers), []
+        self.answers, self.asked, self.occasions = list(answers), [], []
 
-    def __call__(self, messages, count, temperature):
+    def __call__(self, messages, count, temperature, occasion=""):
+        self.occasions.append(occasion)
         self.asked.append(([dict(message) for message in messages], count, temperature))
         said, self.answers = self.answers[:count], self.answers[count:]
         assert len(said) == count, "asked for more than it has to say"

@@ -18,7 +18,7 @@ class Model(ThreadingHTTPServer):
 
     def __init__(self, *replies):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.replies, self.asked = list(replies), []
+        self.replies, self.asked, self.content_type = list(replies), [], "application/json"
 
     @property
     def url(self):
@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
         status, reply = self.server.replies.pop(0)
         data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", self.server.content_type)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -114,8 +114,13 @@ class TestServer:
             (completion(), "empty answer"),
             (completion("fine", None), "empty answer"),
             (completion(""), "empty answer"),
+            ((200, {}), "empty answer"),
+            ((200, None), "empty answer"),
+            ((200, [1]), "empty answer"),
+            ((200, {"choices": "abc"}), "empty answer"),
+            ((200, {"choices": [{"message": None}]}), "empty answer"),
+            ((200, {"choices": [{"message": {"content": 3}}]}), "empty answer"),
         ],
-        ids=["refused", "failed", "garbled", "nothing", "one missing", "empty"],
     )
     def test_what_is_no_answer_is_said(self, serve, ask, reply, words):
         server = serve(reply)
@@ -123,6 +128,17 @@ class TestServer:
             ask(server.url)(ASKED, 2, 1.0)
         assert "small" in str(error.value)
         assert server.url in str(error.value)
+
+    def test_a_page_is_no_answer(self, serve, ask):
+        server = serve((200, b"<html>Please log in</html>"))
+        server.content_type = "text/html"
+        with pytest.raises(ChatError, match="small"):
+            ask(server.url)(ASKED, 1, 1.0)
+
+    def test_half_a_character_can_be_kept(self, serve, ask, tmp_path):
+        server = serve((200, json.dumps(completion("a\ud800b")[1]).encode()))
+        kept = KeptAnswers(tmp_path, "small", ask(server.url))
+        assert kept(ASKED, 1, 1.0) == ["a?b"] == kept(ASKED, 1, 1.0)
 
     def test_nobody_there(self, serve, ask):
         server = serve()
@@ -157,7 +173,7 @@ class Once:
     def __init__(self):
         self.times = 0
 
-    def __call__(self, messages, count, temperature):
+    def __call__(self, messages, count, temperature, occasion=""):
         self.times += 1
         return [f"äöü {self.times}.{place}" for place in range(count)]
 
@@ -194,12 +210,25 @@ class TestKeptAnswers:
         assert told == {
             "model": "small",
             "question": digest,
+            "occasion": "",
             "temperature": 0.3,
             "messages": ASKED,
             "answers": ["äöü 1.0"],
         }
         assert file.name == f"{digest[:16]}.json"
         assert "äöü" in file.read_text(encoding="utf-8")  # to be read by people
+
+    def test_an_answer_to_another_question_is_not_taken(self, tmp_path):
+        kept = KeptAnswers(str(tmp_path), "small", Once())
+        kept(ASKED, 1, 1.0)
+        (file,) = tmp_path.iterdir()
+        file.write_text(file.read_text().replace(question("small", ASKED, 1, 1.0), "0" * 64))
+        with pytest.raises(ValueError, match="must answer question .*, got one to '000"):
+            kept(ASKED, 1, 1.0)
+
+    def test_the_same_question_on_another_occasion_is_asked_again(self, tmp_path):
+        kept = KeptAnswers(tmp_path, "small", Once())
+        assert kept(ASKED, 1, 1.0) != kept(ASKED, 1, 1.0, "again") == kept(ASKED, 1, 1.0, "again")
 
     def test_without_anybody_to_ask(self, tmp_path):
         with pytest.raises(ChatError, match="allow that the model is asked"):

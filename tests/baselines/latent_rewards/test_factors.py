@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import bagged_envs
+from bagged_envs.baselines.latent_rewards import factors as module
 from bagged_envs.baselines.latent_rewards.factors import ProgramFactors
 from bagged_envs.baselines.latent_rewards.program import Program, program_name
 from bagged_envs.baselines.latent_rewards.steps import random_steps
+from tests.baselines.programs import EVERYTHING
 
 ROOT = "import numpy as np\ndef evaluation_func(observation, action):\n    return [np.sqrt(observation), 10 * action]\n"
 
@@ -27,6 +29,18 @@ class TestProgram:
         file.write_text(ROOT.replace("10", "11"))
         with pytest.raises(ValueError, match="it has changed since"):
             Program.named(f"{file}#{digest[:4]}")
+
+    def test_a_byte_order_mark_and_line_ends_make_no_difference(self, tmp_path):
+        file, text = tmp_path / "mine.txt", f"# sizes: observation 3, action 2\n{ROOT}"
+        file.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+        program = Program.named(str(file))
+        assert program.sizes == (3, 2)
+        assert program.sha256 == Program(text).sha256
+        assert Program.named(program.pinned) == Program.named(f"{file}#{program.sha256[:16]}")
+
+    def test_an_unknown_name_says_what_could_be_meant(self):
+        with pytest.raises(ValueError, match=r"or a file that ends in \.txt or \.py, got 'my\.md'"):
+            Program.named("my.md")
 
     def test_a_bundled_one_may_be_pinned_too(self):
         digest = Program.named("Hopper").sha256
@@ -66,13 +80,12 @@ class TestFactors:
         assert factors(rows(4)[:0], rows(1)[:0], rows(0)[:0]).shape == (0, 2)
 
     def test_the_same_text_shares_a_process(self):
-        factors = [ProgramFactors(Program(ROOT), 1, 1) for _ in range(3)]
-        assert len({id(factors[0])} | {id(one) for one in factors}) == 3
-        from bagged_envs.baselines.latent_rewards import factors as module
-
-        before = module._worker.cache_info().misses
+        ProgramFactors(Program(ROOT), 1, 1)
+        started = module._worker.cache_info().misses
         ProgramFactors(Program(ROOT), 1, 1)(rows(4), rows(1), rows(0))
-        assert module._worker.cache_info().misses == before
+        assert module._worker.cache_info().misses == started
+        for size in (1, 2):  # on which the number of factors depends
+            assert ProgramFactors(Program.named(EVERYTHING), size, 1).size == size + 1
 
     def test_what_is_not_finite_is_mended_counted_and_warned_of_once(self):
         factors = ProgramFactors(Program(ROOT, "mine.txt"), 1, 1)

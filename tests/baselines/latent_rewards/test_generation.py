@@ -2,13 +2,14 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bagged_envs.baselines.latent_rewards.cage.allow_list import check_source
 from bagged_envs.baselines.latent_rewards.cage.errors import ProgramError
-from bagged_envs.baselines.latent_rewards.chat import ChatError, KeptAnswers, Server
+from bagged_envs.baselines.latent_rewards.chat import ChatError, KeptAnswers, Server, question
 from bagged_envs.baselines.latent_rewards.generation import GenerationConfig, GenerationError, generate, parsed
 from bagged_envs.baselines.latent_rewards.program import Program
 from bagged_envs.baselines.latent_rewards.prompts import TaskText, message
@@ -98,6 +99,22 @@ class TestQuestions:
         found = made(Script(answer(ENDLESS), answer()))
         assert "took more than" in found.failures[0]
 
+    def test_a_model_that_repeats_itself_is_asked_in_each_round(self, tmp_path):
+        chat = Script("no", "no", "no", answer())
+        found = made(KeptAnswers(tmp_path, "scripted", chat))
+        assert chat.occasions == ["seed 0", *(f"seed 0, repair {number}" for number in (1, 2, 3))]
+        assert len(found.failures) == 3
+        assert made(KeptAnswers(tmp_path, "scripted")) == found  # with nobody to ask
+
+    def test_another_seed_asks_anew(self, tmp_path):
+        other = answer(GOOD.replace("** 2", "** 4"))
+        chat = Script(answer(), other)
+        texts = [
+            made(KeptAnswers(tmp_path, "scripted", chat), GenerationConfig(candidates=1, seed=seed)).text
+            for seed in (0, 1, 0, 1)
+        ]
+        assert texts[0] == texts[2] != texts[1] == texts[3]
+
     def test_after_all_rounds_it_gives_up(self):
         chat = Script(*["no"] * 3)
         with pytest.raises(GenerationError, match="no program that passed in 3 rounds.*JSON"):
@@ -119,12 +136,27 @@ class TestText:
         lines = found.text.splitlines()
         assert lines[0].startswith("# Factors as written by scripted, 2")
         assert lines[0].endswith("for: Go far.")
-        assert lines[1].startswith("# prompt: ")
+        first = question("scripted", [{"role": "user", "content": message(TEXT)}], 1, 1.0, "seed 0")
+        assert lines[1] == f"# question {first}, seed 0, 1 candidates at temperature 1, then 0.3"
         file = tmp_path / "mine.txt"
         file.write_text(found.text)
         program = Program.named(f"{file}#{Program(found.text).sha256[:6]}")
         assert program.sizes == (3, 2)
         check_source(program.text)
+
+    def test_what_does_not_show_or_is_long_does_no_harm(self):
+        text = replace(TEXT, task="Go\u200b far\u2028import os " + "x" * 20_000)
+        found = generate(text, Script(answer()), SEEN, DONE, ONE)
+        lines = found.text.splitlines()
+        assert lines[0].endswith("x" * 200)
+        assert "Go  far import os" in lines[0]
+        assert [line.startswith("#") for line in lines[:4]] == [True, True, True, False]
+        assert max(map(len, lines)) <= 402
+
+    def test_a_program_that_its_comments_make_too_long_is_mended(self):
+        almost = GOOD + "# " + "x" * (15_990 - len(GOOD))
+        found = made(Script(answer(almost), answer()))
+        assert "16000 bytes" in found.failures[0]
 
     def test_names_with_line_breaks_stay_comments(self):
         chat = Script(answer())

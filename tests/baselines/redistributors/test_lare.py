@@ -44,6 +44,7 @@ class TestScale:
         scale = scale.after(torch.tensor([[8.0, 4.0]]))
         assert (scale.count, scale.mean, scale.squares) == (3, (4.0, 6.0), (26.0, 6.0))
         assert scale.standardize(torch.tensor([4.0, 6.0])).tolist() == [0.0, 0.0]
+        assert scale.standardize(torch.tensor([1e6, -1e6])).tolist() == [20.0, -20.0]
         (one, other) = scale.standardize(torch.tensor([4.0 + (26 / 3) ** 0.5, 6.0 - 2**0.5])).tolist()
         assert (one, other) == pytest.approx((1.0, -1.0))
 
@@ -166,6 +167,7 @@ class TestProgram:
         assert settings_on("lare_rd", {"factors": "mine.txt"}, "BaggedReacher-v0") == {"factors": "mine.txt"}
         assert settings_on("lare_rd", {}, "BaggedCheetahRun-v0") == {}
         assert settings_on("reward_design", {}, "BaggedReacher-v0") == {}
+        assert settings_on("lare_rd", {}, "EpisodicTriangleArea-v0") == {}  # of a joint controller
         assert settings_on("rd", {"bags": 3}, "BaggedReacher-v0") == {"bags": 3}
         assert not reads_factors("vib")
 
@@ -178,5 +180,7 @@ class TestRewardDesign:
         torch.testing.assert_close(paid, torch.where(batch.mask, said, 0.0))
 
     def test_several_numbers_are_refused(self):
+        with pytest.raises(ValueError, match="reward_design needs factors, got none: name the file of a program"):
+            make_redistributor("reward_design", OBSERVATION, ACTION)
         with pytest.raises(ValueError, match="one number, the reward, got 6 of .*everything.txt: use lare_rd"):
             make_redistributor("reward_design", OBSERVATION, ACTION, factors=EVERYTHING)
