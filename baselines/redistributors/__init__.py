@@ -10,6 +10,7 @@ import torch
 
 from bagged_envs.baselines.api import Redistributor
 from bagged_envs.baselines.latent_rewards.program import Program, program_name
+from bagged_envs.baselines.redistributors.arel import AREL
 from bagged_envs.baselines.redistributors.diaster import Diaster
 from bagged_envs.baselines.redistributors.grd import GRD
 from bagged_envs.baselines.redistributors.identity import Identity, LabelsOnly
@@ -22,6 +23,8 @@ from bagged_envs.baselines.redistributors.rd import RD
 from bagged_envs.baselines.redistributors.reward_design import RewardDesign
 from bagged_envs.baselines.redistributors.rrd import RRD, RRDUnbiased
 from bagged_envs.baselines.redistributors.rudder import RUDDER
+from bagged_envs.baselines.redistributors.stas import STAS
+from bagged_envs.baselines.redistributors.tar2 import TAR2
 from bagged_envs.baselines.redistributors.uniform import Uniform
 from bagged_envs.baselines.redistributors.vib import VIB
 from bagged_envs.registration import spec_of, task_of
@@ -34,8 +37,8 @@ __all__ = ["REDISTRIBUTORS", "config_class", "make_redistributor", "pinned", "re
 REDISTRIBUTORS: dict[str, type[Any]] = {
     redistributor.name: redistributor
     for redistributor in (
-        Identity, LabelsOnly, Oracle, Uniform, IRCR, RD, RRD, RRDUnbiased, GRD, Diaster, RBT, RUDDER, LaReRD,
-        LaReRRDUnbiased, LaReSign, VIB, RewardDesign,
+        Identity, LabelsOnly, Oracle, Uniform, IRCR, RD, RRD, RRDUnbiased, GRD, Diaster, RBT, RUDDER, AREL, STAS,
+        TAR2, LaReRD, LaReRRDUnbiased, LaReSign, VIB, RewardDesign,
     )
 }  # fmt: skip
 

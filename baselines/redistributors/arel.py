@@ -97,7 +97,7 @@ class ARELConfig:
     updates: int = 10
     first: int | None = 100
     warm_up: int = 4000
-    refresh: int | None = 50_000
+    refresh: int | None = 20_000
 
     def __post_init__(self) -> None:
         """Check every setting.

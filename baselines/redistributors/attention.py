@@ -334,7 +334,9 @@ def check_bags(name: str, sizes: Sizes, max_length: int, batch: BagBatch) -> Non
     check_whole(name, batch)
     longest = int(batch.length.max()) if batch.num_bags else 0
     if longest > max_length:
-        raise ValueError(f"{name} reads bags of at most max_length={max_length} steps, got {longest}: raise max_length.")
+        raise ValueError(
+            f"{name} reads bags of at most max_length={max_length} steps, got {longest}: raise max_length."
+        )
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The allow-list: reads a program without running it, and refuses all that is not known to be harmless.
 
 It lists what may be in the syntax tree, not what may not. A program that passes computes with numbers: it holds no
-module, no function and no type as a value, and has no attribute but the few of arrays and lists that `allowed` names.
+module, no function, no type and no text as a value, and has no attribute but the few of arrays and lists that `allowed`
+names. Where words may stand as keys of dictionaries, `words` knows.
 It is the first of several walls, and the one that tells the program's author what to write instead.
 """
 
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from bagged_envs.baselines.latent_rewards.cage import words
 from bagged_envs.baselines.latent_rewards.cage.allowed import (
     ATTRIBUTES,
     BUILTIN_TYPES,
@@ -84,6 +86,8 @@ def check_source(text: str) -> None:
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     reading = _Reading(frozenset(_bound(tree)), frozenset(names))
     _read_module(tree, reading)
+    for problem in words.problems(tree):
+        reading.refuse(*problem)
     if reading.problems:
         found = list(dict.fromkeys(sorted(reading.problems)))
         more = [f"... and {len(found) - MOST_TOLD} more."] if len(found) > MOST_TOLD else []
