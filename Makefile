@@ -79,6 +79,7 @@ bench: install  ## speed of the wrappers, the particle world and the symbolic ta
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.cadence
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.training
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.training --methods lare_rd-td3 --over rd
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.teams
 
 check: install  ## check every registered ID
 	$(BIN)/bagged-envs check all

@@ -25,6 +25,9 @@ PARTS: dict[str, tuple[str, ...]] = {
     "diaster": ("lin2024diaster",),
     "rbt": ("tang2025bagged",),
     "rudder": ("arjona2019rudder",),
+    "arel": ("xiao2022arel",),
+    "stas": ("chen2024stas",),
+    "tar2": ("kapoor2025tar2",),
     "lare_rd": ("qu2025latent", "efroni2021trajectory"),
     "lare_rrd_unbiased": ("qu2025latent", "ren2022rrd"),
     "lare_sign": ("qu2025latent",),
@@ -34,6 +37,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "ddpg": ("lillicrap2016ddpg",),
     "sac": ("haarnoja2018sac",),
     "ppo": ("schulman2017ppo",),
+    "ippo": ("dewitt2020ippo", "schulman2017ppo"),
+    "mappo": ("yu2022mappo", "schulman2017ppo"),
 }
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "sb3_agents": ("raffin2021sb3",),

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.redistributors import pinned, settings_on
 from bagged_envs.baselines.runs import Row, Run, train
+from bagged_envs.baselines.team_training import TeamConfig
 from bagged_envs.baselines.tensorboard import Board, both
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import known
@@ -44,15 +45,16 @@ def train_from_command(
         ValueError: A name or a setting is wrong.
     """
     groups = grouped(settings)
-    for name in groups["training"]:
-        known("A setting of training", name, [one.name for one in fields(TrainingConfig)])
     named = Method.named(method, groups["redistributor"], groups["learner"])
-    told = pinned(settings_on(named.redistributor, named.redistributor_settings, id))
+    config = TeamConfig if named.team else TrainingConfig
+    for name in groups["training"]:
+        known("A setting of training", name, [one.name for one in fields(config)])
+    told = pinned(settings_on(named.redistributor, named.redistributor_settings, id, named.team))
     run = Run(
         replace(named, redistributor_settings=told),
         id,
         groups["environment"],
-        TrainingConfig(**groups["training"]),
+        config(**groups["training"]),
         seed,
         device,
         threads,
@@ -121,6 +123,7 @@ class _Bar:
         self._task = self._progress.add_task("train", total=steps, told="")
         self._told = ""
         self._steps = 0  # that were made under this bar
+        self._shown = 0
 
     def __enter__(self) -> _Bar:
         self._progress.start()
@@ -137,7 +140,8 @@ class _Bar:
             self._told = f"return {row['return']:.1f}" + ("" if loss is None else f", redistribution loss {loss:.3g}")
             if not self._progress.console.is_terminal:
                 self._progress.console.print(f"step {step}: {self._told}", highlight=False)
-        if row is not None or step % 100 == 0:
+        if row is not None or step // 100 > self._shown // 100:
+            self._shown = step
             speed = self._progress.tasks[0].speed
             told = self._told if speed is None else f"{speed:.0f} steps/s {self._told}"
             self._progress.update(self._task, completed=step, told=told)

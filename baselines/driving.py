@@ -77,6 +77,7 @@ class Driver:
         action_size: int,
         seed: int,
         device: torch.device | str,
+        agents: int = 1,
     ) -> None:
         """Make the redistributor if it comes by its name.
 
@@ -87,6 +88,7 @@ class Driver:
             action_size: U.
             seed: Of its weights, and of what its updates draw.
             device: Where its networks live.
+            agents: A, if it comes by its name.
 
         Raises:
             TypeError: A ready redistributor does not follow the protocol, or a config is neither form.
@@ -96,7 +98,7 @@ class Driver:
         if isinstance(redistributor, str):
             settings = _settings(config)
             self.redistributor = make_redistributor(
-                redistributor, observation_size, action_size, seed=seed, device=device, **settings
+                redistributor, observation_size, action_size, seed=seed, device=device, agents=agents, **settings
             )
         else:
             self.redistributor = _checked(redistributor, config)

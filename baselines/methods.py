@@ -10,6 +10,7 @@ import torch
 from gymnasium.spaces import Space
 
 from bagged_envs.baselines.api import Learner
+from bagged_envs.baselines.learners.ippo import IPPO
 from bagged_envs.baselines.learners.ppo import PPO, PPOConfig
 from bagged_envs.baselines.learners.sac import SAC, SACConfig
 from bagged_envs.baselines.learners.td3 import DDPG, TD3, TD3Config
@@ -23,10 +24,14 @@ class LearnerRow(NamedTuple):
     Attributes:
         make: Its class, which takes (observation_size, action_space, config, seed, device).
         config: Its settings where nothing else is asked for.
+        team: Whether it trains the agents of a team, each of which acts on its own observation.
+        sees_all: Whether its critic sees the observations of all of them.
     """
 
     make: Callable[..., Learner]
     config: Any
+    team: bool = False
+    sees_all: bool = False
 
 
 LEARNERS: dict[str, LearnerRow] = {
@@ -34,7 +39,10 @@ LEARNERS: dict[str, LearnerRow] = {
     "ddpg": LearnerRow(TD3, DDPG),
     "sac": LearnerRow(SAC, SACConfig()),
     "ppo": LearnerRow(PPO, PPOConfig()),
+    "ippo": LearnerRow(PPO, IPPO, team=True),
+    "mappo": LearnerRow(PPO, IPPO, team=True, sees_all=True),
 }
+TEAM_LEARNERS = tuple(name for name, row in LEARNERS.items() if row.team)
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,11 @@ class Method:
         return f"{self.redistributor}-{self.learner}"
 
     @property
+    def team(self) -> bool:
+        """Whether it trains the agents of a team rather than one controller."""
+        return LEARNERS[self.learner].team
+
+    @property
     def discount(self) -> float:
         """The learner's."""
         return float(self.learner_settings.get("discount", LEARNERS[self.learner].config.discount))
@@ -113,9 +126,21 @@ class Method:
         }
 
     def make_learner(
-        self, observation_size: int, action_space: Space[Any], seed: int, device: torch.device | str = "cpu"
+        self,
+        observation_size: int,
+        action_space: Space[Any],
+        seed: int,
+        device: torch.device | str = "cpu",
+        critic_size: int | None = None,
     ) -> Learner:
         """Return the learner.
+
+        Args:
+            observation_size: D.
+            action_space: In which it acts.
+            seed: Of everything random.
+            device: Where its networks live.
+            critic_size: Elements of what its critic sees, where that is not the observation; of PPO.
 
         Raises:
             TypeError: It cannot act in the space.
@@ -125,4 +150,5 @@ class Method:
         for setting in self.learner_settings:
             known(f"A setting of {self.learner!r}", setting, [one.name for one in fields(row.config)])
         config = replace(row.config, **self.learner_settings)
-        return row.make(observation_size, action_space, config, seed=seed, device=device)
+        critic = {} if critic_size is None else {"critic_size": critic_size}
+        return row.make(observation_size, action_space, config, seed=seed, device=device, **critic)

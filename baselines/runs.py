@@ -20,8 +20,10 @@ from typing import Any
 import torch
 
 from bagged_envs.baselines import checkpoint
+from bagged_envs.baselines.learners.ppo import PPO
 from bagged_envs.baselines.lease import lease
-from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.methods import LEARNERS, Method
+from bagged_envs.baselines.team_training import TeamTraining, team_config
 from bagged_envs.baselines.training import Progress, Training, TrainingConfig
 from bagged_envs.registration import spec_of, task_of
 from bagged_envs.whole_file import write_whole
@@ -57,7 +59,7 @@ class Run:
         method: Who learns.
         id: A registered ID with a delay.
         arguments: Of the environment.
-        config: Settings that belong to no method.
+        config: Settings that belong to no method; where agents of a team learn, a `TeamConfig` is made of them.
         seed: Of everything random.
         device: Where networks live.
         threads: Of torch: sums of another number of threads differ in the last bits.
@@ -78,6 +80,8 @@ class Run:
             TypeError: A number is no int.
             ValueError: A number is too small, or there is no such device here.
         """
+        if self.method.team:
+            object.__setattr__(self, "config", team_config(self.config))
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}.")
         positive_int("threads", self.threads)
@@ -135,9 +139,9 @@ def train(
     Args:
         run: What is run.
         folder: Where it is kept.
-        steps: Environment steps in all.
+        steps: Environment steps in all; at least so many, where agents of a team learn, a whole iteration at a time.
         checkpoint_every: Environment steps between two checkpoints.
-        report: Called after each step with the number of steps so far, and the row of an evaluation.
+        report: Called after each step, or iteration, with the number of steps so far, and the row of an evaluation.
         owned: Whether the caller has the lease of the folder already.
 
     Returns:
@@ -155,7 +159,8 @@ def train(
     positive_int("steps", steps)
     positive_int("checkpoint_every", checkpoint_every)
     torch.set_num_threads(run.threads)
-    training = Training(run.method, run.id, run.arguments, run.config, seed=run.seed, device=run.device)
+    kind = TeamTraining if run.method.team else Training
+    training = kind(run.method, run.id, run.arguments, run.config, seed=run.seed, device=run.device)
     try:
         with nullcontext() if owned else lease(folder):
             return _trained(training, _Diary(folder, run, training), steps, checkpoint_every, report)
@@ -164,13 +169,17 @@ def train(
 
 
 def _trained(
-    training: Training, diary: _Diary, steps: int, checkpoint_every: int, report: Callable[[int, Row | None], None]
+    training: Training | TeamTraining,
+    diary: _Diary,
+    steps: int,
+    checkpoint_every: int,
+    report: Callable[[int, Row | None], None],
 ) -> list[Row]:
     with _interrupts() as interrupted:
         while training.total_steps < steps:
             _step(diary)
             report(training.total_steps, diary.record() if training.due else None)
-            if interrupted() or training.total_steps % checkpoint_every == 0:
+            if interrupted() or training.total_steps // checkpoint_every > diary.saved // checkpoint_every:
                 diary.save()
             if interrupted():
                 raise KeyboardInterrupt(f"stopped at step {training.total_steps}; {diary.folder} has a checkpoint")
@@ -189,24 +198,24 @@ def _step(diary: _Diary) -> None:
         ) from error
 
 
-def _check_learned(training: Training, folder: Path) -> None:
+def _check_learned(training: Training | TeamTraining, folder: Path) -> None:
     if training.updates:
         return
-    store = training.store
+    store, on_policy = training.store, LEARNERS[training.method.learner].make is PPO
     if not store.num_episodes:
         why = "no episode has ended: train for more steps, or make episodes shorter with max_episode_steps"
     elif not store.num_labeled_bags:
         why = f"none of {store.num_bags} bags was labeled: train for more steps, or raise label_fraction"
-    elif training.method.learner != "ppo" and not training.fitted:
+    elif not on_policy and not training.fitted:
         why = _why_not_fitted(training)
     else:
-        waits = "rollout" if training.method.learner == "ppo" else "random_steps"
+        waits = "rollout" if on_policy else "random_steps"
         value = getattr(training.config, waits)
         why = f"training.{waits}={value} steps are not over: train for more, or lower it"
     raise RuntimeError(f"nothing was learned in {training.total_steps} steps: {why}. {folder} has what was done.")
 
 
-def _why_not_fitted(training: Training) -> str:
+def _why_not_fitted(training: Training | TeamTraining) -> str:
     schedule = training.redistributor.schedule
     if training.total_steps < schedule.warm_up:
         return f"redistributor.warm_up={schedule.warm_up} steps are not over: train for more, or lower it"
@@ -220,7 +229,7 @@ def _why_not_fitted(training: Training) -> str:
 class _Diary:
     """The folder of a run that is going on."""
 
-    def __init__(self, folder: Path, run: Run, training: Training) -> None:
+    def __init__(self, folder: Path, run: Run, training: Training | TeamTraining) -> None:
         self.folder, self.training = folder, training
         self.rows: list[Row] = []
         self._metrics: list[str] = []

@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 
 import bagged_envs
@@ -151,6 +152,8 @@ class Training:
             gymnasium.error.Error: The ID is not registered, or has no delay.
         """
         self.method = Method.named(method) if isinstance(method, str) else method
+        if self.method.team:
+            raise ValueError(f"{self.method.learner} trains the agents of a team: use TeamTraining, or name ppo.")
         self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
         self.config = TrainingConfig() if config is None else config
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
@@ -158,18 +161,18 @@ class Training:
         episodes, self._draws, self._bag_draws, replay = (np.random.default_rng(stream) for stream in streams)
         shown = {"expose_reward": True} if self.method.redistributor == "oracle" else {}
         env = gym.make(id, disable_env_checker=True, **{**self.arguments, **shown})
-        self._check_capacity(env)
+        check_capacity(self.config, id, env.spec)
         self._player = Player(env, episodes)
         self._evaluation_seed = SEEDS + int(np.random.default_rng(evaluation).integers(SEEDS // 2))
         self._evaluation_env = evaluation_env(id, self.arguments)
         self._seen, self._acted = Features(env.observation_space), Features(env.action_space)
-        self.learner = self.method.make_learner(self._seen.size, env.action_space, _number(learner), device)
+        self.learner = self.method.make_learner(self._seen.size, env.action_space, number(learner), device)
         self._driver = Driver(
             self.method.redistributor,
             settings_on(self.method.redistributor, self.method.redistributor_settings, id),
             self._seen.size,
             self._acted.size,
-            _number(redistributor),
+            number(redistributor),
             device,
         )
         self.redistributor = self._driver.redistributor
@@ -192,14 +195,6 @@ class Training:
             self._rollouts = Rollouts(self.learner, self.redistributor, self.store, device)
         self.total_steps = self.episodes = self.updates = 0
         self._means = Means()
-
-    def _check_capacity(self, env: gym.Env[Any, Any]) -> None:
-        horizon = None if env.spec is None else env.spec.max_episode_steps
-        if horizon is not None and self.config.capacity < horizon:
-            raise ValueError(
-                f"capacity must hold the longest episode, which may have {horizon} steps in {self.id}, got "
-                f"{self.config.capacity}: raise training.capacity, or lower max_episode_steps."
-            )
 
     def run(self, until: int) -> Iterator[Progress]:
         """Train until so many steps were made in all, and yield how the run stands after each evaluation."""
@@ -328,5 +323,20 @@ class Training:
 COUNTS = ("total_steps", "episodes", "updates")
 
 
-def _number(stream: np.random.SeedSequence) -> int:
+def check_capacity(config: TrainingConfig, id: str, spec: EnvSpec | None) -> None:
+    """Check that the longest episode can be stored.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    horizon = None if spec is None else spec.max_episode_steps
+    if horizon is not None and config.capacity < horizon:
+        raise ValueError(
+            f"capacity must hold the longest episode, which may have {horizon} steps in {id}, got {config.capacity}: "
+            "raise training.capacity, or lower max_episode_steps."
+        )
+
+
+def number(stream: np.random.SeedSequence) -> int:
+    """Return a seed for what wants one as an int."""
     return int(stream.generate_state(1)[0])

@@ -77,10 +77,14 @@ class Rollout(Transitions):
         last: bool `[N]`: a run's last step: of an episode, terminated or truncated, or of what was collected. Its
             `next_observations` is what really came next, never the first observation of the next episode.
         log_probs: float32 `[N]`: of the actions when they were chosen; None where the policy has not changed since.
+        critic_observations: float32 `[N, C]`: what the value network sees; None where it sees the observations.
+        next_critic_observations: float32 `[N, C]`, of what came next.
     """
 
     last: Tensor
     log_probs: Tensor | None = None
+    critic_observations: Tensor | None = None
+    next_critic_observations: Tensor | None = None
 
 
 def advantages(
@@ -233,6 +237,7 @@ class PPO:
         config: The settings.
         seed: What weights, actions and minibatches are drawn from.
         device: Where networks and batches are.
+        critic_size: Elements of what the value network sees, C; None where it sees the observations.
 
     Example:
         >>> learner = PPO(3, spaces.Discrete(2), seed=0)
@@ -248,18 +253,37 @@ class PPO:
         *,
         seed: int,
         device: torch.device | str = "cpu",
+        critic_size: int | None = None,
     ) -> None:
         self.config = config = PPOConfig() if config is None else config
         self.device = torch.device(device)
         self.observation_size = positive_int("observation_size", observation_size)
+        self.critic_size = None if critic_size is None else positive_int("critic_size", critic_size)
         self.choice = choice(action_space, config.initial_log_std, self.device)
         weights, self.generator = generators(seed, 2, self.device)
-        sizes, style = (observation_size, *config.hidden), (config.activation, config.init)
-        self.policy = MLP((*sizes, self.choice.outputs), weights, *style, last_gain=0.01).to(self.device)
-        self.value = MLP((*sizes, 1), weights, *style).to(self.device)
+        judged, style = self.critic_size or observation_size, (config.activation, config.init)
+        sizes = (observation_size, *config.hidden, self.choice.outputs)
+        self.policy = MLP(sizes, weights, *style, last_gain=0.01).to(self.device)
+        self.value = MLP((judged, *config.hidden, 1), weights, *style).to(self.device)
         self._parameters: list[Tensor] = [*self.policy.parameters(), *self.choice.parameters, *self.value.parameters()]
         self.optimizer = adam(self._parameters, config.learning_rate, eps=config.adam_eps)
         self.updates = 0
+        self._left = 1.0
+
+    def decay(self, left: float) -> None:
+        """Make what follows with a part of the learning rate and of the clip.
+
+        Args:
+            left: Of both, from 1.0, all of them, to 0.0.
+
+        Raises:
+            ValueError: It is outside of these.
+        """
+        if not 0.0 <= left <= 1.0:
+            raise ValueError(f"left must be from 0 to 1, got {left}: pass the part that is left.")
+        self._left = left
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * left
 
     @torch.no_grad()
     def act(self, observations: Tensor, explore: bool) -> Tensor:
@@ -287,6 +311,7 @@ class PPO:
         fitting(batch, self.observation_size, self.choice.size)
         if batch.last.shape != batch.rewards.shape or (batch.terminated > batch.last).any():
             raise ValueError("last must be [N] and mark every terminated step.")
+        self._check_critic(batch)
         before = self.state_dict()
         try:
             metrics = self._epochs(batch, *self.estimates(batch))
@@ -296,12 +321,21 @@ class PPO:
         self.updates += 1
         return metrics
 
+    def _check_critic(self, batch: Rollout) -> None:
+        wanted = None if self.critic_size is None else (len(batch.rewards), self.critic_size)
+        for name in ("critic_observations", "next_critic_observations"):
+            value = getattr(batch, name)
+            came = None if value is None else tuple(value.shape)
+            if came != wanted:
+                raise ValueError(f"{name} must be {wanted} with critic_size={self.critic_size}, got {came}.")
+
     @torch.no_grad()
     def estimates(self, batch: Rollout) -> tuple[Tensor, Tensor, Tensor]:
         """Return log-probabilities at the time, normalized advantages, and returns: each `[N]`."""
         config = self.config
-        values = self.value(batch.observations).squeeze(1)  # [N]
-        next_values = self.value(batch.next_observations).squeeze(1)
+        judged, after = batch.critic_observations, batch.next_critic_observations
+        values = self.value(batch.observations if judged is None else judged).squeeze(1)  # [N]
+        next_values = self.value(batch.next_observations if after is None else after).squeeze(1)
         gains = advantages(
             batch.rewards, values, next_values, batch.terminated, batch.last, config.discount, config.gae_lambda
         )
@@ -315,12 +349,14 @@ class PPO:
 
     def _epochs(self, batch: Rollout, log_probs: Tensor, gains: Tensor, returns: Tensor) -> Metrics:
         totals, count = torch.zeros(len(METRICS), device=self.device), 0
+        judged = batch.critic_observations
         for _ in range(self.config.epochs):
             order = torch.randperm(len(gains), generator=self.generator, device=self.device)
             for rows in torch.split(order, self.config.minibatch):
                 loss, parts = self.loss(
-                    batch.observations[rows], batch.actions[rows], log_probs[rows], gains[rows], returns[rows]
-                )
+                    batch.observations[rows], batch.actions[rows], log_probs[rows], gains[rows], returns[rows],
+                    None if judged is None else judged[rows],
+                )  # fmt: skip
                 finite("The loss of PPO", loss)
                 descend(self.optimizer, loss, self._parameters, self.config.max_grad_norm, "PPO")
                 totals += parts
@@ -328,13 +364,20 @@ class PPO:
         return dict(zip(METRICS, (totals / count).tolist(), strict=True))
 
     def loss(
-        self, observations: Tensor, actions: Tensor, log_probs: Tensor, gains: Tensor, returns: Tensor
+        self,
+        observations: Tensor,
+        actions: Tensor,
+        log_probs: Tensor,
+        gains: Tensor,
+        returns: Tensor,
+        judged: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the loss of a minibatch (equation 9), and what METRICS names."""
+        """Return the loss of a minibatch (equation 9), and what METRICS names; `judged` is what the critic sees."""
         config, outputs = self.config, self.policy(observations)
         log_ratio = self.choice.log_probs(outputs, actions) - log_probs
-        policy = clipped_surrogate(log_ratio, gains, config.clip)
-        value = value_loss(self.value(observations).squeeze(1), returns, config.value_loss)
+        policy = clipped_surrogate(log_ratio, gains, config.clip * self._left)
+        values = self.value(observations if judged is None else judged).squeeze(1)
+        value = value_loss(values, returns, config.value_loss)
         entropy = self.choice.entropy(outputs).mean()
         # How far the policy has moved: an estimate of its divergence that is never negative (Schulman 2020).
         divergence = (log_ratio.exp() - 1.0 - log_ratio).mean()

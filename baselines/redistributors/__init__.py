@@ -67,11 +67,17 @@ def reads_factors(name: str) -> bool:
     return "factors" in (field.name for field in fields(config_class(name)))
 
 
-def settings_on(name: str, settings: Mapping[str, Any], id: str) -> dict[str, Any]:
+def settings_on(name: str, settings: Mapping[str, Any], id: str, each_agent: bool = False) -> dict[str, Any]:
     """Return the settings of a redistributor on an ID: where it reads factors and none are named, the task's own.
 
     Reward design has none of its own, and neither have tasks without a hand-written program. Those of tasks with
-    several agents are for one agent's observation, and an ID is of a joint controller, which sees all: it has none.
+    several agents are for one agent's observation; a joint controller, which sees all, has none.
+
+    Args:
+        name: One of `REDISTRIBUTORS`.
+        settings: Of it.
+        id: A registered ID.
+        each_agent: Whether the agents of a team are seen one by one, not as one joint controller.
 
     Raises:
         ValueError: There is no redistributor of this name.
@@ -82,7 +88,7 @@ def settings_on(name: str, settings: Mapping[str, Any], id: str) -> dict[str, An
     """
     told = dict(settings)
     if reads_factors(name) and name != RewardDesign.name and told.get("factors") is None:
-        own = None if task_of(spec_of(id)).agents else program_name(id)
+        own = None if task_of(spec_of(id)).agents and not each_agent else program_name(id)
         return told if own is None else {**told, "factors": own}
     return told
 

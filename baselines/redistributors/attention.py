@@ -89,7 +89,8 @@ class Attention(nn.Module):
 
 def _heads(projected: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return queries, keys and values `[N, H, T, W / H]` of `[N, T, 3 W]`."""
-    query, key, value = projected.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    rows, tokens, width = projected.shape
+    query, key, value = projected.view(rows, tokens, 3, heads, width // (3 * heads)).permute(2, 0, 3, 1, 4)
     return query, key, value
 
 
@@ -120,7 +121,7 @@ def over_time(block: nn.Module, tokens: Tensor, seen: Seen) -> Tensor:
     """Return tokens `[B, L, A, W]` after a block in which each agent's steps look at each other."""
     bags = tokens.shape[0]
     after: Tensor = block(tokens.transpose(1, 2).flatten(0, 1), seen)
-    return after.unflatten(0, (bags, -1)).transpose(1, 2)
+    return after.view(bags, -1, *after.shape[1:]).transpose(1, 2)
 
 
 def over_agents(block: nn.Module, tokens: Tensor, seen: Seen) -> Tensor:

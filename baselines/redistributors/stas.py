@@ -59,7 +59,7 @@ class STASConfig:
         layers: Over time.
         heads: Attention heads, of both kinds.
         dropout: Of what blocks add (official: 0.5).
-        draws: Coalitions of an update.
+        draws: Coalitions of an update. Fewer are noisier, and leave less doubt whom to pay.
         relabel_draws: Coalitions to relabel with, or all of them if they are no more: 2^(A - 1) (ours; official: as
             many as in an update, drawn anew each time).
         variance_weight: Of the variance over steps of what all agents get together, in the loss.

@@ -73,7 +73,7 @@ class TAR2Config:
         layers: Over time, each followed by attention over coalitions.
         heads: Attention heads, of both kinds.
         dropout: Of what blocks add.
-        draws: Coalitions of an update.
+        draws: Coalitions of an update. Fewer are noisier, and leave less doubt whom to pay.
         relabel_draws: Coalitions to relabel with, or all of them if they are no more: 2^(A - 1) (ours; source: as many
             as in an update, drawn anew each time).
         standardize: Fit labels per step with their mean removed and divided by their deviation, and undo it on output

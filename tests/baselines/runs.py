@@ -24,6 +24,9 @@ SETTINGS = {
     "diaster": {"warm_up": 30, "bags": 4, "every": 20, "hidden": 8, "step_updates": 2},
     "rbt": {"width": 8, "warm_up": 30, "bags": 4, "every": 30, "updates": 2, "first": 3},
     "rudder": {"warm_up": 30, "bags": 4, "every": 30, "updates": 2},
+    "arel": {"width": 8, "layers": 1, "warm_up": 30, "bags": 4, "every": 30, "updates": 2, "first": 3},
+    "stas": {"width": 8, "layers": 1, "warm_up": 30, "bags": 4, "every": 30, "updates": 2, "first": 3},
+    "tar2": {"width": 8, "layers": 1, "warm_up": 30, "bags": 4, "every": 30, "updates": 2, "first": 3},
 }
 
 

@@ -128,7 +128,11 @@ def test_bags_and_labels_are_those_of_the_episode_store(played):
     assert len(np.unique(steps[steps >= 0])) == len(ours)
 
 
-SMALL = {"rbt": {"width": 8}, "diaster": {"hidden": 8}, "rudder": {"units": 4}}
+SMALL = {
+    **dict.fromkeys(("rbt", "arel", "stas", "tar2"), {"width": 8}),
+    "diaster": {"hidden": 8},
+    "rudder": {"units": 4},
+}
 WINDOWS = {"width": 8, "attention": "causal_window", "window": 4}
 
 

@@ -9,11 +9,13 @@ import pytest
 from bagged_envs.baselines.methods import LEARNERS
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class
 from bagged_envs.baselines.settings import ANY_SIGN, AT_MOST_ONE
+from bagged_envs.baselines.team_training import TeamConfig
 from bagged_envs.baselines.training import TrainingConfig
 
 CONFIGS = {row.config.__class__: row.config for row in LEARNERS.values()}
 CONFIGS |= {config_class(name): config_class(name)() for name in REDISTRIBUTORS}
 CONFIGS[TrainingConfig] = TrainingConfig()
+CONFIGS[TeamConfig] = TeamConfig(decay_steps=9)
 SETTINGS = [(config, field.name) for config in CONFIGS.values() for field in fields(config)]
 each_setting = pytest.mark.parametrize(
     ("config", "name"), SETTINGS, ids=[f"{type(c).__name__}.{n}" for c, n in SETTINGS]

@@ -36,7 +36,12 @@ DRAWS_PER_BAG: set[str] = set()
 # Nor where it learns nothing.
 LOOKS_AT_NO_OBSERVATION = {"identity", "labels_only", "oracle", "uniform", "ircr", "reward_design"}
 
-SHORT_BURSTS = {"diaster": {"cuts": 4, "step_updates": 10}}
+SHORT_BURSTS = {
+    "diaster": {"cuts": 4, "step_updates": 10},
+    "arel": {"width": 8, "layers": 2},
+    "stas": {"width": 8, "layers": 2},
+    "tar2": {"width": 8, "layers": 2},
+}
 
 every_method = pytest.mark.parametrize("name", NAMES)
 every_team = pytest.mark.parametrize("agents", [1, 3])
@@ -209,15 +214,17 @@ class TestUpdate:
         redistributor, clean = trained(name, agents), trained(name, agents)
         before = redistributor.state_dict()
         batch = drawn(bags_of(LENGTHS, seed=9, agents=agents), redistributor.sampling)
-        observations = batch.observations.clone()
-        observations[torch.nonzero(batch.mask)[0].unbind()] = math.nan
+        step = torch.nonzero(batch.mask)[0].unbind()
+        broken = {field: getattr(batch, field).clone() for field in ("observations", "next_observations")}
+        for values in broken.values():  # some see only one of them
+            values[step] = math.nan
         if name in LOOKS_AT_NO_OBSERVATION:
-            redistributor.update(replace(batch, observations=observations))
+            redistributor.update(replace(batch, **broken))
             clean.update(batch)
             assert same_state(clean.state_dict(), redistributor.state_dict())
         else:
             with pytest.raises(FloatingPointError, match=name):
-                redistributor.update(replace(batch, observations=observations))
+                redistributor.update(replace(batch, **broken))
             assert same_state(before, redistributor.state_dict())
 
     def test_a_label_that_is_not_finite_changes_nothing(self, name, agents):

@@ -244,3 +244,85 @@ def test_it_solves_a_continuous_bandit():
         actions = learner.act(here, explore=True)
         learner.update(Rollout(here, actions, -(actions[:, 0] - 1.6).square(), here, ends, ends.bool()))
     assert learner.act(here[:1], explore=False).item() == pytest.approx(1.6, abs=0.15)
+
+
+class TestCriticObservations:
+    """A critic with inputs of its own."""
+
+    def learner(self, **more):
+        return PPO(3, spaces.Discrete(2), PPOConfig(hidden=(4,), epochs=2, minibatch=4), seed=0, **more)
+
+    def batch(self, **more):
+        made = rollout(0)
+        actions = torch.eye(2)[torch.arange(8) % 2]
+        return dataclasses.replace(made, actions=actions, **more)
+
+    def test_the_value_of_what_the_critic_sees(self):
+        learner = self.learner(critic_size=5)
+        judged, after = torch.randn(2, 8, 5, generator=torch.Generator().manual_seed(1))
+        batch = self.batch(critic_observations=judged, next_critic_observations=after)
+        _, _, returns = learner.estimates(batch)
+        values, following = learner.value(judged).squeeze(1), learner.value(after).squeeze(1)
+        expected = ppo.advantages(batch.rewards, values, following, batch.terminated, batch.last, 0.99, 0.95) + values
+        assert torch.equal(returns, expected.detach())
+
+    def test_it_learns_from_them_and_the_policy_does_not_see_them(self):
+        learner = self.learner(critic_size=5)
+        before = [parameter.clone() for parameter in learner.value.parameters()]
+        judged = torch.ones(8, 5)
+        learner.update(self.batch(critic_observations=judged, next_critic_observations=judged))
+        assert not any(map(torch.equal, before, learner.value.parameters()))
+        assert learner.act(torch.zeros(2, 3), explore=False).shape == (2, 2)
+
+    @pytest.mark.parametrize("name", ["critic_observations", "next_critic_observations"])
+    def test_what_is_not_finite_changes_nothing(self, name):
+        learner, judged = self.learner(critic_size=5), torch.ones(8, 5)
+        before = [parameter.clone() for parameter in learner.value.parameters()]
+        more = {"critic_observations": judged, "next_critic_observations": judged, name: judged * math.nan}
+        with pytest.raises(FloatingPointError, match="changed nothing"):
+            learner.update(self.batch(**more))
+        assert all(map(torch.equal, before, learner.value.parameters()))
+
+    def test_its_own_observations_given_again_change_no_bit(self):
+        plain, told = self.learner(), self.learner(critic_size=3)
+        batch = self.batch()
+        also = {"critic_observations": batch.observations, "next_critic_observations": batch.next_observations}
+        assert plain.update(batch) == told.update(dataclasses.replace(batch, **also))
+        assert all(map(torch.equal, plain.value.parameters(), told.value.parameters()))
+
+    @pytest.mark.parametrize(
+        ("size", "given", "message"),
+        [
+            (5, None, r"critic_observations must be \(8, 5\) with critic_size=5, got None"),
+            (5, 4, r"critic_observations must be \(8, 5\) with critic_size=5, got \(8, 4\)"),
+            (None, 5, r"critic_observations must be None with critic_size=None, got \(8, 5\)"),
+        ],
+    )
+    def test_other_sizes_are_refused(self, size, given, message):
+        more = {} if given is None else {"critic_observations": torch.zeros(8, given)}
+        with pytest.raises(ValueError, match=message):
+            self.learner(critic_size=size).update(self.batch(**more))
+
+
+class TestDecay:
+    def test_learning_rate_and_clip_are_the_part_that_is_left(self):
+        learner = PPO(3, spaces.Discrete(2), PPOConfig(learning_rate=0.5, clip=0.4), seed=0)
+        learner.decay(0.5)
+        assert [group["lr"] for group in learner.optimizer.param_groups] == [0.25]
+        # A ratio of 1.5, advantage 1: clipped at 1.2; the entropy weighs nothing and values are judged apart.
+        actions, seen = torch.eye(2)[:1], torch.zeros(1, 3)
+        log_probs = learner.log_probs(seen, actions) - math.log(1.5)
+        _, parts = learner.loss(seen, actions, log_probs, near([1.0]), near([0.0]))
+        assert parts[0].item() == pytest.approx(-1.2)
+
+    def test_nothing_left_changes_nothing(self):
+        learner = PPO(3, spaces.Box(-1.0, 1.0, (2,)), seed=0)
+        before = [parameter.clone() for parameter in learner.policy.parameters()]
+        learner.decay(0.0)
+        learner.update(rollout(0))
+        assert all(map(torch.equal, before, learner.policy.parameters()))
+
+    @pytest.mark.parametrize("left", [-0.1, 1.1, math.nan])
+    def test_other_parts_are_refused(self, left):
+        with pytest.raises(ValueError, match="left must be from 0 to 1, got .*: pass the part that is left"):
+            PPO(3, spaces.Discrete(2), seed=0).decay(left)

@@ -1,0 +1,109 @@
+"""Learning from each step of each agent once: the on-policy half of training teams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor
+from bagged_envs.baselines.learners.ppo import PPO, Rollout
+from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.trajectory import Trajectory
+
+
+class TeamRollouts:
+    """Updates a learner with whole episodes of a team, redistributed as the redistributor now is.
+
+    Each agent's steps of an episode are a run of their own, with the rewards that this agent is given. Steps that a
+    redistributor keeps from learners (those of unlabeled bags) interrupt a run, as the end of an episode does.
+    """
+
+    def __init__(
+        self,
+        learner: PPO,
+        redistributor: Redistributor,
+        store: EpisodeStore,
+        device: torch.device | str,
+        sees_all: bool,
+    ) -> None:
+        """Take what is trained; `store` is only asked for its features, `sees_all` is whether the critic does."""
+        self._learner, self._redistributor, self._store = learner, redistributor, store
+        self._device, self._sees_all = device, sees_all
+
+    def learn(self, episodes: Sequence[Trajectory], fitted: bool = True) -> Metrics:
+        """Make one update, with all its epochs; with no step to learn from, none.
+
+        Args:
+            episodes: Whole, and played with the policy as it is.
+            fitted: Whether the redistributor has learned something; if not, agents get equal shares of what was paid.
+
+        Raises:
+            FloatingPointError: A loss is not finite; nothing was changed.
+        """
+        rollout = self.rollout(episodes, fitted)
+        return self._learner.update(rollout.to(self._device)) if len(rollout.rewards) else {}
+
+    def rollout(self, episodes: Sequence[Trajectory], fitted: bool) -> Rollout:
+        """Return what is learned from."""
+        scratch = self._store.empty_like(sum(len(episode) + 1 for episode in episodes))
+        indices = np.concatenate([scratch.add(episode) for episode in episodes])
+        if self._redistributor.stored and fitted:
+            scratch.relabel_all(self._redistributor)
+        steps = scratch.steps(indices)
+        rewards = scratch.relabel(self._redistributor, indices) if fitted else steps.paid[:, 0]
+        ends = torch.zeros(len(indices), dtype=torch.bool)
+        ends[np.cumsum([len(episode) for episode in episodes]) - 1] = True
+        terminated = torch.zeros(len(indices))
+        terminated[ends] = torch.tensor([float(episode.terminated) for episode in episodes])
+        chosen = torch.ones_like(ends)
+        if self._redistributor.only_labeled:
+            chosen = torch.from_numpy(np.concatenate([episode.labeled[episode.bag_ids] for episode in episodes]))
+        return agents_rollout(steps, rewards.cpu(), terminated, ends, chosen, self._sees_all)
+
+
+def agents_rollout(
+    steps: BagBatch, rewards: Tensor, terminated: Tensor, ends: Tensor, chosen: Tensor, sees_all: bool
+) -> Rollout:
+    """Return the steps of a team as steps of its agents, one agent's after the other's, each in the order of time.
+
+    An agent that is gone in a step has no row of it. Whose last step comes before the episode's has ended there: nobody
+    pays it anything later.
+
+    Args:
+        steps: `[N, 1, A, _]`, whole episodes, one after the other.
+        rewards: `[N, A]`.
+        terminated: float32 `[N]`, 1.0 where the task itself ended.
+        ends: bool `[N]`, an episode's last steps.
+        chosen: bool `[N]`, which steps are learned from.
+        sees_all: Whether the critic sees what all agents observe, and which of them it judges.
+    """
+    there = steps.mask[:, 0]  # [N, A]
+    goes_on = there.roll(-1, dims=0) & ~ends[:, None]
+    gone = torch.where(ends[:, None], terminated[:, None], (~goes_on).float())
+    last = ~(goes_on & chosen.roll(-1)[:, None])
+    rows = by_agent(there & chosen[:, None])
+    seen, after = steps.observations[:, 0], steps.next_observations[:, 0]  # [N, A, D]
+    parts = (seen, steps.actions[:, 0], rewards, after, gone, last)
+    observations, actions, paid, following, ended, lasts = (by_agent(part)[rows] for part in parts)
+    judged = [by_agent(side_by_side(one))[rows] if sees_all else None for one in (seen, after)]
+    return Rollout(observations, actions, paid, following, ended, lasts, None, *judged)
+
+
+def by_agent(values: Tensor) -> Tensor:
+    """Return `[N, A, ...]` as `[A N, ...]`, one agent's steps after the other's."""
+    return values.transpose(0, 1).flatten(0, 1)
+
+
+def side_by_side(observations: Tensor) -> Tensor:
+    """Return for each agent what all of them observe, and a one-hot of which it is: `[N, A, D]` as `[N, A, A D + A]`.
+
+    Example:
+        >>> side_by_side(torch.tensor([[[5.0], [6.0]]])).tolist()
+        [[[5.0, 6.0, 1.0, 0.0], [5.0, 6.0, 0.0, 1.0]]]
+    """
+    steps, agents, _ = observations.shape
+    everything = observations.flatten(1)[:, None].expand(-1, agents, -1)
+    return torch.cat((everything, torch.eye(agents).expand(steps, -1, -1)), dim=2)

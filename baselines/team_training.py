@@ -1,0 +1,301 @@
+"""Online training of a team: each agent acts on its own observation, and learns from rewards of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
+
+import bagged_envs
+from bagged_envs.baselines import layout
+from bagged_envs.baselines.api import BagBatch, Sampling
+from bagged_envs.baselines.driving import Driver
+from bagged_envs.baselines.evaluate import Evaluation, evaluate_worlds
+from bagged_envs.baselines.features import Features
+from bagged_envs.baselines.learners.ppo import PPO
+from bagged_envs.baselines.methods import LEARNERS, TEAM_LEARNERS, Method
+from bagged_envs.baselines.player import SEEDS
+from bagged_envs.baselines.redistributors import settings_on
+from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.baselines.team_rollouts import TeamRollouts
+from bagged_envs.baselines.training import COUNTS, Means, Progress, TrainingConfig, check_capacity, number
+from bagged_envs.baselines.worlds import Worlds
+from bagged_envs.registration import spec_of, task_of
+from bagged_envs.trajectory import Trajectory
+from bagged_envs.wrappers.arguments import int_between, known
+
+
+@dataclass(frozen=True)
+class TeamConfig(TrainingConfig):
+    """Settings of a run of a team that belong to no method.
+
+    Those of `TrainingConfig` that off-policy learners have are of no use here: random_steps, batch_size, updates,
+    n_step. Steps are those of the environment, in which all agents act.
+
+    Attributes:
+        capacity: As there; fewer by default, because each step has all agents' observations.
+        evaluation_episodes: As there; more by default, because they are played at once.
+        worlds: How many worlds are played at once, of the environment and of its dense twin.
+        decay_steps: Environment steps over which the learning rate and the clip go to 0, in a straight line; None
+            leaves them as they are.
+    """
+
+    capacity: int = 100_000
+    evaluation_episodes: int = 50
+    worlds: int = 32
+    decay_steps: int | None = None
+
+
+class TeamTraining:
+    """One run: a method on the agents of a team with a seed.
+
+    The agents share one policy. A step of the run is an iteration: all worlds play rounds of whole episodes until at
+    least `rollout` environment steps were made; the redistributor is updated as often as its schedule has it for so
+    many steps; and the learner is updated once with the fresh episodes, in which each agent has the rewards that the
+    redistributor gives this agent. Until it was updated for the first time they are equal shares of what was paid. No
+    episode is ever open between two iterations.
+
+    Everything random comes from `seed`, through a stream for each purpose. Evaluation plays the same ID and arguments
+    with seeds that training never draws, and sums the team's dense rewards. It takes each agent's likeliest action, as
+    for all learners here; published results of IPPO are often of sampled ones.
+
+    Attributes:
+        method, id, arguments, config, seed: What the run is.
+        agents: How many act, A.
+        total_steps: Environment steps so far.
+        episodes: Episodes that ended so far.
+        updates: How often the learner was updated.
+        learner, redistributor, store: What is trained.
+
+    Example:
+        >>> training = TeamTraining("uniform-ippo", "EpisodicCooperativeNavigation-v0", {"num_agents": 3}, seed=1,
+        ...     config=TeamConfig(worlds=4, rollout=150, evaluate_every=200, evaluation_episodes=2))
+        >>> [(progress.step, progress.episodes) for progress in training.run(until=400)]
+        [(200, 8), (400, 16)]
+    """
+
+    def __init__(
+        self,
+        method: Method | str,
+        id: str,
+        arguments: Mapping[str, Any] | None = None,
+        config: TrainingConfig | None = None,
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Make everything; nothing is played yet.
+
+        Args:
+            method: A method or its name, such as "rrd-ippo".
+            id: A registered ID with a delay, of a team of agents with equal spaces.
+            arguments: Of the environment, such as `num_agents`.
+            config: Settings of the run; those of a single controller's get the defaults of what a team has besides.
+            seed: Of everything random, at least 0.
+            device: Where networks live, "cpu" or "cuda".
+
+        Raises:
+            TypeError: The learner cannot act in the environment, or the seed is no int.
+            ValueError: There is no such method, or its learner is none of teams, or one of its settings is wrong, or
+                the ID has one agent or agents that differ, or the seed is negative, or an episode may be longer than
+                the capacity, or several steps are to be taken as one.
+            gymnasium.error.Error: The ID is not registered, or has no delay.
+        """
+        self.method = Method.named(method) if isinstance(method, str) else method
+        known("the learner of a team", self.method.learner, TEAM_LEARNERS)
+        self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
+        self.config = team_config(config)
+        bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
+        if not task_of(spec_of(id)).agents:
+            raise ValueError(f"{self.method.learner} trains the agents of a team, and {id} has one: use ppo.")
+        *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed).spawn(5)
+        played, self._bag_draws = (np.random.default_rng(stream) for stream in streams)
+        self._evaluation_seed = SEEDS + int(np.random.default_rng(evaluation).integers(SEEDS // 2))
+        self._open(played)
+        self._make(number(learner), number(redistributor), device)
+        self.total_steps = self.episodes = self.updates = self._before = 0
+        self._means = Means()
+
+    def _open(self, seeds: np.random.Generator) -> None:
+        """Make the environments."""
+        config, exposed = self.config, {**self.arguments, "expose_reward": True}
+        oracle = self.method.redistributor == "oracle"
+        envs = bagged_envs.make_vec(self.id, config.worlds, **(exposed if oracle else self.arguments))
+        check_capacity(config, self.id, envs.spec)
+        self._worlds = Worlds(envs, seeds, ("alive", "agent_rewards") if oracle else ("alive",))
+        at_once = min(config.worlds, config.evaluation_episodes)
+        self._evaluation_envs = bagged_envs.make_vec(self.id, at_once, **exposed)
+
+    def _make(self, learner_seed: int, redistributor_seed: int, device: torch.device | str) -> None:
+        """Make what is trained."""
+        seen, acted = self._worlds.envs.single_observation_space, self._worlds.envs.single_action_space
+        self.agents, space = agents_of(self.method.learner, self.id, seen, acted)
+        self._seen, self._acted = Features(seen, self.agents), Features(acted, self.agents)
+        sees_all = LEARNERS[self.method.learner].sees_all
+        critic_size = self.agents * (self._seen.size + 1) if sees_all else None
+        learner = self.method.make_learner(self._seen.size, space, learner_seed, device, critic_size)
+        self.learner = cast(PPO, learner)  # as all of TEAM_LEARNERS are
+        name, settings = self.method.redistributor, self.method.redistributor_settings
+        self._driver = Driver(
+            name,
+            settings_on(name, settings, self.id, each_agent=True),
+            self._seen.size,
+            self._acted.size,
+            redistributor_seed,
+            device,
+            self.agents,
+        )
+        self.redistributor = self._driver.redistributor
+        self.store = EpisodeStore.for_spaces(seen, acted, self.agents, self.config.capacity)
+        self.store.keep(getattr(self.redistributor, "factors", None))
+        self._rollouts = TeamRollouts(self.learner, self.redistributor, self.store, device, sees_all)
+
+    def run(self, until: int) -> Iterator[Progress]:
+        """Train until at least so many environment steps were made in all, and yield how the run stands when due."""
+        while self.total_steps < until:
+            self.step()
+            if self.due:
+                yield self.progress()
+
+    @property
+    def due(self) -> bool:
+        """Whether an evaluation is due now: the last iteration reached or passed a multiple of `evaluate_every`."""
+        return self.total_steps // self.config.evaluate_every > self._before // self.config.evaluate_every
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the redistributor was updated, or has nothing to learn."""
+        return self._driver.fitted
+
+    def step(self) -> None:
+        """Make one iteration: play, update the redistributor, update the learner.
+
+        Raises:
+            FloatingPointError: A loss is not finite.
+        """
+        self._before = self.total_steps
+        episodes = [own_rewards(one) for one in self._worlds.play(self._explore, self.config.rollout)]
+        for episode in episodes:
+            self.store.add(episode)
+            self._means.add("training", {"paid": float(layout.shown_rewards(episode).sum())})
+        self.episodes += len(episodes)
+        self.total_steps += sum(map(len, episodes))
+        if self._driver.drive(self.total_steps, self._bags, self.store.num_labeled_bags > 0):
+            self._means.add("redistributor", self._driver.metrics)
+        self._improve(episodes)
+
+    def _improve(self, episodes: list[Trajectory]) -> None:
+        if self.config.decay_steps is not None:
+            self.learner.decay(max(0.0, 1.0 - self._before / self.config.decay_steps))
+        metrics = self._rollouts.learn(episodes, self._driver.fitted)
+        self.updates += bool(metrics)
+        self._means.add("learner", metrics)
+
+    def _bags(self, sampling: Sampling) -> BagBatch:
+        return self.store.sample_bags(sampling, self._bag_draws, only_labeled=True)
+
+    def _explore(self, observations: Any) -> Any:
+        return self._act(observations, explore=True)
+
+    def _act(self, observations: Any, explore: bool) -> Any:
+        """Return the joint actions `[W, A]` of all worlds."""
+        features = self._seen.encode(observations)  # [W, A, D]
+        worlds, agents, size = features.shape
+        acted = self.learner.act(torch.from_numpy(features.reshape(-1, size)), explore)
+        return self._acted.decode(acted.numpy().reshape(worlds, agents, -1))
+
+    def progress(self) -> Progress:
+        """Evaluate the policy, and say how the run stands."""
+        done = self.total_steps // self.config.evaluate_every * self.config.evaluation_episodes
+        evaluation = self.evaluate(self.config.evaluation_episodes, self._evaluation_seed + done)
+        return Progress(self.total_steps, self.episodes, evaluation, self._means.take())
+
+    def evaluate(self, episodes: int, seed: int) -> Evaluation:
+        """Play some episodes with the policy as it is, each agent taking its likeliest action."""
+
+        def act(observations: Any) -> Any:
+            return self._act(observations, explore=False)
+
+        return evaluate_worlds(self._evaluation_envs, act, episodes, seed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that `load_state_dict` needs to go on bit for bit."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        counts = {name: getattr(self, name) for name in COUNTS}
+        draws = {"bags": self._bag_draws.bit_generator.state}
+        return {"parts": parts, "draws": draws, "counts": counts, "means": self._means.sums}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the saved state of a run of the same method, environment, settings and seed."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state["parts"][name])
+        self._bag_draws.bit_generator.state = state["draws"]["bags"]
+        for name in COUNTS:
+            setattr(self, name, state["counts"][name])
+        self._before = self.total_steps
+        self._means.sums = {name: list(sums) for name, sums in state["means"].items()}
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"learner": self.learner, "redistributor": self.redistributor, "store": self.store}
+        return {**parts, "driver": self._driver, "worlds": self._worlds}
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._worlds.envs.close()
+        self._evaluation_envs.close()
+
+
+def team_config(config: TrainingConfig | None) -> TeamConfig:
+    """Return settings of a team: a single controller's get the defaults of what a team has besides.
+
+    Raises:
+        ValueError: They take several steps as one.
+    """
+    if config is None:
+        return TeamConfig()
+    if config.n_step > 1:
+        raise ValueError(f"n_step={config.n_step} needs an off-policy learner: use n_step=1 with teams.")
+    return config if isinstance(config, TeamConfig) else TeamConfig(**vars(config))
+
+
+def agents_of(learner: str, id: str, seen: Space[Any], acted: Space[Any]) -> tuple[int, Space[Any]]:
+    """Return how many agents act at once, and the space of one agent's actions.
+
+    Raises:
+        ValueError: There is only one, or their spaces differ.
+    """
+    space = one_of(acted)
+    agents = acted.shape[0] if acted.shape else 0
+    if space is None or not isinstance(seen, Box) or seen.shape[:1] != (agents,) or agents < 2:
+        raise ValueError(
+            f"{learner} needs several agents with equal spaces, got observations {seen} and actions {acted} of {id}: "
+            "name another team, or use ppo, which controls all of them at once."
+        )
+    return agents, space
+
+
+def one_of(acted: Space[Any]) -> Space[Any] | None:
+    """Return the space of one agent's actions, of a space of some agents side by side; None if they differ.
+
+    Example:
+        >>> one_of(MultiDiscrete([5, 5])), one_of(MultiDiscrete([3, 5]))
+        (Discrete(5), None)
+    """
+    if isinstance(acted, MultiDiscrete) and acted.nvec.ndim == 1 and len(set(acted.nvec.tolist())) == 1:
+        return Discrete(int(acted.nvec[0]))
+    if isinstance(acted, Box) and acted.shape and all((bound == bound[0]).all() for bound in (acted.low, acted.high)):
+        return Box(acted.low[0], acted.high[0], dtype=acted.low.dtype.type)
+    return None
+
+
+def own_rewards(episode: Trajectory) -> Trajectory:
+    """Return an episode whose dense rewards are each agent's own, where it was told what they are."""
+    if "agent_rewards" not in episode.extras:
+        return episode
+    extras = dict(episode.extras)
+    extras["dense_rewards"] = extras.pop("agent_rewards")[1:]  # the first row is the reset's
+    return replace(episode, extras=extras)
