@@ -59,3 +59,42 @@ KEYWORDS = _words(
 # Keywords whose value may be a word.
 WORDS = _words("indexing mode ord side")
 DTYPE_WORDS = _words("bool float float32 float64 int int32 int64")
+
+# Which positional argument is a dtype, of those that take one; others of NumPy's functions take it by its name alone.
+FUNCTION_DTYPES = {
+    "arange": 3,
+    "array": 1,
+    "asarray": 1,
+    "cumprod": 2,
+    "cumsum": 2,
+    "eye": 3,
+    "full": 2,
+    "full_like": 2,
+    "identity": 1,
+    "linspace": 5,
+    "mean": 2,
+    "nanmean": 2,
+    "nanstd": 2,
+    "nansum": 2,
+    "nanvar": 2,
+    "ones": 1,
+    "ones_like": 1,
+    "prod": 2,
+    "std": 2,
+    "sum": 2,
+    "trace": 4,
+    "var": 2,
+    "zeros": 1,
+    "zeros_like": 1,
+}
+METHOD_DTYPES = {
+    "astype": 0,
+    "cumprod": 1,
+    "cumsum": 1,
+    "mean": 1,
+    "prod": 1,
+    "std": 1,
+    "sum": 1,
+    "trace": 3,
+    "var": 1,
+}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import secrets
 import select
 import signal
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from bagged_envs.baselines.latent_rewards.cage import worker
 from bagged_envs.baselines.latent_rewards.cage.errors import CageError, FailedError
+from bagged_envs.baselines.latent_rewards.cage.patience import Patience
 
 Floats = npt.NDArray[np.float64]
 STARTING = 60.0  # seconds that a start may take: file systems of clusters are slow
@@ -36,10 +36,19 @@ class ForgedError(FailedError):
     """An answer is not what the worker says: the program wrote into its pipe, and what follows cannot be believed."""
 
 
+class EndedError(FailedError):
+    """The program failed in a way after which its worker has ended itself."""
+
+
+class SpentError(Exception):
+    """The worker is near the most processor time that this machine's owner grants a process; a new one has it all."""
+
+
 class Channel:
     """A worker that runs, and two pipes to it.
 
     Attributes:
+        calls: How often it was asked.
         loaded: It has the program.
         process: The worker's.
     """
@@ -50,7 +59,7 @@ class Channel:
         Raises:
             CageError: It did not start.
         """
-        self.loaded = False
+        self.calls, self.loaded = 0, False
         self._owner = os.getpid()
         site = str(Path(np.__file__).parents[1])
         settings = (site, str(memory_mib), str(factors), "lock" if lock else "no lock", names, str(self._owner))
@@ -61,42 +70,45 @@ class Channel:
         self._to, self._from = _pipes(self.process)
         self._wait_until_ready()
 
-    def load(self, text: str, seconds: float, cpu_seconds: float) -> None:
-        """Give the worker a program.
+    def load(self, text: str, patience: Patience, cpu_seconds: float) -> None:
+        """Give the worker a program, once.
 
         Raises:
-            FailedError: It is no Python.
+            EndedError: It is no Python.
             ForgedError: The answer is wrong.
             TimeoutError: It takes longer.
+            CageError: Its processor time cannot be limited.
             OSError, EOFError: The worker is gone.
         """
         encoded = text.encode("utf-8", "replace")
-        self._ask(worker.LOAD, (len(encoded), 0, 0), encoded, worker.READY, seconds, cpu_seconds)
+        self._ask((len(encoded), 0, 0), encoded, worker.READY, patience, cpu_seconds)
         self.loaded = True
 
-    def call(self, inputs: tuple[Floats, Floats], factors: int, seconds: float, cpu_seconds: float) -> Floats:
+    def call(self, inputs: tuple[Floats, Floats], factors: int, patience: Patience, cpu_seconds: float) -> Floats:
         """Return what the program says of rows: float64 `[n, F]`.
 
         Args:
             inputs: Observations and actions, float64 `[n, D]` and `[n, U]`, contiguous.
             factors: The most that are believed.
-            seconds: Of patience.
+            patience: For the answer.
             cpu_seconds: Of processor time for the worker.
 
         Raises:
             FailedError: The program failed.
+            EndedError: And the worker has ended.
             ForgedError: The answer is wrong.
+            SpentError: The worker was not asked, and must be replaced.
             TimeoutError: It takes longer.
+            CageError: Its processor time cannot be limited.
             OSError, EOFError: The worker is gone.
         """
         rows = len(inputs[0])
         sizes = (rows, inputs[0].shape[1], inputs[1].shape[1])
         payload = b"".join(one.tobytes() for one in inputs)
-        end = time.monotonic() + seconds
-        size, columns = self._ask(worker.CALL, sizes, payload, worker.VALUES, seconds, cpu_seconds)
+        size, columns = self._ask(sizes, payload, worker.VALUES, patience, cpu_seconds)
         if not 1 <= columns <= factors or size != rows * columns * 8:
             raise ForgedError(FORGED)
-        return np.frombuffer(self._receive(size, end), np.float64).reshape(rows, columns).copy()
+        return np.frombuffer(self._receive(size, patience), np.float64).reshape(rows, columns).copy()
 
     def stop(self) -> int:
         """Kill the worker if it runs, close the pipes, and return its exit code; in a fork, only let go of it."""
@@ -127,7 +139,7 @@ class Channel:
 
     def _wait_until_ready(self) -> None:
         try:
-            self._hear(worker.NO_TOKEN, worker.READY, time.monotonic() + STARTING)
+            self._hear(worker.NO_TOKEN, worker.READY, Patience(STARTING, "a start"))
         except BaseException as error:
             code = self.stop()
             if not isinstance(error, (FailedError, OSError, EOFError)):
@@ -136,39 +148,53 @@ class Channel:
             raise CageError(f"the worker must start and lock itself in, but ended with {code}: {said}") from error
 
     def _ask(
-        self, kind: int, sizes: Sequence[int], payload: bytes, wanted: int, seconds: float, cpu_seconds: float
+        self, sizes: Sequence[int], payload: bytes, wanted: int, patience: Patience, cpu_seconds: float
     ) -> tuple[int, int]:
-        token, end = secrets.token_bytes(16), time.monotonic() + seconds
-        self._allow_time(cpu_seconds)
-        self._send(worker.HEADER.pack(token, kind, *sizes) + payload, end)
-        return self._hear(token, wanted, end)
+        token = secrets.token_bytes(16)
+        if sys.platform == "linux":
+            self._allow_time(cpu_seconds)
+        self.calls += self.loaded
+        self._send(worker.HEADER.pack(token, *sizes, 0) + payload, patience)
+        return self._hear(token, wanted, patience)
 
     def _allow_time(self, seconds: float) -> None:
         """Let the worker have so much more processor time, in whole seconds; then the kernel kills it."""
-        if sys.platform == "linux":
-            used = time.clock_gettime((~self.process.pid << 3) | 2)  # the clock of another process, by its number
-            most = math.ceil(used + seconds)
-            resource.prlimit(self.process.pid, resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+        try:
+            enough = _allowed(self.process.pid, seconds)
+        except OSError as error:
+            if self._has_ended():
+                raise EOFError("it has ended") from error
+            raise CageError(f"the worker's processor time must be limited, but the system refused: {error}.") from error
+        if self.calls and not enough:
+            raise SpentError
 
-    def _hear(self, token: bytes, wanted: int, end: float) -> tuple[int, int]:
+    def _has_ended(self) -> bool:
+        try:
+            self.process.wait(timeout=0.1)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _hear(self, token: bytes, wanted: int, patience: Patience) -> tuple[int, int]:
         """Return the two sizes of an answer's head, or raise what it says that failed."""
-        said, kind, size, columns, _ = worker.HEADER.unpack(self._receive(worker.HEADER.size, end))
-        if said == token and kind == worker.FAILED and size <= MOST_TEXT:
-            raise FailedError(_shown(self._receive(size, end)))
+        said, kind, size, columns, _ = worker.HEADER.unpack(self._receive(worker.HEADER.size, patience))
+        if said == token and kind in (worker.FAILED, worker.ENDED) and size <= MOST_TEXT:
+            failed = EndedError if kind == worker.ENDED else FailedError
+            raise failed(_shown(self._receive(size, patience)))
         if said != token or kind != wanted:
             raise ForgedError(FORGED)
         return size, columns
 
-    def _send(self, data: bytes, end: float) -> None:
+    def _send(self, data: bytes, patience: Patience) -> None:
         left, pipe = memoryview(data), self._to.fileno()
         while left:
-            _wait_for(pipe, select.POLLOUT, end)
+            patience.wait(pipe, select.POLLOUT)
             left = left[os.write(pipe, left) :]
 
-    def _receive(self, size: int, end: float) -> bytes:
+    def _receive(self, size: int, patience: Patience) -> bytes:
         parts, pipe = [], self._from.fileno()
         while size > 0:
-            _wait_for(pipe, select.POLLIN, end)
+            patience.wait(pipe, select.POLLIN)
             parts.append(os.read(pipe, min(size, _MIB)))
             if not parts[-1]:
                 raise EOFError("it closed its pipe")
@@ -200,12 +226,16 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     return process.stdin, process.stdout
 
 
-def _wait_for(pipe: int, event: int, end: float) -> None:
-    poll = select.poll()
-    poll.register(pipe, event)
-    left = end - time.monotonic()
-    if left <= 0 or not poll.poll(left * 1000):
-        raise TimeoutError("it did not answer in time")
+def _allowed(pid: int, seconds: float) -> bool:
+    """Let a process have more processor time; return whether its owner's limit, which stays, leaves as much."""
+    import resource  # not everywhere: this file is read on all platforms
+
+    used = time.clock_gettime((~pid << 3) | 2)  # the clock of another process, by its number
+    _, hard = resource.prlimit(pid, resource.RLIMIT_CPU)
+    most = math.ceil(used + seconds)
+    bounded = hard != resource.RLIM_INFINITY and most > hard
+    resource.prlimit(pid, resource.RLIMIT_CPU, (hard if bounded else most, hard))
+    return not bounded
 
 
 def _shown(text: bytes) -> str:

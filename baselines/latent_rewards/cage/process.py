@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import signal
+import sys
 import threading
+import time
 import warnings
 import weakref
 from dataclasses import dataclass, fields
@@ -15,10 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bagged_envs.baselines.latent_rewards.cage import seccomp
+from bagged_envs.baselines.latent_rewards.cage import seccomp, worker
 from bagged_envs.baselines.latent_rewards.cage.allow_list import check_source
-from bagged_envs.baselines.latent_rewards.cage.channel import Channel, ForgedError
+from bagged_envs.baselines.latent_rewards.cage.channel import Channel, EndedError, ForgedError, SpentError
 from bagged_envs.baselines.latent_rewards.cage.errors import CageError, FailedError
+from bagged_envs.baselines.latent_rewards.cage.patience import Patience
 from bagged_envs.baselines.latent_rewards.cage.text import normalized
 
 Floats = npt.NDArray[np.float64]
@@ -33,15 +37,16 @@ class Limits:
 
     Attributes:
         memory_mib: Of its process, addresses included; Python and NumPy themselves take about a third of the default.
-        seconds: Of a call, by the clock on the wall.
-        cpu_seconds: Of a call, on the processor; rounded up to whole seconds.
+        seconds: Of a call with up to 8 MiB, by the clock on the wall; `verify` gives them to all of its calls together.
+            The first start of the process does not count.
+        cpu_seconds: Of such a call, on the processor; rounded up to whole seconds.
         factors: At most.
         magnitude: The largest value that `verify` accepts.
-        restarts: Of its process, in all.
+        restarts: Of its process, in a row: after an answer they are counted anew.
     """
 
     memory_mib: int = 768
-    seconds: float = 5.0
+    seconds: float = 4.0
     cpu_seconds: float = 2.0
     factors: int = 64
     magnitude: float = 1e6
@@ -68,8 +73,8 @@ class CagedFunction:
     """A program's function, to be called like any other.
 
     Its process starts at the first call, serves all later ones, and ends with this object, by `close`, or with the
-    trainer. If it dies it is started anew, `Limits.restarts` times in all. Calls from several threads wait for each
-    other; a fork of the trainer starts a process of its own.
+    trainer. If it dies it is started anew, `Limits.restarts` times in a row. Nothing of one call is left in the next.
+    Calls from several threads wait for each other; a fork of the trainer starts a process of its own.
 
     Attributes:
         text: The program, with plain line ends.
@@ -106,7 +111,7 @@ class CagedFunction:
 
         Raises:
             RefusedError: The text has something that is not on the allow-list.
-            CageError: This platform has no lock, and that is not allowed.
+            CageError: This platform has no lock, and that is not allowed; or it has no limits.
         """
         self.text = normalized(text)
         if allow_list:
@@ -116,14 +121,17 @@ class CagedFunction:
         self._settings = (limits, allow_weaker_sandbox, allow_list, names, hash_seed)
         self._lock_it = _locked(allow_weaker_sandbox)
         self._closed = False
+        self._at_end: weakref.finalize[[], CagedFunction] | None = None
         self._begin()
+        _LIVING.add(self)
 
-    def __call__(self, observations: npt.ArrayLike, actions: npt.ArrayLike) -> Floats:
+    def __call__(self, observations: npt.ArrayLike, actions: npt.ArrayLike, patience: Patience | None = None) -> Floats:
         """Return what the program says of rows. That values are finite is not checked.
 
         Args:
             observations: `[n, D]`.
             actions: `[n, U]`.
+            patience: To share with other calls, instead of `Limits.seconds` for each.
 
         Returns:
             float64 `[n, F]`, an array of the caller's own; F is the same in every call.
@@ -137,15 +145,12 @@ class CagedFunction:
         rows = len(inputs[0])
         if rows != len(inputs[1]):
             raise ValueError(f"actions must have a row for each of the {rows} observations, got {len(inputs[1])}.")
-        if self._owner != os.getpid():  # a fork
-            self._drop()
-            self._begin()
         with self._turn:
             if not rows:  # how many columns it has, only a row can tell
-                return self._ask(tuple(np.zeros((1, one.shape[1])) for one in inputs))[:0]  # type: ignore[arg-type]
+                return self._ask((np.zeros((1, inputs[0].shape[1])), np.zeros((1, inputs[1].shape[1]))), patience)[:0]
             step = max(1, MOST_AT_ONCE // max(self.limits.factors, inputs[0].shape[1] + inputs[1].shape[1]))
             parts = [(inputs[0][i : i + step], inputs[1][i : i + step]) for i in range(0, rows, step)]
-            return np.concatenate([self._ask(part) for part in parts])
+            return np.concatenate([self._ask(part, patience) for part in parts])
 
     def __enter__(self) -> CagedFunction:
         return self
@@ -165,61 +170,99 @@ class CagedFunction:
         self._drop()
 
     def _begin(self) -> None:
-        self._owner, self._turn = os.getpid(), threading.Lock()
+        self._turn = threading.Lock()
         self._channel: Channel | None = None
-        self._starts, self._factors, self._last = 0, 0, 0
+        self._deaths, self._factors, self._last = 0, 0, 0
 
     def _drop(self) -> None:
+        """End the process, for no fault of the program."""
         channel, self._channel = self._channel, None
         if channel is not None:
-            self._last = channel.stop()
+            channel.stop()
 
-    def _ask(self, inputs: tuple[Floats, Floats]) -> Floats:
+    def _after_fork(self) -> None:
+        """Begin anew in a fork of the trainer, before any thread can call."""
+        self._drop()
+        self._begin()
+
+    def _ask(self, inputs: tuple[Floats, Floats], patience: Patience | None) -> Floats:
         """Return the answer for rows that go over the pipe at once, from a new process if the old one has died."""
+        patience = patience or Patience(self.limits.seconds, "a call")
         while True:
             try:
-                return self._checked(self._answer(inputs))
+                values = self._answer(inputs, patience)
             except TimeoutError as error:
-                self._drop()
-                raise FailedError(f"a call took more than {self.limits.seconds:g} s; do less.") from error
+                self._kill()
+                raise FailedError(f"{patience.what} took more than {patience.seconds:g} s; do less.") from error
             except (OSError, EOFError):
                 self._bury()
+            except SpentError:
+                self._drop()
             except BaseException as error:
-                if not isinstance(error, FailedError) or isinstance(error, ForgedError):
-                    self._drop()  # the rest of a broken answer would be taken for the next
+                self._end_after(error)
                 raise
+            else:
+                self._deaths = 0
+                return self._checked(values)
 
-    def _answer(self, inputs: tuple[Floats, Floats]) -> Floats:
+    def _answer(self, inputs: tuple[Floats, Floats], patience: Patience) -> Floats:
         limits = self.limits
-        channel = self._running()
+        channel = self._running(patience)
         if not channel.loaded:
-            channel.load(self.text, limits.seconds, limits.cpu_seconds)
-        return channel.call(inputs, limits.factors, limits.seconds, limits.cpu_seconds)
+            channel.load(self.text, patience, limits.cpu_seconds)
+        return channel.call(inputs, limits.factors, patience, limits.cpu_seconds)
 
-    def _running(self) -> Channel:
+    def _running(self, patience: Patience) -> Channel:
         if self._closed:
             raise ValueError("the function must be open, but it was closed: make another one.")
         if self._channel is not None:
             return self._channel
-        if self._starts > self.limits.restarts:
+        if self._deaths > self.limits.restarts:
             raise FailedError(
-                f"the program's process ended {self._starts} times, the last time {_told(self._last)}; "
+                f"the program's process ended {self._deaths} times in a row, the last time {_told(self._last)}; "
                 "mend the program, or raise Limits.restarts if something else ends it."
             )
-        self._starts += 1
-        _, _, _, names, hash_seed = self._settings
-        self._channel = channel = Channel(self.limits.memory_mib, self.limits.factors, self._lock_it, names, hash_seed)
-        weakref.finalize(self, channel.stop)
+        begin = time.monotonic()
+        self._channel = channel = self._started()
+        if self._deaths:  # else a program that dies late would have its time again and again
+            patience.left -= time.monotonic() - begin
         return channel
 
+    def _started(self) -> Channel:
+        _, _, _, names, hash_seed = self._settings
+        channel = Channel(self.limits.memory_mib, self.limits.factors, self._lock_it, names, hash_seed)
+        if self._at_end is not None:
+            self._at_end.detach()  # of one that is stopped
+        self._at_end = weakref.finalize(self, channel.stop)
+        return channel
+
+    def _kill(self) -> None:
+        """End the process, for a fault of the program."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            self._deaths, self._last = self._deaths + 1, channel.stop()
+
     def _bury(self) -> None:
-        """Tell apart a program that took its time from a process that ended for another reason: that is tried again."""
+        """End what is left of a process, and raise if the program has ended it, as far as is known; else try again."""
         channel, self._channel = self._channel, None
         if channel is None:
             return
         self._last = channel.wait()
+        self._deaths += self._last != worker.NO_MEMORY  # a new process has more, or says so below
         if self._last == -signal.SIGXCPU:
             raise FailedError(f"a call took more than {self.limits.cpu_seconds:g} s of processor time; do less.")
+        if self._last == worker.NO_MEMORY and channel.calls == 1:
+            raise FailedError(
+                f"the inputs must fit into the process's {self.limits.memory_mib} MiB, beside Python and NumPy, but do "
+                "not: pass narrower rows, or raise Limits.memory_mib."
+            )
+
+    def _end_after(self, error: BaseException) -> None:
+        """End the process if it cannot go on: the rest of a broken answer would be taken for the next."""
+        if isinstance(error, ForgedError):
+            self._kill()
+        elif isinstance(error, EndedError) or not isinstance(error, FailedError):
+            self._drop()
 
     def _checked(self, values: Floats) -> Floats:
         factors = values.shape[1]
@@ -231,8 +274,25 @@ class CagedFunction:
         return values
 
 
+def _in_fork() -> None:
+    for function in list(_LIVING):
+        function._after_fork()
+
+
+_LIVING: weakref.WeakSet[CagedFunction] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_fork)
+
+
 def _locked(allow_weaker: bool) -> bool:
     """Return whether processes are locked, or raise if they cannot be and must be."""
+    try:
+        importlib.import_module("resource")
+    except ImportError as error:
+        raise CageError(
+            f"programs must run in a process with limits, for which {sys.platform} has no module `resource`: use Linux "
+            "or macOS."
+        ) from error
     if seccomp.available():
         return True
     if not allow_weaker:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from bagged_envs.baselines.latent_rewards.cage.errors import FailedError
+from bagged_envs.baselines.latent_rewards.cage.patience import Patience
 from bagged_envs.baselines.latent_rewards.cage.process import DEFAULT, CagedFunction, Floats, Limits
 
 # How far two numbers may be apart, relative to the larger, that are the same: sums are rounded by their order.
@@ -32,7 +34,7 @@ def verify(
         text: Python that defines `evaluation_func(observation, action)`.
         observations: `[n, D]`, at least two steps of the task; the more they differ, the better.
         actions: `[n, U]`.
-        limits: What it may use.
+        limits: What it may use; `seconds` for all of this.
         allow_weaker_sandbox: As for `CagedFunction`.
 
     Raises:
@@ -43,12 +45,14 @@ def verify(
     inputs = np.array(observations, np.float64), np.array(actions, np.float64)
     if inputs[0].ndim != 2 or inputs[1].ndim != 2 or len(inputs[0]) < 2:
         raise ValueError(f"observations must be [n, D] of at least two rows, got shape {inputs[0].shape}: pass more.")
+    patience = Patience(limits.seconds, "the tries together")
     with CagedFunction(text, limits, allow_weaker_sandbox, hash_seed=1) as function:
-        values = function(*inputs)
+        ask = partial(function, patience=patience)
+        values = ask(*inputs)
         _raise_all(list(_of_values(values, limits.magnitude)))
-        _raise_all(list(_of_rows(function, inputs, values)))
+        _raise_all(list(_of_rows(ask, inputs, values)))
     with CagedFunction(text, limits, allow_weaker_sandbox, hash_seed=2) as function:
-        if function(*inputs).tobytes() != values.tobytes():
+        if function(*inputs, patience).tobytes() != values.tobytes():
             raise FailedError("the same inputs must give the same factors, but a second process gave others.")
     return int(values.shape[1])
 
@@ -85,14 +89,14 @@ def _of_twins(number: int, columns: Floats) -> Iterator[str]:
             return
 
 
-def _of_rows(function: CagedFunction, inputs: tuple[Floats, Floats], values: Floats) -> Iterator[str]:
+def _of_rows(ask: Callable[..., Floats], inputs: tuple[Floats, Floats], values: Floats) -> Iterator[str]:
     """Yield which factors change with the rows beside theirs: in another order, or alone."""
     rows = len(values)
     orders = [np.random.default_rng(0).permutation(rows)]
     orders += [np.array([row]) for row in np.linspace(0, rows - 1, min(rows, ROWS_ALONE)).astype(int)]
     scales, wrong = np.abs(values).max(axis=0), np.zeros(values.shape[1], np.bool_)
     for order in orders:
-        apart = np.abs(function(inputs[0][order], inputs[1][order]) - values[order]).max(axis=0)
+        apart = np.abs(ask(inputs[0][order], inputs[1][order]) - values[order]).max(axis=0)
         wrong |= ~(apart <= SAME * scales)
     for number in np.flatnonzero(wrong) + 1:
         yield (

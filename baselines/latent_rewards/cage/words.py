@@ -1,9 +1,10 @@
-"""Words as keys: a program may name the items of a dictionary, but a word never becomes the value of a variable.
+"""Words as keys: a program may name the items of a dictionary, but a word is never more than a key.
 
-NumPy and Python do more with a text than look it up: they read types, times ("now") and formats from it. So two kinds of
-names are told apart, in the whole program: those of dictionaries that have words as keys, and those of the keys in a
-loop over one. The first are made by `name = {...}`, and read item by item, by `.values()`, or by such a loop; the second
-stand between brackets, or before a colon of another such dictionary. Neither is handed on, so no other name has them.
+NumPy and Python do more with a text than look it up: they read types, times ("now") and formats from it. So two kinds
+of names are told apart, in the whole program: those of dictionaries that have words as keys, and those of the keys in a
+loop over one. The first are made by `name = {...}`, and read item by item, by `.values()`, or by such a loop; the
+second stand between brackets, or before a colon of another such dictionary. Neither is handed on, so no other name has
+them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from types import NoneType
 _LOOPS = (ast.For, ast.comprehension)
 _DISPLAYS = (ast.Dict, ast.DictComp)
 _USES = (
-    'read it by d["word"], d.get, d.values(), len(d) or `for name, value in d.items():`, and make it by `d = {...}` with '
-    "a name of its own"
+    'read it by d["word"], d.get, d.values(), len(d) or `for name, value in d.items():`, and make it by `d = {...}` '
+    "with a name of its own"
 )
 
 
@@ -95,8 +96,8 @@ def _stored_in(node: ast.AST, words: _Words) -> ast.expr | None:
 def _key_of(loop: ast.For | ast.comprehension, words: _Words) -> ast.Name | None:
     """Return the name that a loop over a dictionary with words as keys gives to the keys."""
     over, way = loop.iter, "keys"
-    if isinstance(over, ast.Call) and isinstance(over.func, ast.Attribute):
-        over, way = over.func.value, over.func.attr
+    if isinstance(over, ast.Call) and isinstance(called := over.func, ast.Attribute):
+        over, way = called.value, called.attr
     target: ast.AST = loop.target
     if way == "items" and isinstance(target, ast.Tuple) and len(target.elts) == 2:
         target = target.elts[0]
@@ -110,18 +111,25 @@ def _is_read(node: ast.AST, words: _Words) -> bool:
     above = words.parents[node]
     if isinstance(above, ast.Subscript):
         return above.value is node
-    if isinstance(above, _LOOPS):
-        return above.iter is node and _key_of(above, words) is not None
+    if isinstance(above, ast.Call):
+        return isinstance(above.func, ast.Name) and above.func.id == "len"
     if isinstance(above, ast.Attribute):
-        loop = words.parents.get(words.parents[above])
-        return above.attr in ("get", "values") or (isinstance(loop, _LOOPS) and _key_of(loop, words) is not None)
-    return isinstance(above, ast.Call) and isinstance(above.func, ast.Name) and above.func.id == "len"
+        return above.attr in ("get", "values") or _is_looped(words.parents[above], words)
+    return _is_looped(node, words)
+
+
+def _is_looped(node: ast.AST, words: _Words) -> bool:
+    """Return whether a loop goes over a node, and gives a name to each key."""
+    loop = words.parents[node]
+    return isinstance(loop, _LOOPS) and loop.iter is node and _key_of(loop, words) is not None
 
 
 def _is_named(node: ast.AST, words: _Words) -> bool:
     """Return whether a node is new, and the whole of what a name is given."""
     above = words.parents[node]
-    targets = above.targets if isinstance(above, ast.Assign) else [above.target] if isinstance(above, ast.AnnAssign) else []
+    targets = (
+        above.targets if isinstance(above, ast.Assign) else [above.target] if isinstance(above, ast.AnnAssign) else []
+    )
     return isinstance(node, _DISPLAYS) and len(targets) == 1 and isinstance(targets[0], ast.Name)
 
 
@@ -141,4 +149,6 @@ def _looks_up(node: ast.Name, above: ast.AST) -> bool:
     if isinstance(above, ast.Call):
         called = above.func
         return isinstance(called, ast.Attribute) and called.attr == "get" and above.args[:1] == [node]
-    return (isinstance(above, ast.DictComp) and above.key is node) or (isinstance(above, ast.Dict) and node in above.keys)
+    return (isinstance(above, ast.DictComp) and above.key is node) or (
+        isinstance(above, ast.Dict) and node in above.keys
+    )

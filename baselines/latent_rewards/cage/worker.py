@@ -8,9 +8,10 @@ from __future__ import annotations
 import __future__
 
 import builtins
+import ctypes
+import gc
 import importlib.util
 import os
-import resource
 import signal
 import struct
 import sys
@@ -19,16 +20,19 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
-# What both ends say first: a token that an answer repeats, what it is, three sizes.
+# What both ends say first: a token that an answer repeats, and four numbers. Of a question, the rows and widths of two
+# arrays; of the first question, the size of a program. Of an answer, what it is, its size, and columns.
 HEADER = struct.Struct("<16sQQQQ")
-LOAD, CALL = 1, 2  # questions
-READY, VALUES, FAILED = 1, 2, 3  # answers
+READY, VALUES, FAILED, ENDED = 1, 2, 3, 4  # answers; the last is a failure, too, after which this process ends
+NO_MEMORY = 41  # the exit code of a process that cannot hold the question
 NO_TOKEN = bytes(16)
 PROGRAM = "<program>"
 ENTRY = "evaluation_func"
 LONGEST = 600  # characters of an error
 _PARENT_DEATH = 1  # of prctl
 _OPEN_FILES = 3  # the two pipes, and nothing for errors
+_REAL = "biuf"  # kinds of dtypes: truth values, whole numbers, and others
+_ANYWHERE = 99  # more arguments than there are
 _MIB = 2**20
 # By what NumPy and Python say.
 _REMEDIES = {
@@ -48,7 +52,7 @@ class WrongOutput(Exception):
 
 
 class Program:
-    """A program, run anew in each call: nothing that it keeps lives on."""
+    """A program, run anew in each call: it finds nothing that an earlier call kept."""
 
     def __init__(self, text: str, names: Callable[[], dict[str, Any]]) -> None:
         """Compile the text so that annotations are never evaluated; `names` makes what it can name."""
@@ -83,6 +87,8 @@ def main(arguments: Sequence[str]) -> None:
         _limit(int(memory) * _MIB)
         if lock == "lock":
             seccomp.lock()
+        gc.collect()
+        gc.freeze()  # what is here now stays: after each call only what is new is looked through
     except BaseException as error:
         _answer(NO_TOKEN, FAILED, f"{type(error).__name__}: {error}"[:LONGEST].encode("utf-8", "replace"))
         raise
@@ -105,8 +111,11 @@ def _names(numpy: Any, everything: bool) -> Callable[[], dict[str, Any]]:
     if everything:
         return lambda: {"__builtins__": builtins, "np": numpy}
     allowed = _sibling("allowed")
-    arrays = {name: getattr(numpy, name) for name in allowed.NUMPY_FUNCTIONS | allowed.NUMPY_TYPES}
-    arrays |= {name: getattr(numpy, name) for name in allowed.NUMPY_CONSTANTS}
+    places = allowed.FUNCTION_DTYPES
+    arrays = {name: getattr(numpy, name) for name in allowed.NUMPY_TYPES | allowed.NUMPY_CONSTANTS}
+    for name in allowed.NUMPY_FUNCTIONS:
+        arrays[name] = _guarded(numpy, getattr(numpy, name), places.get(name, _ANYWHERE))
+    _guard_methods(numpy, allowed.METHOD_DTYPES)
     algebra = {name: getattr(numpy.linalg, name) for name in allowed.LINALG}
     plain = {name: getattr(builtins, name) for name in allowed.BUILTINS}
 
@@ -115,6 +124,38 @@ def _names(numpy: Any, everything: bool) -> Callable[[], dict[str, Any]]:
         return {"__builtins__": {**plain, "__import__": _import_of(np)}, "np": np, "__name__": "program"}
 
     return made
+
+
+def _guarded(numpy: Any, function: Callable[..., Any], place: int) -> Callable[..., Any]:
+    """Return a function of NumPy that makes real numbers alone; `place` is where its dtype may stand."""
+
+    def called(*arguments: Any, **settings: Any) -> Any:
+        if len(arguments) > place:
+            _check_dtype(numpy, arguments[place])
+        if settings:
+            _check_dtype(numpy, settings.get("dtype"))
+            if "signature" in settings or "sig" in settings:
+                raise TypeError("signature= is not allowed; do without it")
+        return function(*arguments, **settings)
+
+    return called
+
+
+def _check_dtype(numpy: Any, wanted: Any) -> None:
+    """Check a dtype. Those of times can read the clock, and those of objects, texts and raw memory do other harm."""
+    if wanted is not None and numpy.dtype(wanted).kind not in _REAL:
+        raise TypeError(f"a dtype must be of real numbers, got {wanted!r:.40}; use np.float64, np.int64 or np.bool_")
+
+
+def _guard_methods(numpy: Any, places: dict[str, int]) -> None:
+    """Guard methods of arrays, also for NumPy's own use.
+
+    Python has no way to set those of a type in C, so they are written into its table.
+    """
+    table = gc.get_referents(numpy.ndarray.__dict__)[0]
+    for name, place in places.items():
+        table[name] = _guarded(numpy, table[name], 1 + place)
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(numpy.ndarray))
 
 
 def _import_of(np: SimpleNamespace) -> Callable[..., SimpleNamespace]:
@@ -169,47 +210,64 @@ def _end_with(parent: int) -> None:
 
     signal.signal(signal.SIGTERM, look)
     if sys.platform == "linux":
-        import ctypes
-
         ctypes.CDLL(None).prctl(_PARENT_DEATH, int(signal.SIGTERM), 0, 0, 0)
     look(0, None)
 
 
 def _limit(memory: int) -> None:
     """Limit this process for good. Processor time is limited by the parent, anew for each call."""
-    _lower(resource.RLIMIT_AS, memory)
-    _lower(resource.RLIMIT_FSIZE, 0)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_NPROC, 0)
-    _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    import resource  # not everywhere: the other end reads this file on all platforms
 
-
-def _lower(kind: int, most: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(kind, (most, most))
+    most = {
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NPROC: 0,
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+    }
+    for kind, limit in most.items():
+        _, hard = resource.getrlimit(kind)
+        lower = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (lower, lower))
 
 
 def _serve(numpy: Any, names: Callable[[], dict[str, Any]], factors: int) -> None:
-    """Answer questions until the other end closes."""
-    program: Program | None = None
+    """Take a program, and answer questions until the other end closes."""
+    token, size, *_ = HEADER.unpack(_read(HEADER.size))
+    program = _loaded(token, _read(size), names)
     while True:
-        token, kind, rows, columns, others = HEADER.unpack(_read(HEADER.size))
-        try:
-            if kind == LOAD:
-                program = Program(_read(rows).decode(), names)
-                _answer(token, READY)
-            elif program is not None:
-                inputs = (_array(numpy, rows, width) for width in (columns, others))
-                values = _stacked(numpy, program(*inputs), rows, factors)
-                _answer(token, VALUES, values.tobytes(), values.shape[1])
-        except BaseException as error:  # whatever it is, it is the program's, and must not end this process
-            _answer(token, FAILED, _told(error).encode("utf-8", "replace"))
+        token, rows, columns, others, _ = HEADER.unpack(_read(HEADER.size))
+        # All of the question comes before anything can fail: what stays in the pipe would be taken for the next one.
+        sent = [(_read(rows * width * 8), (rows, width)) for width in (columns, others)]
+        _reply(numpy, program, token, [_array(numpy, *one) for one in sent], factors)
+        gc.collect()  # cycles, which would live on; the other end has its answer and does not wait for it
 
 
-def _array(numpy: Any, rows: int, columns: int) -> Any:
+def _loaded(token: bytes, text: bytes, names: Callable[[], dict[str, Any]]) -> Program:
+    try:
+        program = Program(text.decode(), names)
+    except BaseException as error:  # whatever it is, it is the program's, and is told
+        _answer(token, ENDED, _told(error).encode("utf-8", "replace"))
+        os._exit(0)
+    _answer(token, READY)
+    return program
+
+
+def _reply(numpy: Any, program: Program, token: bytes, inputs: Sequence[Any], factors: int) -> None:
+    """Answer one question. What a call leaves behind when memory is over, nobody knows, so that ends this process."""
+    try:
+        values = _stacked(numpy, program(*inputs), len(inputs[0]), factors)
+        _answer(token, VALUES, values.tobytes(), values.shape[1])
+    except BaseException as error:  # whatever it is, it is the program's, and must not end this process unheard
+        kind = ENDED if isinstance(error, MemoryError) else FAILED
+        _answer(token, kind, _told(error).encode("utf-8", "replace"))
+        if kind == ENDED:
+            os._exit(0)
+
+
+def _array(numpy: Any, sent: bytes, shape: tuple[int, int]) -> Any:
     """Return an array that was sent. Nobody can write to it: it lies in an object of bytes."""
-    return numpy.frombuffer(_read(rows * columns * 8), numpy.float64).reshape(rows, columns)
+    return numpy.ndarray(shape, numpy.float64, sent)
 
 
 def _stacked(numpy: Any, factors: Any, rows: int, most: int) -> Any:
@@ -244,21 +302,33 @@ def _told(error: BaseException) -> str:
         line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == PROGRAM else line
         trace = trace.tb_next
     line = error.lineno or 1 if isinstance(error, SyntaxError) and not line else line
-    said = f"{type(error).__name__}: {error}"[:LONGEST]
+    said = _said(error)
     remedy = next((remedy for words, remedy in _REMEDIES.items() if words in said), "")
     return f"line {line}: {said}{'; ' if remedy else ''}{remedy}."
 
 
+def _said(error: BaseException) -> str:
+    """Return an error's name and text, or the name alone: making the text can fail, as for numbers of 5000 digits."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"[:LONGEST]
+    except BaseException:
+        return name
+
+
 def _read(size: int) -> bytes:
-    """Return so many bytes, or end when the other end has closed."""
+    """Return so many bytes, or end: when the other end has closed, or when there is no memory for them."""
     parts = []
-    while size > 0:
-        part = os.read(0, min(size, _MIB))
-        if not part:
-            os._exit(0)
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+    try:
+        while size > 0:
+            part = os.read(0, min(size, _MIB))
+            if not part:
+                os._exit(0)
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+    except MemoryError:
+        os._exit(NO_MEMORY)
 
 
 def _answer(token: bytes, kind: int, payload: bytes = b"", columns: int = 0) -> None:

@@ -152,6 +152,17 @@ def evaluation_func(observation, action):
         total = sum(w * observation[:, i:i+1] for i, w in weights.items())
         return [total, weights.get(3, 0.0) * action[:, :1], {"a": 2.0}.get("a", 1.0) * action[:, 1:2]]
     """),
+    "loops over words": plain("""
+        columns = {"height": 0, "pitch": 1, "speed": 8}
+        weights = {"height": 1.0, "speed": 0.5}
+        parts = {}
+        for name, i in columns.items():
+            parts[name] = weights.get(name, 0.1) * observation[:, i:i + 1]
+        for name in weights:
+            parts[name] = parts[name] - 1.0
+        doubled = {name: 2 * part for name, part in parts.items()}
+        return [parts["pitch"]] + list(doubled.values())
+    """),
     "hopper": plain("""
         z = observation[:, 0:1]
         angle = observation[:, 1:2]

@@ -173,6 +173,34 @@ _KINDS: dict[str, dict[str, str]] = {
         "hash": inside("pass", "[observation[:, :1] + hash('a') % 1000003]"),
         "order of a set": inside("pass", "[observation[:, :1] * list({'a': 1, 'b': 2}.keys() | {'c'}).index('c')]"),
     },
+    "clock by datetime64": {
+        "loops": inside(
+            "for now in {'now': 1}:\n    for kind in {'M8[us]': 1}:\n        t = np.array(now, kind).astype(float)",
+            "[np.where(t > 2e15, observation[:, 1:2], observation[:, :1])]",
+        ),
+        "alias": inside("a = {}\nb = a\na['now'] = 1\nx = np.array([t for t in b], b)"),
+        "items": inside("for a, b in {'M8[us]': 1}.items():\n    x = observation.astype(a)"),
+        "list": inside("d = {'now': 1, 'M8[us]': 2}\nx = list(d)\ny = np.array(x[0], x[1])"),
+        "unpacked": inside("a, b = {'now': 1, 'M8[us]': 2}\nx = np.array(a, b)"),
+        "smallest": inside("x = np.array(min({'now': 1}), min({'M8[us]': 1}))"),
+        "argument": inside("for d in {'now': 1}:\n    f(d)", before="def f(x):\n    return np.array(x)\n"),
+        "a word": inside("x = np.zeros(3, 'M8[us]')\nx[0] = 'now'", "[observation[:, :1] + x.astype(np.float64)[0]]"),
+        "a method": inside("x = observation.copy().astype('M8[us]')\nx[0, 0] = 'now'", "[x[:, :1].astype(np.float64)]"),
+        "np.datetime64": inside("x = np.datetime64('now')"),
+    },
+    "other dtypes": {
+        "objects": inside("for k in {'O': 1}:\n    x = np.array([[1], [2, 3]], k).sum()"),
+        "raw memory": inside("for k in {'V8': 1}:\n    x = np.full(4, 1.5, k)"),
+        "giant": inside("for k in {'V2147483647': 1}:\n    x = np.zeros(1, k)"),
+        "fields": inside("for k in {'i4,f8': 1}:\n    x = np.zeros(3, k)"),
+        "by position": inside("x = np.zeros(3, 'O')"),
+        "of a sum": inside("x = observation.sum(0, 'O')"),
+        "signature": inside("x = np.add(observation, observation, signature='OO->O')"),
+    },
+    "format by a key": {
+        "percent": inside("for k in {'%0999999999d': 1}:\n    x = k % 1"),
+        "text of an array": inside("for k in {'%s': 1}:\n    x = len(k % observation)"),
+    },
     "uninitialized memory": {
         "empty": inside("pass", "[np.empty((len(observation), 1))]"),
         "empty_like": inside("pass", "[np.empty_like(observation)[:, :1]]"),
@@ -180,6 +208,10 @@ _KINDS: dict[str, dict[str, str]] = {
     "module state": {
         "a list": inside("SEEN.append(1)", "[observation[:, :1] * len(SEEN)]", "SEEN = []\n"),
         "an array": inside("COUNT[0] += 1", "[observation[:, :1] * COUNT[0]]", "COUNT = [0]\n"),
+    },
+    "cycles": {
+        "a dict": inside("x = {}\nx[0] = x\nx[1] = np.ones(10**7)"),
+        "a list": inside("x = [np.ones(10**7)]\nx.append(x)"),
     },
     "default argument": {"list": inside("seen.append(1)").replace("action)", "action, seen=[])")},
     "function attribute": {"count": inside("evaluation_func.n = getattr(evaluation_func, 'n', 0) + 1")},
@@ -234,6 +266,15 @@ _KINDS: dict[str, dict[str, str]] = {
     "grows while iterated": {
         "iter": inside("for i in iter(int, 1):\n    pass"),
         "list": inside("x = [1]\nfor i in x:\n    x.append(i)"),
+    },
+    "slow, but not too slow": {
+        "loop": inside("for i in range(6 * 10**7):\n    pass"),
+        "arrays": inside("for i in range(200):\n    x = np.sin(np.ones(10**6))"),
+    },
+    "errors that cannot be told": {
+        "key": inside("x = 10\nfor i in range(13):\n    x = x * x\nx = {1: 2}[x]"),
+        "text": above("class E(Exception):\n    def __str__(self):\n        1 / 0\ndef f():\n    raise E\nf()"),
+        "length": above("class E(Exception):\n    def __str__(self):\n        return 'x' * 10**12\nraise E"),
     },
     "big numbers": {
         "power": inside("x = 9 ** 9 ** 9"),
@@ -486,4 +527,7 @@ _KINDS: dict[str, dict[str, str]] = {
 HOSTILE = [Hostile(kind, name, text) for kind, programs in _KINDS.items() for name, text in programs.items()]
 # What the whole stack lets pass, because it harms nobody: what is returned is copied, and what a call keeps is gone in
 # the next.
-HARMLESS = {("alias of the input", "view"), ("module state", "a list"), ("module state", "an array")}
+HARMLESS = {
+    *(("alias of the input", "view"), ("module state", "a list"), ("module state", "an array")),
+    *(("cycles", "a dict"), ("cycles", "a list")),
+}

@@ -1,13 +1,38 @@
 """What the allow-list says: where, what, and what to write instead."""
 
+import contextlib
+import inspect
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bagged_envs.baselines.latent_rewards.cage import allowed
+from bagged_envs.baselines.latent_rewards.cage import allow_list, allowed, worker
 from bagged_envs.baselines.latent_rewards.cage.allow_list import check_source
 from bagged_envs.baselines.latent_rewards.cage.errors import RefusedError
 from bagged_envs.baselines.latent_rewards.cage.text import normalized
 from tests.baselines.latent_rewards.hostile import inside
+from tests.baselines.latent_rewards.world import ACTIONS, OBSERVATIONS
+
+# What can be done with words, and names for them.
+NAMES = st.sampled_from("xyz")
+STEPS = (
+    *("{0} = {{}}", "{0} = {{'a': 1, 'b': 2}}", "{0} = {1}", "{0}['a'] = {1}", "{0}[{1}] = {2}", "{0} = [{1}]"),
+    *("{0} = {1}[{2}]", "{0} = {1}['a']", "{0} = {1}.get({2}, {0})", "{0} = list({1}.values())", "{0}, {1} = {1}, {2}"),
+    *("for {0} in {1}: np.array({2})", "for {0} in {1}: {2}[{0}] = {1}", "for {0} in {1}.keys(): {2} = {1}[{0}]"),
+    *("for {0}, {1} in {2}.items(): {2}[{0}] = {1}", "{0} = [{1} for {1} in {2}]", "{0} = {{{1}: 1 for {1} in {2}}}"),
+    *(
+        "for {0}, {1} in {2}.items(): np.array({0})",
+        "{0} = {{{1}: {2} for {1}, {2} in {0}.items()}}",
+        "{0} += {1}",
+        "{0} = len({1})",
+        "np.array({0})",
+        "np.array([{0}, {1}])",
+        "for {0} in {1}: np.array({0})",
+    ),
+)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +64,13 @@ from tests.baselines.latent_rewards.hostile import inside
         ("return evaluation_func(1, 2)", "line 2: evaluation_func(...) above its end is not allowed; define it before"),
         ("x = {1, 2}", "line 2: a set is not allowed; use a list"),
         ("x = (1", "this is not valid Python"),
+        ("d = {'a': 1}; x = list(d)", "line 2: this use of a dictionary with words as keys is not allowed; read it by"),
+        ("d = {'a': {'b': 1}}", "line 2: this use of a dictionary with words as keys is not allowed"),
+        ("for k in {'now': 1}: x = np.array(k)", "line 2: the word k as a value is not allowed; use it as a key alone"),
+        ("d = {'a': 1}; x = [k for k, v in d.items()]", "line 2: the word k as a value is not allowed"),
+        ("a = {}; b = a; b['x'] = 1", "line 2: another meaning for the dictionary b is not allowed; choose another"),
+        ("x = [{}]; x[0]['a'] = 1", "line 2: a word as a key of what has no name is not allowed; give the dictionary"),
+        ("action['a'] = 1", "line 1: the dictionary action as an argument is not allowed; give the argument another"),
     ],
 )
 def test_it_names_line_construct_and_remedy(line, words):
@@ -94,3 +126,55 @@ def test_what_is_allowed_exists():
     for name in allowed.METHODS:
         assert hasattr(np.ndarray, name) or hasattr(list, name) or hasattr(dict, name)
     assert len(allowed.NUMPY_FUNCTIONS) >= 130
+
+
+def texts_in(values):
+    """Return the texts in lists and dictionaries, which may hold themselves."""
+    texts, left, seen = [], list(values), set()
+    while left:
+        value = left.pop()
+        texts += [value] if isinstance(value, str) else []
+        if isinstance(value, (list, tuple, dict)) and id(value) not in seen:
+            seen.add(id(value))
+            left += [*value, *value.values()] if isinstance(value, dict) else value
+    return texts
+
+
+def accepted(lines):
+    try:
+        check_source(inside("\n".join(lines)))
+    except RefusedError:
+        return False
+    return True
+
+
+@pytest.mark.law
+@given(st.lists(st.tuples(st.sampled_from(STEPS), NAMES, NAMES, NAMES).map(lambda one: one[0].format(*one[1:]))))
+def test_numpy_never_gets_a_text(steps):
+    lines = ["x = {'a': 1, 'b': 2}", "y = {}", "z = 1"]
+    for step in steps:
+        lines += [step] if accepted([*lines, step]) else []
+    got = []
+    names = {"np": SimpleNamespace(array=got.append)}
+    exec(inside("\n".join(lines)), names)
+    with contextlib.suppress(Exception):  # whatever it is, the program ends there
+        names["evaluation_func"](OBSERVATIONS, ACTIONS)
+    assert texts_in(got) == []
+
+
+def test_the_places_of_dtypes_are_numpys():
+    functions = {name: getattr(np, name) for name in allowed.NUMPY_FUNCTIONS}
+    for name in [name for name, one in functions.items() if not isinstance(one, np.ufunc)]:
+        try:
+            parameters = inspect.signature(functions[name]).parameters
+        except ValueError:  # of functions in C, some versions of NumPy do not tell
+            continue
+        kind = parameters["dtype"].kind if "dtype" in parameters else inspect.Parameter.KEYWORD_ONLY
+        place = None if kind == inspect.Parameter.KEYWORD_ONLY else list(parameters).index("dtype")
+        assert name == "arange" or allowed.FUNCTION_DTYPES.get(name) == place
+    assert allowed.FUNCTION_DTYPES.keys() <= allowed.NUMPY_FUNCTIONS
+    assert allowed.METHOD_DTYPES.keys() <= allowed.METHODS
+
+
+def test_both_sides_call_the_same_function():
+    assert allow_list.ENTRY == worker.ENTRY

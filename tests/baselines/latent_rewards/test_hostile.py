@@ -9,25 +9,24 @@ import pytest
 
 from bagged_envs.baselines.latent_rewards.cage.allow_list import check_source
 from bagged_envs.baselines.latent_rewards.cage.errors import FailedError, ProgramError
-from bagged_envs.baselines.latent_rewards.cage.process import CagedFunction, Limits
+from bagged_envs.baselines.latent_rewards.cage.process import DEFAULT, CagedFunction
 from bagged_envs.baselines.latent_rewards.cage.verify import verify
 from tests.baselines.latent_rewards.hostile import HARMLESS, HOSTILE
 from tests.baselines.latent_rewards.world import ACTIONS, OBSERVATIONS, World, needs_lock
 
 pytestmark = needs_lock
 
-LIMITS = Limits(seconds=3.0, cpu_seconds=1.0, restarts=1)
-LONGEST = 5.0  # seconds
+LONGEST = 5.0  # seconds, with the limits that everyone has
 KINDS = list(dict.fromkeys(one.kind for one in HOSTILE))
 # What the allow-list lets through, because it computes with numbers alone: time, memory, or what comes out is wrong.
 COMPUTES = (
     *("module state", "huge allocation", "doubling", "blow-up", "for without end", "grows while iterated"),
     *("big numbers", "long C call", "changed inputs", "alias of the input", "wrong output", "wrong values"),
-    "rows beside it",
+    *("rows beside it", "cycles", "slow, but not too slow", "errors that cannot be told"),
 )
 TAKES_TIME = (
     *("doubling", "blow-up", "for without end", "grows while iterated", "big numbers", "long C call"),
-    *("while True", "swallowed errors", "regular expression"),
+    *("while True", "swallowed errors", "regular expression", "slow, but not too slow"),
 )
 # Runs each program in a fork of its own, without any wall: its number, then its text, of those in a folder.
 CONTROL = """
@@ -69,21 +68,21 @@ def outcome(function, *arguments):
 def caged(world, one, names):
     """Run a program without the allow-list and return how long that took."""
     begin = time.perf_counter()
-    with CagedFunction(world.filled(one.text), LIMITS, allow_list=False, names=names) as function:
+    with CagedFunction(world.filled(one.text), allow_list=False, names=names) as function:
         answer = outcome(function, OBSERVATIONS, ACTIONS)
     if isinstance(answer, FailedError):
         assert 0 < len(str(answer)) < 2000
     else:
         assert answer.dtype == OBSERVATIONS.dtype
         assert len(answer) == len(OBSERVATIONS)
-        assert 1 <= answer.shape[1] <= LIMITS.factors
+        assert 1 <= answer.shape[1] <= DEFAULT.factors
     return time.perf_counter() - begin
 
 
 def whole_stack(world, one, _):
     """Check and verify a program as it is done in use, and return how long that took."""
     begin = time.perf_counter()
-    answer = outcome(verify, world.filled(one.text), OBSERVATIONS, ACTIONS, LIMITS)
+    answer = outcome(verify, world.filled(one.text), OBSERVATIONS, ACTIONS)
     assert isinstance(answer, int if (one.kind, one.name) in HARMLESS else ProgramError), one
     return time.perf_counter() - begin
 

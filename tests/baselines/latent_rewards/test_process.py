@@ -5,6 +5,7 @@ import gc
 import hashlib
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 
 from bagged_envs.baselines.latent_rewards.cage import channel, process, seccomp
 from bagged_envs.baselines.latent_rewards.cage.errors import CageError, FailedError, RefusedError
+from bagged_envs.baselines.latent_rewards.cage.patience import Patience
 from bagged_envs.baselines.latent_rewards.cage.process import CagedFunction, Limits
 from tests.baselines.latent_rewards.hostile import inside
 from tests.baselines.latent_rewards.world import ACTIONS, OBSERVATIONS, needs_lock, sessions
@@ -193,7 +195,7 @@ def test_too_much_time_on_the_wall():
             ask(function)
         assert function._channel is None
     with CagedFunction(text, Limits(seconds=0.3, restarts=0), **OPEN) as function:
-        for words in ("more than 0.3 s", r"process ended 1 times, the last time by a signal \(Killed\)"):
+        for words in ("more than 0.3 s", r"process ended 1 times in a row, the last time by a signal \(Killed\)"):
             with pytest.raises(FailedError, match=words):
                 ask(function)
 
@@ -204,16 +206,181 @@ def test_too_much_memory():
         ask(function)
 
 
-def test_a_process_that_dies_is_started_again_three_times():
-    with CagedFunction(TEXT) as function:
+def test_a_process_that_dies_is_started_again_three_times(monkeypatch):
+    starts, started = [], channel._started
+    monkeypatch.setattr(channel, "_started", lambda *arguments: starts.append(1) or started(*arguments))
+    with CagedFunction(inside("import os\nos._exit(5)"), **OPEN) as function:
+        for _ in range(2):
+            with pytest.raises(
+                FailedError, match="process ended 4 times in a row, the last time by itself with code 5"
+            ):
+                ask(function)
+    assert len(starts) == 4
+
+
+def test_after_an_answer_the_count_begins_anew():
+    with CagedFunction(TEXT, Limits(restarts=1)) as function:
         ask(function)
         for _ in range(3):
             os.kill(pid_of(function), signal.SIGKILL)
             assert np.array_equal(ask(function), EXPECTED)
-        os.kill(pid_of(function), signal.SIGKILL)
+
+
+def test_an_interrupted_call_is_no_death(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with CagedFunction(TEXT, Limits(restarts=0)) as function:
         for _ in range(2):
-            with pytest.raises(FailedError, match="process ended 4 times, the last time by a signal .Killed."):
+            ask(function)
+            first = pid_of(function)
+            with monkeypatch.context() as patch:
+                patch.setattr(Patience, "wait", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    ask(function)
+            assert gone(first)
+        assert np.array_equal(ask(function), EXPECTED)
+
+
+def test_a_process_that_dies_late_has_one_calls_time_in_all():
+    late = inside("import os\nfor i in range(6 * 10**6): pass\nos._exit(5)")
+    function = CagedFunction(late, Limits(seconds=0.5, restarts=99), **OPEN)
+    with function, pytest.raises(FailedError, match="a call took more than 0.5 s"):
+        ask(function)
+
+
+def test_a_trainer_that_is_stopped_does_not_lose_its_patience():
+    text = inside("for i in range(len(action) * 5 * 10**6): pass")
+    assert script(f"""
+        from bagged_envs.baselines.latent_rewards.cage.process import Limits
+        function = CagedFunction({text!r}, Limits(seconds=1.5))
+        function(x[:0], u[:0])
+        both = function._channel.process.pid, os.getpid()
+        child = os.fork()
+        if child == 0:
+            for number, pause in ((signal.SIGSTOP, 2.0), (signal.SIGCONT, 0.0)):
+                time.sleep(0.1)
+                for one in both:
+                    os.kill(one, number)
+                time.sleep(pause)
+            os._exit(0)
+        print(len(function(x, u)))
+        os.waitpid(child, 0)
+    """) == ["2"]
+
+
+def test_memory_that_is_over_is_told_and_ends_the_process():
+    text = inside("x = np.zeros(10**8 * (len(action) // 16))")
+    with CagedFunction(text, Limits(restarts=0)) as function:
+        function(OBSERVATIONS[:1], ACTIONS[:1])
+        for _ in range(2):
+            first = pid_of(function)
+            with pytest.raises(FailedError, match="line 2: MemoryError: .*; use fewer or smaller arrays"):
                 ask(function)
+            assert gone(first)
+            assert len(function(OBSERVATIONS[:1], ACTIONS[:1])) == 1
+
+
+@pytest.mark.parametrize("lines", ["x = {}\nx[0] = x\nx[1] = np.ones(10**7)", "x = [np.ones(10**7)]\nx.append(x)"])
+def test_cycles_do_not_live_on(lines):
+    with CagedFunction(inside(lines)) as function:
+        for _ in range(12):
+            ask(function)
+
+
+def test_inputs_that_do_not_fit_are_told():
+    wide = np.zeros((1, 22 * 10**6))
+    with CagedFunction(
+        inside("pass", "[action * len(observation[0])]"), Limits(memory_mib=384, restarts=0)
+    ) as function:
+        with pytest.raises(
+            FailedError, match="the inputs must fit into the process's 384 MiB, beside Python and NumPy"
+        ):
+            function(wide, np.ones((1, 1)))
+        assert function(np.zeros((1, 2)), np.ones((1, 1))) == 2.0
+        with pytest.raises(FailedError, match="the inputs must fit"):
+            function(wide, np.ones((1, 1)))
+        assert function(np.zeros((1, 3)), np.ones((1, 1))) == 3.0
+
+
+@pytest.mark.parametrize(("columns", "others"), [(0, 1), (1, 0)])
+def test_inputs_may_have_no_columns(columns, others):
+    with CagedFunction(inside("pass", "[np.ones((len(action), 1)) * observation.shape[1]]")) as function:
+        assert function(np.ones((3, columns)), np.ones((3, others))).tolist() == [[columns]] * 3
+
+
+def test_an_error_without_a_text_is_told():
+    with CagedFunction(inside("x = 10\nfor i in range(13): x = x * x\nx = {1: 2}[x + len(action)]")) as function:
+        for _ in range(2):
+            with pytest.raises(FailedError, match="^line 4: KeyError.$"):
+                ask(function)
+        assert function._deaths == 0
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        *("np.array('now', 'M8[us]')", "np.zeros(3, 'V8')", "np.array([1], dtype='O')", "np.full(3, 1, 'i4,f8')"),
+        *("observation.astype('M8[us]')", "observation.sum(0, 'O')", "observation[0, 0].astype('U9')"),
+        *(
+            "np.add(action, action, dtype='O')",
+            "np.add(action, action, signature='OO->O')",
+            "np.stack([action], dtype='O')",
+        ),
+    ],
+)
+def test_behind_the_allow_list_dtypes_are_numbers_all_the_same(lines):
+    function = CagedFunction(inside("x = 1\n" + lines), allow_list=False)
+    words = r"^line 3: TypeError: (a dtype must be of real numbers|signature= is not allowed)"
+    with function, pytest.raises(FailedError, match=words):
+        ask(function)
+
+
+def test_an_owners_limit_of_processor_time_stays():
+    printed = script("""
+        import resource
+        function.close()
+        resource.setrlimit(resource.RLIMIT_CPU, (600, 600))
+        function = CagedFunction(function.text)
+        for _ in range(2):
+            function(x, u)
+        print(*resource.prlimit(function._channel.process.pid, resource.RLIMIT_CPU))
+    """)
+    assert 1 <= int(printed[0]) <= 10
+    assert printed[1] == "600"
+
+
+def test_near_that_limit_processes_are_replaced(monkeypatch):
+    with CagedFunction(TEXT, Limits(restarts=0)) as function:
+        ask(function)
+        first = pid_of(function)
+        monkeypatch.setattr(channel, "_allowed", lambda pid, _: pid != first)
+        assert np.array_equal(ask(function), EXPECTED)
+        assert gone(first)
+
+
+def test_a_limit_that_the_system_refuses_is_no_fault_of_the_program(monkeypatch):
+    def refused(*_):
+        raise PermissionError(1, "not permitted")
+
+    monkeypatch.setattr(resource, "prlimit", refused)
+    with (
+        CagedFunction(TEXT) as function,
+        pytest.raises(CageError, match="processor time must be limited, but .* refused"),
+    ):
+        ask(function)
+
+
+def test_without_limits_of_processes_there_is_an_error_but_only_at_use():
+    lines = f"""
+        import sys
+        sys.modules["resource"] = None
+        import bagged_envs.baselines.redistributors
+        from bagged_envs.baselines.latent_rewards.cage.process import CagedFunction
+        CagedFunction({TEXT!r}, allow_weaker_sandbox=True)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(lines)], capture_output=True, text=True, check=False)
+    assert "CageError: programs must run in a process with limits" in done.stderr.splitlines()[-1]
 
 
 def test_a_process_that_is_killed_in_a_call_is_asked_again():
@@ -380,6 +547,28 @@ def test_a_fork_has_a_process_of_its_own():
     """)
     assert printed[1] == printed[2] != printed[0]
     assert all(gone(int(pid)) for pid in printed)
+
+
+def test_threads_of_a_fork_begin_anew_together():
+    printed = script("""
+        function._turn.acquire()  # as by a thread that asks
+        child = os.fork()
+        if child == 0:
+            import threading
+            pids = [function._channel]
+            threads = [threading.Thread(target=function, args=(x, u)) for _ in range(4)]
+            for one in threads:
+                one.start()
+            for one in threads:
+                one.join()
+            print(pids[0], function._channel.process.pid != pid, flush=True)
+            raise SystemExit
+        os.waitpid(child, 0)
+        function._turn.release()
+        function(x, u)
+        print(pid == function._channel.process.pid)
+    """)
+    assert printed == ["None", "True", "True"]
 
 
 def test_a_fork_that_does_not_use_it_leaves_it_alone():

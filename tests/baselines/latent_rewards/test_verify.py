@@ -1,5 +1,7 @@
 """What a program must keep before it is used, and what its author is told."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,14 @@ def test_limits_are_those_given():
         verify(text, OBSERVATIONS, ACTIONS, Limits(factors=1))
     with pytest.raises(FailedError, match="must be between -0.001 and 0.001"):
         verify(text, OBSERVATIONS, ACTIONS, Limits(magnitude=1e-3))
+
+
+def test_all_tries_together_have_the_time_of_one_call():
+    slow = inside("for i in range(3 * 10**6): pass")
+    begin = time.perf_counter()
+    with pytest.raises(FailedError, match="the tries together took more than 0.4 s; do less"):
+        verify(slow, OBSERVATIONS, ACTIONS, Limits(seconds=0.4))
+    assert time.perf_counter() - begin < 2.0
 
 
 def test_the_text_is_read_first():
