@@ -178,7 +178,10 @@ class TeamTraining:
             FloatingPointError: A loss is not finite.
         """
         self._before = self.total_steps
-        episodes = [own_rewards(one) for one in self._worlds.play(self._explore, self.config.rollout)]
+        episodes = [
+            own_rewards(one, self.arguments.get("team_reward") == "mean")
+            for one in self._worlds.play(self._explore, self.config.rollout)
+        ]
         for episode in episodes:
             self.store.add(episode)
             self._means.add("training", {"paid": float(layout.shown_rewards(episode).sum())})
@@ -259,7 +262,10 @@ def team_config(config: TrainingConfig | None) -> TeamConfig:
         return TeamConfig()
     if config.n_step > 1:
         raise ValueError(f"n_step={config.n_step} needs an off-policy learner: use n_step=1 with teams.")
-    return config if isinstance(config, TeamConfig) else TeamConfig(**vars(config))
+    if isinstance(config, TeamConfig):
+        return config
+    plain = vars(TrainingConfig())
+    return TeamConfig(**{name: value for name, value in vars(config).items() if value != plain[name]})
 
 
 def agents_of(learner: str, id: str, seen: Space[Any], acted: Space[Any]) -> tuple[int, Space[Any]]:
@@ -292,10 +298,17 @@ def one_of(acted: Space[Any]) -> Space[Any] | None:
     return None
 
 
-def own_rewards(episode: Trajectory) -> Trajectory:
-    """Return an episode whose dense rewards are each agent's own, where it was told what they are."""
+def own_rewards(episode: Trajectory, mean: bool = False) -> Trajectory:
+    """Return an episode whose dense rewards are each agent's own, where it was told what they are.
+
+    Args:
+        episode: It.
+        mean: Whether the team is paid the mean of its agents' rewards: then each has its share of that.
+    """
     if "agent_rewards" not in episode.extras:
         return episode
     extras = dict(episode.extras)
-    extras["dense_rewards"] = extras.pop("agent_rewards")[1:]  # the first row is the reset's
+    own = extras.pop("agent_rewards")[1:]  # the first row is the reset's
+    there = extras["alive"][:-1].sum(axis=1, keepdims=True)
+    extras["dense_rewards"] = own / there if mean else own
     return replace(episode, extras=extras)

@@ -11,7 +11,7 @@ IPPO = PPOConfig(minibatch=512, entropy_weight=0.01)
 
 # What the official code of STAS and LaRe has on particle tasks; its learning rate and clip also go to 0 over the run,
 # which `TeamConfig.decay_steps` says. Unlike there: the entropy is the true one, a rollout is gone through in whole
-# epochs, and the time limit does not count as an end of the task.
+# epochs, values are not clipped, and the time limit does not count as an end of the task.
 IPPO_PAPER = PPOConfig(
     minibatch=128,
     entropy_weight=0.01,

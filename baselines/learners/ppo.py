@@ -388,7 +388,9 @@ class PPO:
         """Return a copy of everything that `load_state_dict` needs to go on bit for bit."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
         state["choice"] = [parameter.detach() for parameter in self.choice.parameters]
-        return copy.deepcopy({**state, "generator": self.generator.get_state(), "updates": self.updates})
+        return copy.deepcopy(
+            {**state, "generator": self.generator.get_state(), "updates": self.updates, "left": self._left}
+        )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state of the same settings.
@@ -402,7 +404,7 @@ class PPO:
                 parameter.copy_(saved)
         if state["generator"].shape == self.generator.get_state().shape:
             self.generator.set_state(state["generator"].cpu())
-        self.updates = int(state["updates"])
+        self.updates, self._left = int(state["updates"]), float(state.get("left", 1.0))
 
     def _parts(self) -> dict[str, Any]:
         return {"policy": self.policy, "value": self.value, "optimizer": self.optimizer}

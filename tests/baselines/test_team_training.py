@@ -19,7 +19,7 @@ from bagged_envs.baselines.methods import LEARNERS, TEAM_LEARNERS, Method
 from bagged_envs.baselines.player import SEEDS
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from bagged_envs.baselines.runs import Run, train
-from bagged_envs.baselines.team_training import TeamConfig, TeamTraining
+from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, team_config
 from bagged_envs.baselines.training import Training, TrainingConfig
 from tests.baselines.runs import SETTINGS
 
@@ -133,6 +133,16 @@ def test_the_oracle_gives_agents_their_own_rewards():
     assert one._means.take()["training/paid"] == pytest.approx(paid / 4)
 
 
+def test_the_oracle_gives_shares_of_the_mean_where_that_is_what_is_paid():
+    one = training("oracle-ippo", arguments={**ARGUMENTS, "team_reward": "mean"})
+    seen, told, play = learned(one), [], one._worlds.play
+    one._worlds.play = lambda *given: told.extend(play(*given)) or told
+    one.step()
+    assert sum(seen[0].rewards.tolist()) == pytest.approx(
+        sum(float(episode.rewards.sum()) for episode in told), rel=1e-5
+    )
+
+
 def test_only_the_oracle_is_shown_dense_rewards():
     one = training("uniform-ippo")
     (episode, *_) = one._worlds.play(one._explore, 1)
@@ -232,7 +242,8 @@ def test_continuous_actions():
 
 def test_settings_of_a_single_run_get_a_teams_own():
     run = Run(method("uniform-ippo"), ID, ARGUMENTS, TrainingConfig(rollout=30))
-    assert run.config == TeamConfig(rollout=30, capacity=1_000_000, evaluation_episodes=10)
+    assert run.config == TeamConfig(rollout=30)
+    assert team_config(TrainingConfig()) == TeamConfig()
     assert Run(method("uniform-ppo"), ID, ARGUMENTS).config == TrainingConfig()
     assert TEAM_LEARNERS == ("ippo", "mappo")
     assert (LEARNERS["ippo"].config.entropy_weight, IPPO_PAPER.discount, IPPO_PAPER.clip) == (0.01, 1.0, 0.5)

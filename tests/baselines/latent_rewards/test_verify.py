@@ -73,11 +73,11 @@ def test_limits_are_those_given():
 
 
 def test_all_tries_together_have_the_time_of_one_call():
-    slow = inside("for i in range(3 * 10**6): pass")
+    slow = inside("for i in range(10**7): pass")  # some 0.2 s, eleven times
     begin = time.perf_counter()
-    with pytest.raises(FailedError, match="the tries together took more than 0.4 s; do less"):
-        verify(slow, OBSERVATIONS, ACTIONS, Limits(seconds=0.4))
-    assert time.perf_counter() - begin < 2.0
+    with pytest.raises(FailedError, match="together took more than 0.8 s; do less|a call took more than 0.8 s"):
+        verify(slow, OBSERVATIONS, ACTIONS, Limits(seconds=0.8))
+    assert time.perf_counter() - begin < 4.0
 
 
 def test_the_text_is_read_first():

@@ -326,3 +326,11 @@ class TestDecay:
     def test_other_parts_are_refused(self, left):
         with pytest.raises(ValueError, match="left must be from 0 to 1, got .*: pass the part that is left"):
             PPO(3, spaces.Discrete(2), seed=0).decay(left)
+
+
+def test_what_is_left_of_the_clip_is_in_the_state():
+    learner, other = (PPO(3, spaces.Discrete(2), seed=0) for _ in range(2))
+    learner.decay(0.25)
+    other.load_state_dict(learner.state_dict())
+    assert other._left == 0.25
+    assert other.optimizer.param_groups[0]["lr"] == learner.optimizer.param_groups[0]["lr"]
