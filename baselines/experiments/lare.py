@@ -128,7 +128,7 @@ def mean_correlation(columns: Array, rewards: Array) -> float:
     """Return the mean absolute Pearson correlation of columns `[N, F]` with rewards `[N]`; constants count as 0.
 
     Example:
-        >>> mean_correlation(np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]), np.array([-1.0, -2.0, -3.0]))
+        >>> round(mean_correlation(np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]), np.array([-1.0, -2.0, -3.0])), 6)
         0.5
     """
     centered = columns.astype(np.float64) - columns.mean(axis=0, dtype=np.float64)

@@ -88,8 +88,9 @@ def best_signs(moments: Floats, scaled: bool = True) -> SignFit:
 
     Example:
         >>> rows = np.array([[1.0, 3.0, 1.0, -3.0], [2.0, 1.0, 1.0, 3.0], [0.0, 0.0, 1.0, 1.0]])  # y = 2 (z1 - z2) + 1
-        >>> best_signs(rows.T @ rows)
-        SignFit(signs=array([ 1., -1.]), scale=2.0, offset=1.0, error=0.0)
+        >>> fit = best_signs(rows.T @ rows)
+        >>> fit.signs.tolist(), round(fit.scale, 6), round(fit.offset, 6), round(fit.error, 6)
+        ([1.0, -1.0], 2.0, 1.0, 0.0)
     """
     signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(moments) - 2)))  # [2^F, F]
     ones = moments[-2]
