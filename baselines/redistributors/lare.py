@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bagged_envs.baselines.api import BagBatch, Metrics
 from bagged_envs.baselines.latent_rewards.factors import ProgramFactors
 from bagged_envs.baselines.redistributors.factor_inputs import FactorInputs, program_factors
+from bagged_envs.baselines.redistributors.fitting import share_among_agents, team_rewards
 from bagged_envs.baselines.redistributors.rd import RD, RDConfig
 from bagged_envs.baselines.redistributors.rrd import RRDConfig, RRDUnbiased
 
@@ -25,11 +27,14 @@ class LaReRDConfig(RDConfig):
         standardize_factors: Whether the decoder sees factors with their mean removed and divided by their deviation,
             over all steps that updates saw. Ours: raw factors may differ a thousandfold; off as in the original.
         allow_weaker_sandbox: Run the program also where the system cannot be kept from it by seccomp.
+        agent_decomposition: Whether each agent of a team is paid what the decoder says of it; if not, the agents of a
+            step share what it says of all of them, the paper's "w/o AD". The fit is the same.
     """
 
     factors: str | None = None
     standardize_factors: bool = True
     allow_weaker_sandbox: bool = False
+    agent_decomposition: bool = True
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,13 @@ class LaReRRDUnbiasedConfig(RRDConfig):
     """Settings of LaRe with the unbiased form of RRD: those of RRD, and of its factors.
 
     Attributes:
-        factors, standardize_factors, allow_weaker_sandbox: As in `LaReRDConfig`.
+        factors, standardize_factors, allow_weaker_sandbox, agent_decomposition: As in `LaReRDConfig`.
     """
 
     factors: str | None = None
     standardize_factors: bool = True
     allow_weaker_sandbox: bool = False
+    agent_decomposition: bool = True
 
 
 class LaReRD(RD):
@@ -81,6 +87,7 @@ class LaReRD(RD):
         """
         factors = program_factors(self.name, config, observation_size, action_size)
         self._scaled = FactorInputs(factors, config.standardize_factors)
+        self._decomposed = config.agent_decomposition
         super().__init__(observation_size, action_size, config, seed, device, agents, self._scaled.inputs)
 
     @property
@@ -101,6 +108,15 @@ class LaReRD(RD):
         """
         self._model.sizes.check(self.name, batch)
         return self._scaled.updated(batch, super().update)
+
+    def relabel(self, batch: BagBatch) -> Tensor:
+        """Return the decoder's rewards, `[B, L, A]`; without agent decomposition, equal shares of each step's.
+
+        Raises:
+            ValueError: The batch has other sizes.
+        """
+        rewards = super().relabel(batch)
+        return rewards if self._decomposed else share_among_agents(team_rewards(rewards, batch.mask), batch.mask)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the decoder's state, the scale of the factors and the program's digest."""
@@ -146,6 +162,7 @@ class LaReRRDUnbiased(RRDUnbiased):
         """
         factors = program_factors(self.name, config, observation_size, action_size)
         self._scaled = FactorInputs(factors, config.standardize_factors)
+        self._decomposed = config.agent_decomposition
         super().__init__(observation_size, action_size, config, seed, device, agents, self._scaled.inputs)
 
     @property
@@ -166,6 +183,15 @@ class LaReRRDUnbiased(RRDUnbiased):
         """
         self._model.sizes.check(self.name, batch)
         return self._scaled.updated(batch, super().update)
+
+    def relabel(self, batch: BagBatch) -> Tensor:
+        """Return the decoder's rewards, `[B, L, A]`; without agent decomposition, equal shares of each step's.
+
+        Raises:
+            ValueError: The batch has other sizes.
+        """
+        rewards = super().relabel(batch)
+        return rewards if self._decomposed else share_among_agents(team_rewards(rewards, batch.mask), batch.mask)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the decoder's state, the scale of the factors and the program's digest."""

@@ -7,6 +7,7 @@ from bagged_envs.baselines.api import BagBatch
 from bagged_envs.baselines.judging.fit import hidden
 from bagged_envs.baselines.redistributors import make_redistributor
 from tests.baselines.batches import drawn
+from tests.baselines.programs import EVERYTHING
 from tests.baselines.redistributors.sequence_bags import correlation
 
 STEPS, AGENTS = 6, 3
@@ -20,6 +21,7 @@ OVER_TIME_AND_AGENTS = {
     # With more coalitions at once, whoever sees the one who acts is paid nearly as well.
     "stas": ({**ATTENTION, "draws": 1}, 300),
     "tar2": ({**ATTENTION, "draws": 1}, 200),
+    "lare_rd": ({"learning_rate": 1e-3, "factors": EVERYTHING}, 200),
 }
 # Which find out when.
 OVER_TIME = {**OVER_TIME_AND_AGENTS, "arel": ({**ATTENTION, "variance_weight": 0.0}, 100)}

@@ -114,6 +114,20 @@ class TestDecoder:
         own.update(drawn(batch, own.sampling))
         assert own.state_dict()["factors"]["scale"]["count"] == int(drawn(batch, own.sampling).mask[0].sum())
 
+    @BOTH
+    def test_without_agent_decomposition_agents_share_their_step(self, name):
+        batch = bags_of([2], seed=16, agents=3)
+        assert batch.mask[0].tolist() == [[True, True, True], [True, False, True]]
+        settings = {"agents": 3, "factors": EVERYTHING, "hidden": (8,)}
+        each, together = (
+            make_redistributor(name, OBSERVATION, ACTION, agent_decomposition=decomposed, **settings).relabel(batch)[0]
+            for decomposed in (True, False)
+        )
+        assert len(set(each[batch.mask[0]].tolist())) == 5
+        first, second = each.sum(dim=1).tolist()
+        expected = torch.tensor([[first / 3] * 3, [second / 2, 0.0, second / 2]])
+        torch.testing.assert_close(together, expected)
+
     def test_another_number_of_factors_is_refused(self):
         batch = bags_of([5, 3])
         with pytest.raises(ValueError, match=f"{SIZE} of each step, as .*everything.txt says them, got 2"):
