@@ -46,8 +46,13 @@ def commands(
         if (method, id, arguments, str(seed)) in done:
             continue
         folder = runs / "-".join(part for part in (method, id, name, str(seed)) if part)
-        words = [method, id, *settings, "--seed", str(seed), "--steps", str(steps), "--out", str(folder)]
-        yield [sys.executable, "-m", "bagged_envs.cli", "train", *words]
+        yield command(method, id, settings, seed, steps, folder)
+
+
+def command(method: str, id: str, settings: Sequence[str], seed: int, steps: int, folder: Path) -> list[str]:
+    """Return the command of a run."""
+    words = [method, id, *settings, "--seed", str(seed), "--steps", str(steps), "--out", str(folder)]
+    return [sys.executable, "-m", "bagged_envs.cli", "train", *words]
 
 
 def claim(out: Path, settings: Sequence[str]) -> None:

@@ -1,0 +1,84 @@
+"""Teams: which runs are made, that their settings are settings, and what is told of the table."""
+
+import pytest
+
+from bagged_envs.baselines.command import grouped
+from bagged_envs.baselines.experiments import sweep, teams
+from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.team_training import TeamConfig
+
+NAVIGATION = "EpisodicCooperativeNavigation-v0"
+
+
+def write(out, rows):
+    """A table of (method, id, arguments, seed, step, return)."""
+    names = "method,id,arguments,seed,step,return,return_std,episodes,success_rate"
+    out.write_text("\n".join([names, *(",".join(map(str, row)) + ",0,1," for row in rows)]) + "\n")
+    return out
+
+
+def test_every_method_on_every_task_one_seed_after_the_other(tmp_path):
+    made = list(teams.commands(2, 100, tmp_path, tmp_path / "none.csv", list(teams.METHODS)))
+    assert len(made) == 2 * len(teams.TASKS) * len(teams.METHODS)
+    seeds = [command[command.index("--seed") + 1] for command in made]
+    assert seeds == sorted(seeds)
+    assert len({command[command.index("--out") + 1] for command in made}) == len(made)
+
+
+def test_what_the_table_has_whole_is_left_out(tmp_path):
+    rows = [("rd-ippo", NAVIGATION, "num_agents=6", 0, 100, 1.0), ("rd-ippo", NAVIGATION, "num_agents=6", 1, 99, 1.0)]
+    made = list(teams.commands(2, 100, tmp_path, write(tmp_path / "table.csv", rows), ["rd-ippo"]))
+    assert len(made) == 2 * len(teams.TASKS) - 1
+    left = [command[command.index("--seed") + 1] for command in made if NAVIGATION in command]
+    assert left == ["1"]
+
+
+@pytest.mark.parametrize("name", sorted(teams.METHODS))
+def test_settings_are_settings_of_the_method(name):
+    groups = grouped([*teams.SETTINGS, *teams.METHODS[name]])
+    method = Method.named(name, groups["redistributor"], groups["learner"])
+    assert method.team
+    resolved = method.resolved()["redistributor"]
+    assert all(resolved[setting] == value for setting, value in groups["redistributor"].items())
+    # 41 worlds of 25 steps make an iteration of two rounds.
+    config = TeamConfig(**groups["training"])
+    assert teams.ITERATION == 2 * 25 * config.worlds >= config.rollout > 25 * config.worlds
+    assert config.evaluate_every == 10 * teams.ITERATION
+
+
+class TestImprovement:
+    def test_seeds_are_paired(self):
+        ours, theirs = ({str(seed): {1: base + seed} for seed in (0, 10, 20)} for base in (1.0, 0.0))
+        assert teams.improvement(ours, theirs) == 1.0
+        assert teams.improvement(theirs, ours) == 0.0
+
+    def test_the_mean_of_drawn_gains_is_above_nothing(self):
+        # Gains of 1, 1 and -1.5: three draws of three are above 0 with two or three times 1, so 8/27 + 12/27.
+        ours = {"0": {1: 1.0}, "1": {1: 1.0}, "2": {1: -1.5}}
+        theirs = {seed: {1: 0.0} for seed in ("0", "1", "2", "3")}
+        assert teams.improvement(ours, theirs) == pytest.approx(20 / 27, abs=0.02)
+
+
+def test_it_is_told_and_drawn(tmp_path, capsys):
+    methods = {"identity-ippo": 1.0, "tar2-ippo": 3.0}
+    rows = [
+        (method, NAVIGATION, "num_agents=6", seed, step, value * step + seed)
+        for method, value in methods.items()
+        for seed in (0, 1)
+        for step in (10, 20)
+    ]
+    picture = tmp_path / "teams.png"
+    out = write(tmp_path / "table.csv", rows)
+    assert teams.main(["--out", str(out), "--plot", str(picture)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"| {NAVIGATION}[num_agents=6] | tar2-ippo | 20 | 45, 46 | 60, 61 |" in lines
+    assert f"| {NAVIGATION}[num_agents=6] | tar2-ippo | 1.00 |" in lines
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_table_is_for_these_settings(tmp_path, capsys):
+    out = tmp_path / "table.csv"
+    sweep.claim(out, ["training.worlds=7"])
+    with pytest.raises(SystemExit):
+        teams.main(["--out", str(out), "--seeds", "0", "--runs", str(tmp_path)])
+    assert "is for runs with training.worlds=7" in " ".join(capsys.readouterr().err.split())
