@@ -127,6 +127,51 @@ class Transitions:
 
 
 @dataclass(frozen=True)
+class TeamEpisodes:
+    """Whole episodes of a team for a learner, padded to the longest, L; it knows nothing of bags.
+
+    Attributes:
+        observations: float32 `[B, L + 1, A, D]`, with what was observed after the last step.
+        actions: float32 `[B, L, A, U]`.
+        allowed: bool `[B, L + 1, A, U]`: which actions could be chosen.
+        present: bool `[B, L + 1, A]`: who is there in each step; beside the last observation, who was in the last step.
+        rewards: float32 `[B, L]`, redistributed, of all agents together.
+        terminated: float32 `[B, L]`: 1.0 where the task itself ended; truncation does not stop bootstrapping.
+        learned: bool `[B, L]`: which steps are learned from: never padding.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    allowed: Tensor
+    present: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    learned: Tensor
+
+    def __post_init__(self) -> None:
+        """Check shapes, so that nothing is broadcast by mistake.
+
+        Raises:
+            ValueError: A shape does not fit the others.
+        """
+        (episodes, steps), agents, size = self.learned.shape, self.present.shape[2], self.actions.shape[3]
+        for name, shape in (
+            ("observations", (episodes, steps + 1, agents, self.observations.shape[3])),
+            ("actions", (episodes, steps, agents, size)),
+            ("allowed", (episodes, steps + 1, agents, size)),
+            ("present", (episodes, steps + 1, agents)),
+            ("rewards", (episodes, steps)),
+            ("terminated", (episodes, steps)),
+        ):
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must be {list(shape)}, got {list(getattr(self, name).shape)}.")
+
+    def to(self, device: torch.device | str) -> TeamEpisodes:
+        """Return the episodes on a device."""
+        return TeamEpisodes(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
 class Sampling:
     """Which bags a redistributor wants for one update.
 

@@ -39,6 +39,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "ppo": ("schulman2017ppo",),
     "ippo": ("dewitt2020ippo", "schulman2017ppo"),
     "mappo": ("yu2022mappo", "schulman2017ppo"),
+    "qmix": ("rashid2018qmix",),
 }
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "sb3_agents": ("raffin2021sb3",),

@@ -21,6 +21,7 @@ from bagged_envs.wrappers.vector import one_info
 Array = npt.NDArray[Any]
 Info = dict[str, Any]
 Act: TypeAlias = Callable[[Any], Any]
+ActTold: TypeAlias = Callable[[Any, Info], Any]  # with the infos of all copies
 Env: TypeAlias = "gym.Env[Any, Any] | VectorEnv[Any, Any, Any]"
 
 

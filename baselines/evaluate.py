@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from bagged_envs.baselines.collect import ActTold
 from bagged_envs.wrappers.arguments import positive_int
 
 
@@ -76,12 +77,15 @@ def evaluate(env: gym.Env[Any, Any], act: Callable[[Any], Any], episodes: int, s
     return Evaluation(tuple(returns), tuple(lengths), tuple(successes))
 
 
-def evaluate_worlds(envs: VectorEnv[Any, Any, Any], act: Callable[[Any], Any], episodes: int, seed: int) -> Evaluation:
+def evaluate_worlds(
+    envs: VectorEnv[Any, Any, Any], begin: Callable[[], ActTold], episodes: int, seed: int
+) -> Evaluation:
     """Play whole episodes in many worlds at once: the same as `evaluate` plays one after the other.
 
     Args:
         envs: A vector environment that shows its dense reward in info; it resets by itself.
-        act: From all worlds' observations to their actions.
+        begin: Called when all worlds begin an episode; returns what acts in it: from all worlds' observations and infos
+            to their actions.
         episodes: How many.
         seed: Of the first episode; the others are seeded with the numbers that follow.
 
@@ -90,12 +94,12 @@ def evaluate_worlds(envs: VectorEnv[Any, Any, Any], act: Callable[[Any], Any], e
     """
     found = list[tuple[float, int, bool | None]]()
     while len(found) < positive_int("episodes", episodes):
-        found += _round(envs, act, seed + len(found))
+        found += _round(envs, begin(), seed + len(found))
     returns, lengths, successes = zip(*found[:episodes], strict=True)
     return Evaluation(returns, lengths, () if None in successes else successes)
 
 
-def _round(envs: VectorEnv[Any, Any, Any], act: Callable[[Any], Any], seed: int) -> list[Any]:
+def _round(envs: VectorEnv[Any, Any, Any], act: ActTold, seed: int) -> list[Any]:
     """Return the dense return, the length and the success of one episode of each world."""
     observations, infos = envs.reset(seed=seed)  # of copy i: seed + i
     if "dense_reward" not in infos:
@@ -103,7 +107,7 @@ def _round(envs: VectorEnv[Any, Any, Any], act: Callable[[Any], Any], seed: int)
     returns, lengths = np.zeros(envs.num_envs), np.zeros(envs.num_envs, dtype=np.int64)
     going, successes = np.ones(envs.num_envs, dtype=np.bool_), np.zeros(envs.num_envs, dtype=np.bool_)
     while going.any():
-        observations, _, terminated, truncated, infos = envs.step(act(observations))
+        observations, _, terminated, truncated, infos = envs.step(act(observations, infos))
         returns[going] += infos["dense_reward"][going]
         lengths += going
         successes[going] = infos.get("is_success", successes)[going]

@@ -61,6 +61,21 @@ def present(trajectory: Trajectory, agents: int) -> Bools:
     return np.asarray(alive[:steps])
 
 
+def allowed(trajectory: Trajectory, agents: int, size: int) -> Bools:
+    """Return which actions each agent may choose, bool `[T + 1, A, U]`: extras["action_mask"], or all of them.
+
+    Raises:
+        ValueError: The masks have another shape.
+    """
+    shape = (len(trajectory) + 1, agents, size)
+    masks = trajectory.extras.get("action_mask")
+    if masks is None:
+        return np.ones(shape, dtype=np.bool_)
+    if masks.shape != shape:
+        raise ValueError(f"extras['action_mask'] must be {shape}, got {masks.shape}: leave it out if all are allowed.")
+    return np.asarray(masks, dtype=np.bool_)
+
+
 def bag_columns(trajectory: Trajectory) -> dict[str, Array]:
     """Return what a store keeps of each bag, `[bags]` each.
 

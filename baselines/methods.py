@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from gymnasium.spaces import Space
 from bagged_envs.baselines.api import Learner
 from bagged_envs.baselines.learners.ippo import IPPO
 from bagged_envs.baselines.learners.ppo import PPO, PPOConfig
+from bagged_envs.baselines.learners.qmix import QMIX, QMIXConfig
 from bagged_envs.baselines.learners.sac import SAC, SACConfig
 from bagged_envs.baselines.learners.td3 import DDPG, TD3, TD3Config
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class
@@ -26,12 +28,16 @@ class LearnerRow(NamedTuple):
         config: Its settings where nothing else is asked for.
         team: Whether it trains the agents of a team, each of which acts on its own observation.
         sees_all: Whether its critic sees the observations of all of them.
+        replays: Whether it learns from stored episodes of a team; it then takes the space of all agents' actions.
+        training: Settings of its runs where nothing else is asked for.
     """
 
-    make: Callable[..., Learner]
+    make: Callable[..., Any]
     config: Any
     team: bool = False
     sees_all: bool = False
+    replays: bool = False
+    training: Mapping[str, Any] = MappingProxyType({})
 
 
 LEARNERS: dict[str, LearnerRow] = {
@@ -41,6 +47,8 @@ LEARNERS: dict[str, LearnerRow] = {
     "ppo": LearnerRow(PPO, PPOConfig()),
     "ippo": LearnerRow(PPO, IPPO, team=True),
     "mappo": LearnerRow(PPO, IPPO, team=True, sees_all=True),
+    # A round of episodes at a time: what is played is learned from soon, and often.
+    "qmix": LearnerRow(QMIX, QMIXConfig(), team=True, replays=True, training={"worlds": 8, "rollout": 1}),
 }
 TEAM_LEARNERS = tuple(name for name, row in LEARNERS.items() if row.team)
 
@@ -133,7 +141,7 @@ class Method:
         device: torch.device | str = "cpu",
         critic_size: int | None = None,
     ) -> Learner:
-        """Return the learner.
+        """Return the learner: a `Learner`, or one that `replays` with an interface of its own, such as `QMIX`.
 
         Args:
             observation_size: D.
@@ -151,4 +159,5 @@ class Method:
             known(f"A setting of {self.learner!r}", setting, [one.name for one in fields(row.config)])
         config = replace(row.config, **self.learner_settings)
         critic = {} if critic_size is None else {"critic_size": critic_size}
-        return row.make(observation_size, action_space, config, seed=seed, device=device, **critic)
+        learner: Learner = row.make(observation_size, action_space, config, seed=seed, device=device, **critic)
+        return learner

@@ -20,28 +20,35 @@ class EpisodeRing:
             bag's row; after an episode's last step one more row, of the observation that follows, whose bag is -1.
         bags: By name `[capacity + 1]`: of each bag its first step's row, its length, its position in the episode, its
             label, and whether that is shown and the bag is closed.
-        queues: Rows of closed and of labeled bags and of their steps, and of the steps of open bags.
+        queues: Rows of closed and of labeled bags and of their steps, of the steps of open bags, and of the first steps
+            of episodes without an open bag.
         changes: How often something was added.
     """
 
     def __init__(self, capacity: int, observation_size: int, action_size: int, agents: int) -> None:
         """Make empty rings; `EpisodeStore` tells what the sizes are."""
         self._size = capacity + 1
-        self._sizes = {"observations": observation_size, "actions": action_size}
+        self._columns: dict[str, tuple[int, type[np.generic]]] = {
+            "observations": (observation_size, np.float32),
+            "actions": (action_size, np.float32),
+        }
         self._agents = agents
         self._episodes: deque[tuple[int, int]] = deque()  # steps and bags of each, the oldest first
         self.changes = 0
         self._clear()
 
-    def keep(self, name: str, width: int) -> None:
+    def keep(self, name: str, width: int, kind: type[np.generic] = np.float32) -> None:
         """Have another column of rows, `[capacity + 1, A, width]`, all 0 at first; states then have it, too."""
-        self._sizes[name] = width
-        self.rows[name] = np.zeros((self._size, self._agents, width), np.float32)
+        self._columns[name] = width, kind
+        self.rows[name] = self._column(width, kind)
+
+    def _column(self, width: int, kind: type[np.generic]) -> Array:
+        return np.zeros((self._size, self._agents, width), kind)
 
     def _clear(self) -> None:
         size, agents = self._size, self._agents
         self.rows: dict[str, Array] = {
-            **{name: np.zeros((size, agents, width), np.float32) for name, width in self._sizes.items()},
+            **{name: self._column(*column) for name, column in self._columns.items()},
             **{name: np.zeros((size, agents), np.float32) for name in ("paid", "dense", "relabeled")},
             "present": np.zeros((size, agents), np.bool_),
             "terminated": np.zeros(size, np.float32),
@@ -52,7 +59,7 @@ class EpisodeRing:
             **{name: np.zeros(size, np.bool_) for name in ("labeled", "closed")},
             "label": np.zeros(size, np.float32),
         }
-        names = ("bags", "labeled_bags", "steps", "labeled_steps", "open_steps")
+        names = ("bags", "labeled_bags", "steps", "labeled_steps", "open_steps", "episodes")
         self.queues = {name: Queue(size) for name in names}
         self._episodes.clear()
         self._row = self._used = 0  # the oldest episode's first row, and how many are used
@@ -63,6 +70,11 @@ class EpisodeRing:
     def num_episodes(self) -> int:
         """How many episodes there are."""
         return len(self._episodes)
+
+    @property
+    def longest(self) -> int:
+        """How many steps the longest episode has; 0 without one."""
+        return max((steps for steps, _ in self._episodes), default=0)
 
     @property
     def num_steps(self) -> int:
@@ -124,6 +136,14 @@ class EpisodeRing:
         yield self.queues["steps"], self._steps_of(bags[closed])
         yield self.queues["labeled_steps"], self._steps_of(bags[labeled])
         yield self.queues["open_steps"], self._steps_of(bags[~closed])
+        yield self.queues["episodes"], self._begun_by(bags)
+
+    def _begun_by(self, bags: Ints) -> Ints:
+        """Return the first steps of the episodes that some bags make up, of those whose last bag is closed."""
+        firsts = np.flatnonzero(self.bags["position"][bags] == 0)
+        lasts = np.append(firsts, len(bags))[1:] - 1
+        begun: Ints = self.bags["start"][bags[firsts[self.bags["closed"][bags[lasts]]]]]
+        return begun
 
     def _steps_of(self, bags: Ints) -> Ints:
         return self.wrap(spread(self.bags["start"][bags], self.bags["length"][bags]))

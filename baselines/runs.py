@@ -81,7 +81,7 @@ class Run:
             ValueError: A number is too small, or there is no such device here.
         """
         if self.method.team:
-            object.__setattr__(self, "config", team_config(self.config))
+            object.__setattr__(self, "config", team_config(self.config, self.method.learner))
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}.")
         positive_int("threads", self.threads)
@@ -201,11 +201,18 @@ def _step(diary: _Diary) -> None:
 def _check_learned(training: Training | TeamTraining, folder: Path) -> None:
     if training.updates:
         return
-    store, on_policy = training.store, LEARNERS[training.method.learner].make is PPO
+    store, row = training.store, LEARNERS[training.method.learner]
+    on_policy = row.make is PPO
     if not store.num_episodes:
         why = "no episode has ended: train for more steps, or make episodes shorter with max_episode_steps"
     elif not store.num_labeled_bags:
         why = f"none of {store.num_bags} bags was labeled: train for more steps, or raise label_fraction"
+    elif row.replays:
+        batch = training.method.resolved()["learner"]["batch"]
+        why = (
+            f"learner.batch={batch} episodes must be stored first, and {store.num_whole_episodes} are: train for more, "
+            "lower it, or raise training.capacity"
+        )
     elif not on_policy and not training.fitted:
         why = _why_not_fitted(training)
     else:

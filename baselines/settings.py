@@ -15,7 +15,7 @@ from bagged_envs.wrappers.arguments import known, positive_int
 # counts, of at least 1, and all other floats are at least 0.
 MAY_BE_ZERO = {"warm_up", "random_steps", "rate_warm_up", "seed"}
 ABOVE_ZERO = {"tau", "clip", "max_grad_norm", "temperature", "return_scale", "label_scale"}
-AT_MOST_ONE = {"discount", "tau", "gae_lambda"}
+AT_MOST_ONE = {"discount", "tau", "gae_lambda", "td_lambda", "epsilon", "final_epsilon"}
 ANY_SIGN = {
     "target_entropy_per_action",
     "initial_log_std",

@@ -11,7 +11,7 @@ from gymnasium.spaces import Space
 from torch import Tensor
 
 from bagged_envs.baselines import layout
-from bagged_envs.baselines.api import BagBatch, Redistributor, Sampling, StepFactors, Transitions
+from bagged_envs.baselines.api import BagBatch, Redistributor, Sampling, StepFactors, TeamEpisodes, Transitions
 from bagged_envs.baselines.draws import CHUNK, Array, Bools, Ints, chunks, number_of_bags, some_steps, until
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.ring import EpisodeRing
@@ -81,6 +81,7 @@ class EpisodeStore:
         self._ring = EpisodeRing(self.capacity, self.observation_size, self.action_size, self.agents)
         self._has_dense: bool | None = None
         self._factors: StepFactors | None = None
+        self._masks = False
         self.version = 0
 
     @classmethod
@@ -107,6 +108,8 @@ class EpisodeStore:
         features = {"observation_features": self.observation_features, "action_features": self.action_features}
         store = EpisodeStore(capacity, self.observation_size, self.action_size, self.agents, **features)
         store.keep(self._factors)
+        if self._masks:
+            store.keep_masks()
         return store
 
     def keep(self, factors: StepFactors | None) -> None:
@@ -129,6 +132,17 @@ class EpisodeStore:
             )
             self._ring.rows["factors"][steps] = layout.factors_of(factors, seen, acted, after)
 
+    def keep_masks(self) -> None:
+        """Keep which actions could be chosen, bool `[T + 1, A, U]` in `extras["action_mask"]`; without it all.
+
+        Raises:
+            RuntimeError: There are episodes already.
+        """
+        if self.num_episodes:
+            raise RuntimeError(f"keep_masks() needs an empty store, got {self.num_episodes} episodes: call it before.")
+        self._masks = True
+        self._ring.keep("allowed", self.action_size, np.bool_)
+
     def __len__(self) -> int:
         """How many transitions there are, those of open bags included."""
         return self._ring.num_steps
@@ -137,6 +151,11 @@ class EpisodeStore:
     def num_episodes(self) -> int:
         """How many episodes there are."""
         return self._ring.num_episodes
+
+    @property
+    def num_whole_episodes(self) -> int:
+        """How many episodes there are whose last bag is closed."""
+        return len(self._ring.queues["episodes"])
 
     @property
     def num_bags(self) -> int:
@@ -244,6 +263,65 @@ class EpisodeStore:
             torch.from_numpy(self._take("observations", self._ring.after(until)).reshape(-1, seen)),
             torch.from_numpy(self._take("terminated", until)),
         )
+
+    def sample_episodes(self, count: int, generator: Generator) -> tuple[Ints, Bools]:
+        """Return the steps of random whole episodes, drawn without replacement.
+
+        Returns:
+            The numbers of the steps, int64 `[B, L]`, where L is the longest one's, and which there are, bool `[B, L]`.
+
+        Raises:
+            ValueError: There are not so many episodes whose last bag is closed.
+        """
+        begun = self._ring.queues["episodes"]
+        if positive_int("count", count) > len(begun):
+            raise ValueError(f"count must be at most the number of whole episodes, {len(begun)}, got {count}.")
+        firsts = begun.at(generator.choice(len(begun), size=count, replace=False))
+        steps, there = self.following(firsts, self._ring.longest)
+        columns = int(there.sum(axis=1).max())
+        return steps[:, :columns], there[:, :columns]
+
+    def episodes(
+        self, steps: Ints, there: Bools, rewards: Tensor | None = None, only_labeled: bool = False
+    ) -> TeamEpisodes:
+        """Return whole episodes for a learner, 0 in the padding.
+
+        Args:
+            steps: int64 `[B, L]`, as `sample_episodes` gives them.
+            there: bool `[B, L]`, the same.
+            rewards: float32 `[N, A]` of the steps `steps[there]`, such as `relabel` gives; None for what was paid.
+            only_labeled: Whether only steps of labeled bags are learned from.
+
+        Raises:
+            ValueError: A number is no step's.
+        """
+        bags = self._check_steps(steps[there])
+        paid = torch.from_numpy(self._take("paid", steps[there])) if rewards is None else rewards
+        shared = torch.zeros(steps.shape)
+        shared[torch.from_numpy(there)] = paid.sum(dim=1)
+        learned = there.copy()
+        learned[there] &= self._ring.bags["labeled"][bags] | (not only_labeled)
+        columns = {"actions": self._padded("actions", steps, there)}
+        columns |= {"terminated": self._padded("terminated", steps, there), "learned": learned}
+        columns |= self._observed(steps, there)
+        return TeamEpisodes(rewards=shared, **{name: torch.from_numpy(array) for name, array in columns.items()})
+
+    def _observed(self, steps: Ints, there: Bools) -> dict[str, Array]:
+        """Return what belongs to observations, `[B, L + 1, ...]`: after the last step is who was there in it."""
+        rows = np.concatenate((steps, self._ring.after(steps[:, -1:])), axis=1)
+        seen = np.pad(there, ((0, 0), (1, 0)), constant_values=True)
+        present = self._padded("present", rows, seen)
+        which, lengths = np.arange(len(steps)), there.sum(axis=1)
+        present[which, lengths] = present[which, lengths - 1]
+        allowed = np.ones((*present.shape, self.action_size), dtype=np.bool_)
+        if self._masks:
+            allowed = self._padded("allowed", rows, seen)
+        return {"observations": self._padded("observations", rows, seen), "present": present, "allowed": allowed}
+
+    def _padded(self, name: str, rows: Ints, there: Bools) -> Array:
+        values = self._take(name, rows)
+        values[~there] = 0
+        return values
 
     def steps(self, indices: Ints) -> BagBatch:
         """Return some steps alone, `[N, 1, A, _]`, each with the label and the length of its bag.
@@ -393,7 +471,8 @@ class EpisodeStore:
 
     def _sizes(self) -> dict[str, int]:
         sizes = {name: getattr(self, name) for name in ("capacity", "observation_size", "action_size", "agents")}
-        return sizes if self._factors is None else {**sizes, "factors": self._factors.size}
+        more = {} if self._factors is None else {"factors": self._factors.size}
+        return {**sizes, **more, **({"masks": self.action_size} if self._masks else {})}
 
     def _check_features(self, name: str, features: Features | None, size: int) -> None:
         if features is not None and (features.size, features.agents) != (size, self.agents):
@@ -427,6 +506,8 @@ class EpisodeStore:
         if self._factors is not None:
             seen, acted = columns["observations"], columns["actions"]
             columns["factors"] = layout.factors_of(self._factors, seen[:steps], acted, seen[1:])
+        if self._masks:
+            columns["allowed"] = layout.allowed(trajectory, self.agents, self.action_size)
         if dense is not None:
             columns["dense"] = layout.shares("extras['dense_rewards']", dense[:steps], there)
         return columns

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor
+from bagged_envs.baselines.collect import ActTold, Info
+from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.learners.ppo import PPO, Rollout
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
@@ -26,15 +29,40 @@ class TeamRollouts:
         learner: PPO,
         redistributor: Redistributor,
         store: EpisodeStore,
+        seen: Features,
+        acted: Features,
         device: torch.device | str,
         sees_all: bool,
     ) -> None:
-        """Take what is trained; `store` is only asked for its features, `sees_all` is whether the critic does."""
-        self._learner, self._redistributor, self._store = learner, redistributor, store
-        self._device, self._sees_all = device, sees_all
+        """Take what is trained.
 
-    def learn(self, episodes: Sequence[Trajectory], fitted: bool = True) -> Metrics:
-        """Make one update, with all its epochs; with no step to learn from, none.
+        Args:
+            learner: What is trained.
+            redistributor: What gives agents their rewards.
+            store: Only asked for its features.
+            seen: Features of what all agents observe.
+            acted: Features of what all agents do.
+            device: Where the learner lives.
+            sees_all: Whether the critic sees what all agents observe.
+        """
+        self._learner, self._redistributor, self._store = learner, redistributor, store
+        self._seen, self._acted, self._device, self._sees_all = seen, acted, device, sees_all
+
+    def begin(self, explore: bool) -> ActTold:
+        """Return what acts in the episodes that all worlds begin: by samples, or by each agent's likeliest actions."""
+
+        def act(observations: Any, infos: Info) -> Any:
+            features = self._seen.encode(observations)  # [W, A, D]
+            acted = self._learner.act(torch.from_numpy(features.reshape(-1, features.shape[2])), explore)
+            return self._acted.decode(acted.numpy().reshape(*features.shape[:2], -1))
+
+        return act
+
+    def refresh(self) -> None:
+        """Do nothing, as nothing is stored: rewards are made anew for each update."""
+
+    def learn(self, episodes: Sequence[Trajectory], fitted: bool = True) -> list[Metrics]:
+        """Make one update, with all its epochs; with no step to learn from, none. Return the metrics of each.
 
         Args:
             episodes: Whole, and played with the policy as it is.
@@ -44,7 +72,7 @@ class TeamRollouts:
             FloatingPointError: A loss is not finite; nothing was changed.
         """
         rollout = self.rollout(episodes, fitted)
-        return self._learner.update(rollout.to(self._device)) if len(rollout.rewards) else {}
+        return [self._learner.update(rollout.to(self._device))] if len(rollout.rewards) else []
 
     def rollout(self, episodes: Sequence[Trajectory], fitted: bool) -> Rollout:
         """Return what is learned from."""

@@ -13,14 +13,17 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 import bagged_envs
 from bagged_envs.baselines import layout
 from bagged_envs.baselines.api import BagBatch, Sampling
+from bagged_envs.baselines.collect import ActTold
 from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.evaluate import Evaluation, evaluate_worlds
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.learners.ppo import PPO
+from bagged_envs.baselines.learners.qmix import QMIX
 from bagged_envs.baselines.methods import LEARNERS, TEAM_LEARNERS, Method
 from bagged_envs.baselines.player import SEEDS
 from bagged_envs.baselines.redistributors import settings_on
 from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.baselines.team_replay import TeamReplay
 from bagged_envs.baselines.team_rollouts import TeamRollouts
 from bagged_envs.baselines.training import COUNTS, Means, Progress, TrainingConfig, check_capacity, number
 from bagged_envs.baselines.worlds import Worlds
@@ -34,13 +37,15 @@ class TeamConfig(TrainingConfig):
     """Settings of a run of a team that belong to no method.
 
     Those of `TrainingConfig` that off-policy learners have are of no use here: random_steps, batch_size, updates,
-    n_step. Steps are those of the environment, in which all agents act.
+    n_step. Steps are those of the environment, in which all agents act. QMIX has other defaults on the command line and
+    where no `TeamConfig` is given: `worlds=8` and `rollout=1`, which is one round of episodes.
 
     Attributes:
         capacity: As there; fewer by default, because each step has all agents' observations.
         evaluation_episodes: As there; more by default, because they are played at once.
+        rollout: Environment steps of an iteration, at least: whole rounds of episodes are played.
         worlds: How many worlds are played at once, of the environment and of its dense twin.
-        decay_steps: Environment steps over which the learning rate and the clip go to 0, in a straight line; None
+        decay_steps: Environment steps over which the learning rate, and PPO's clip, go to 0, in a straight line; None
             leaves them as they are.
     """
 
@@ -55,13 +60,14 @@ class TeamTraining:
 
     The agents share one policy. A step of the run is an iteration: all worlds play rounds of whole episodes until at
     least `rollout` environment steps were made; the redistributor is updated as often as its schedule has it for so
-    many steps; and the learner is updated once with the fresh episodes, in which each agent has the rewards that the
-    redistributor gives this agent. Until it was updated for the first time they are equal shares of what was paid. No
-    episode is ever open between two iterations.
+    many steps; and the learner is updated. PPO is updated once with the fresh episodes, in which each agent has the
+    rewards that the redistributor gives this agent; QMIX once for each fresh episode with stored ones, in which the
+    team has the sum of them. Until the redistributor was updated for the first time they are equal shares of what was
+    paid. No episode is ever open between two iterations.
 
     Everything random comes from `seed`, through a stream for each purpose. Evaluation plays the same ID and arguments
-    with seeds that training never draws, and sums the team's dense rewards. It takes each agent's likeliest action, as
-    for all learners here; published results of IPPO are often of sampled ones.
+    with seeds that training never draws, and sums the team's dense rewards. It takes each agent's likeliest or best
+    action, as for all learners here; published results of IPPO are often of sampled ones.
 
     Attributes:
         method, id, arguments, config, seed: What the run is.
@@ -94,7 +100,8 @@ class TeamTraining:
             method: A method or its name, such as "rrd-ippo".
             id: A registered ID with a delay, of a team of agents with equal spaces.
             arguments: Of the environment, such as `num_agents`.
-            config: Settings of the run; those of a single controller's get the defaults of what a team has besides.
+            config: Settings of the run; those of a single controller's get the defaults of what a team has besides, and
+                None is for the learner's.
             seed: Of everything random, at least 0.
             device: Where networks live, "cpu" or "cuda".
 
@@ -108,15 +115,16 @@ class TeamTraining:
         self.method = Method.named(method) if isinstance(method, str) else method
         known("the learner of a team", self.method.learner, TEAM_LEARNERS)
         self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
-        self.config = team_config(config)
+        self.config = team_config(config, self.method.learner)
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
         if not task_of(spec_of(id)).agents:
             raise ValueError(f"{self.method.learner} trains the agents of a team, and {id} has one: use ppo.")
-        *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed).spawn(5)
+        *streams, evaluation, learner, redistributor, replay = np.random.SeedSequence(seed).spawn(6)
         played, self._bag_draws = (np.random.default_rng(stream) for stream in streams)
         self._evaluation_seed = SEEDS + int(np.random.default_rng(evaluation).integers(SEEDS // 2))
         self._open(played)
         self._make(number(learner), number(redistributor), device)
+        self._practice = self._practiced(np.random.default_rng(replay), device)
         self.total_steps = self.episodes = self.updates = self._before = 0
         self._means = Means()
 
@@ -126,7 +134,9 @@ class TeamTraining:
         oracle = self.method.redistributor == "oracle"
         envs = bagged_envs.make_vec(self.id, config.worlds, **(exposed if oracle else self.arguments))
         check_capacity(config, self.id, envs.spec)
-        self._worlds = Worlds(envs, seeds, ("alive", "agent_rewards") if oracle else ("alive",))
+        masks = LEARNERS[self.method.learner].replays
+        kept = {"alive": True, "agent_rewards": oracle, "action_mask": masks}
+        self._worlds = Worlds(envs, seeds, [name for name, wanted in kept.items() if wanted])
         at_once = min(config.worlds, config.evaluation_episodes)
         self._evaluation_envs = bagged_envs.make_vec(self.id, at_once, **exposed)
 
@@ -135,10 +145,11 @@ class TeamTraining:
         seen, acted = self._worlds.envs.single_observation_space, self._worlds.envs.single_action_space
         self.agents, space = agents_of(self.method.learner, self.id, seen, acted)
         self._seen, self._acted = Features(seen, self.agents), Features(acted, self.agents)
-        sees_all = LEARNERS[self.method.learner].sees_all
-        critic_size = self.agents * (self._seen.size + 1) if sees_all else None
-        learner = self.method.make_learner(self._seen.size, space, learner_seed, device, critic_size)
-        self.learner = cast(PPO, learner)  # as all of TEAM_LEARNERS are
+        row = LEARNERS[self.method.learner]
+        critic_size = self.agents * (self._seen.size + 1) if row.sees_all else None
+        chosen = acted if row.replays else space
+        learner = self.method.make_learner(self._seen.size, chosen, learner_seed, device, critic_size)
+        self.learner = cast(PPO | QMIX, learner)  # as all of TEAM_LEARNERS are
         name, settings = self.method.redistributor, self.method.redistributor_settings
         self._driver = Driver(
             name,
@@ -152,7 +163,13 @@ class TeamTraining:
         self.redistributor = self._driver.redistributor
         self.store = EpisodeStore.for_spaces(seen, acted, self.agents, self.config.capacity)
         self.store.keep(getattr(self.redistributor, "factors", None))
-        self._rollouts = TeamRollouts(self.learner, self.redistributor, self.store, device, sees_all)
+
+    def _practiced(self, generator: np.random.Generator, device: torch.device | str) -> TeamRollouts | TeamReplay:
+        """Return how the learner acts and learns."""
+        parts, spaces = (self.redistributor, self.store), (self._seen, self._acted)
+        if isinstance(self.learner, QMIX):
+            return TeamReplay(self.learner, *parts, *spaces, device, generator)
+        return TeamRollouts(self.learner, *parts, *spaces, device, LEARNERS[self.method.learner].sees_all)
 
     def run(self, until: int) -> Iterator[Progress]:
         """Train until at least so many environment steps were made in all, and yield how the run stands when due."""
@@ -189,27 +206,21 @@ class TeamTraining:
         self.total_steps += sum(map(len, episodes))
         if self._driver.drive(self.total_steps, self._bags, self.store.num_labeled_bags > 0):
             self._means.add("redistributor", self._driver.metrics)
+            self._practice.refresh()
         self._improve(episodes)
 
     def _improve(self, episodes: list[Trajectory]) -> None:
         if self.config.decay_steps is not None:
             self.learner.decay(max(0.0, 1.0 - self._before / self.config.decay_steps))
-        metrics = self._rollouts.learn(episodes, self._driver.fitted)
-        self.updates += bool(metrics)
-        self._means.add("learner", metrics)
+        for metrics in self._practice.learn(episodes, self._driver.fitted):
+            self.updates += 1
+            self._means.add("learner", metrics)
 
     def _bags(self, sampling: Sampling) -> BagBatch:
         return self.store.sample_bags(sampling, self._bag_draws, only_labeled=True)
 
-    def _explore(self, observations: Any) -> Any:
-        return self._act(observations, explore=True)
-
-    def _act(self, observations: Any, explore: bool) -> Any:
-        """Return the joint actions `[W, A]` of all worlds."""
-        features = self._seen.encode(observations)  # [W, A, D]
-        worlds, agents, size = features.shape
-        acted = self.learner.act(torch.from_numpy(features.reshape(-1, size)), explore)
-        return self._acted.decode(acted.numpy().reshape(worlds, agents, -1))
+    def _explore(self) -> ActTold:
+        return self._practice.begin(explore=True)
 
     def progress(self) -> Progress:
         """Evaluate the policy, and say how the run stands."""
@@ -218,12 +229,8 @@ class TeamTraining:
         return Progress(self.total_steps, self.episodes, evaluation, self._means.take())
 
     def evaluate(self, episodes: int, seed: int) -> Evaluation:
-        """Play some episodes with the policy as it is, each agent taking its likeliest action."""
-
-        def act(observations: Any) -> Any:
-            return self._act(observations, explore=False)
-
-        return evaluate_worlds(self._evaluation_envs, act, episodes, seed)
+        """Play some episodes with the policy as it is, each agent taking its likeliest or best action."""
+        return evaluate_worlds(self._evaluation_envs, lambda: self._practice.begin(explore=False), episodes, seed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that `load_state_dict` needs to go on bit for bit."""
@@ -244,7 +251,8 @@ class TeamTraining:
 
     def _parts(self) -> dict[str, Any]:
         parts = {"learner": self.learner, "redistributor": self.redistributor, "store": self.store}
-        return {**parts, "driver": self._driver, "worlds": self._worlds}
+        more = {"practice": self._practice} if isinstance(self._practice, TeamReplay) else {}
+        return {**parts, "driver": self._driver, "worlds": self._worlds, **more}
 
     def close(self) -> None:
         """Close the environments."""
@@ -252,20 +260,30 @@ class TeamTraining:
         self._evaluation_envs.close()
 
 
-def team_config(config: TrainingConfig | None) -> TeamConfig:
+def team_config(config: TrainingConfig | None, learner: str) -> TeamConfig:
     """Return settings of a team: a single controller's get the defaults of what a team has besides.
 
     Raises:
         ValueError: They take several steps as one.
     """
     if config is None:
-        return TeamConfig()
+        return team_settings(learner, {})
     if config.n_step > 1:
-        raise ValueError(f"n_step={config.n_step} needs an off-policy learner: use n_step=1 with teams.")
+        raise ValueError(f"n_step={config.n_step} is for one controller's off-policy learner: use n_step=1 with teams.")
     if isinstance(config, TeamConfig):
         return config
     plain = vars(TrainingConfig())
-    return TeamConfig(**{name: value for name, value in vars(config).items() if value != plain[name]})
+    return team_settings(learner, {name: value for name, value in vars(config).items() if value != plain[name]})
+
+
+def team_settings(learner: str, settings: Mapping[str, Any]) -> TeamConfig:
+    """Return settings of a team, where what is not given is as the learner has it.
+
+    Example:
+        >>> team_settings("qmix", {"worlds": 4}).rollout, team_settings("ippo", {}).rollout
+        (1, 2048)
+    """
+    return TeamConfig(**{**LEARNERS[learner].training, **settings})
 
 
 def agents_of(learner: str, id: str, seen: Space[Any], acted: Space[Any]) -> tuple[int, Space[Any]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from bagged_envs.baselines.collect import Act, VectorRecorder, elements
+from bagged_envs.baselines.collect import ActTold, VectorRecorder, elements
 from bagged_envs.baselines.player import SEEDS
 from bagged_envs.trajectory import Trajectory
 
@@ -33,24 +33,29 @@ class Worlds:
         """
         self.envs, self._generator, self._keep = envs, generator, keep
 
-    def play(self, act: Act, steps: int) -> list[Trajectory]:
+    def play(self, begin: Callable[[], ActTold], steps: int) -> list[Trajectory]:
         """Return the episodes of as many rounds as it takes to make so many steps.
+
+        Args:
+            begin: Called at the beginning of each round; returns what acts in it: from all worlds' observations and
+                infos to their actions. So nothing that it remembers goes from one episode to another.
+            steps: How many at least.
 
         Raises:
             ValueError: Info has no borders of bags, or an episode ended without closing its last bag.
         """
         episodes = list[Trajectory]()
         while sum(map(len, episodes)) < steps:
-            episodes += self._round(act)
+            episodes += self._round(begin())
         return episodes
 
-    def _round(self, act: Act) -> list[Trajectory]:
+    def _round(self, act: ActTold) -> list[Trajectory]:
         recorder = VectorRecorder(self.envs, self._keep)
         observations, infos = self.envs.reset(seed=self._generator.integers(SEEDS, size=self.envs.num_envs).tolist())
         recorder.reset(observations, infos)
         ended: dict[int, Trajectory] = {}
         while len(ended) < self.envs.num_envs:
-            actions = act(observations)
+            actions = act(observations, infos)
             acted = elements(self.envs.single_action_space, actions)
             observations, rewards, terminated, truncated, infos = self.envs.step(actions)
             for slot, episode in recorder.step(acted, observations, rewards, terminated, truncated, infos):

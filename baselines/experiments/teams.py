@@ -2,9 +2,9 @@
 
     python -m bagged_envs.baselines.experiments.teams --seeds 3 --runs runs --out docs/results/teams.csv
 
-A process per run. Runs that were stopped go on, and those that the table has whole are left out. A run is 300 iterations
-of 2,050 environment steps, and evaluated every ten. `--tell` prints areas under the curves, final returns, and how
-probably a method's final return is above that of Identity, with the seeds of both paired and drawn anew.
+A process per run. Runs that were stopped go on, and those that the table has whole are left out. A run is 300
+iterations of 2,050 environment steps, and evaluated every ten. `--tell` prints areas under the curves, final returns,
+and how probably a method's final return is above that of Identity, with the seeds of both paired and drawn anew.
 """
 
 from __future__ import annotations

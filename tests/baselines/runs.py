@@ -28,6 +28,9 @@ SETTINGS = {
     "stas": {"width": 8, "layers": 1, "warm_up": 30, "bags": 4, "every": 30, "updates": 2, "first": 3},
     "tar2": {"width": 8, "layers": 1, "warm_up": 30, "bags": 4, "every": 30, "updates": 2, "first": 3},
 }
+# The same of learners of teams.
+TEAM = {name: {"hidden": (8,), "epochs": 2, "minibatch": 32} for name in ("ippo", "mappo")}
+TEAM |= {"qmix": {"hidden": 8, "embed": 4, "hypernet": (), "batch": 4, "epsilon_steps": 200}}
 
 
 def method(name="rrd-td3", **learner):

@@ -29,7 +29,7 @@ def test_ddpg_is_td3_with_other_settings():
     [
         ("rrd", "method must be <redistributor>-<learner>, such as rrd-td3, got 'rrd'"),
         ("rdr-td3", "redistributor must be one of .* got 'rdr'. Did you mean"),
-        ("rrd-td4", "learner must be one of 'td3', 'ddpg', .*'ippo', 'mappo', got 'td4'. Did you mean 'td3'"),
+        ("rrd-td4", "learner must be one of 'td3', 'ddpg', .*'ippo', 'mappo', 'qmix', got 'td4'. Did you mean 'td3'"),
     ],
 )
 def test_unknown_names_are_refused(name, message):

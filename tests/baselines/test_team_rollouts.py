@@ -10,6 +10,7 @@ from gymnasium.vector import SyncVectorEnv
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.learners.ppo import advantages
 from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.store import EpisodeStore
@@ -34,8 +35,10 @@ class Told:
 
 
 def team(name="identity", agents=2, sees_all=False, size=2):
-    store = EpisodeStore.for_spaces(Box(-99, 99, (agents, size)), Box(-99, 99, (agents, 1)), agents, capacity=100)
-    return TeamRollouts(Told(), make_redistributor(name, size, 1, agents=agents), store, "cpu", sees_all)
+    seen, acted = Box(-99, 99, (agents, size)), Box(-99, 99, (agents, 1))
+    store = EpisodeStore.for_spaces(seen, acted, agents, capacity=100)
+    redistributor = make_redistributor(name, size, 1, agents=agents)
+    return TeamRollouts(Told(), redistributor, store, Features(seen, agents), Features(acted, agents), "cpu", sees_all)
 
 
 def with_alive(one, alive):
@@ -99,10 +102,14 @@ def test_an_agent_that_is_gone_has_no_steps_and_ended_where_it_was():
     assert rollout.rewards.tolist() == pytest.approx([0.0, 0.0, 0.0, 100.1, 0.0, 0.0])
 
 
+def still():
+    return lambda observations, infos: np.zeros((2, 2), dtype=int)
+
+
 def test_deaths_as_the_joint_face_tells_them():
     scripts = {"a": episode([1.0, 2.0]), "b": episode([10.0, 20.0, 40.0])}
     envs = EpisodicReward(SyncVectorEnv([lambda: JointEnv(ScriptedParallelEnv(scripts)) for _ in range(2)]))
-    episodes = Worlds(envs, np.random.default_rng(0), ("alive",)).play(lambda _: np.zeros((2, 2), dtype=int), 1)
+    episodes = Worlds(envs, np.random.default_rng(0), ("alive",)).play(still, 1)
     rollout = team(size=3).rollout([replace(one, actions=one.actions[..., None]) for one in episodes], True)
     assert rollout.observations[:, :2].tolist() == [
         [1, 0], [1, 1], [1, 0], [1, 1], [2, 0], [2, 1], [2, 2], [2, 0], [2, 1], [2, 2],
@@ -121,8 +128,8 @@ def test_steps_kept_from_the_learner_interrupt_the_runs():
 
 def test_nothing_to_learn_from_means_no_update():
     one = team("labels_only")
-    assert one.learn([trajectory([2], labeled=[False], agents=2)]) == {}
-    assert one.learn([trajectory([2], agents=2)]) == {"loss": 0.0}
+    assert one.learn([trajectory([2], labeled=[False], agents=2)]) == []
+    assert one.learn([trajectory([2], agents=2)]) == [{"loss": 0.0}]
     assert [len(rollout.rewards) for rollout in one._learner.rollouts] == [4]
 
 

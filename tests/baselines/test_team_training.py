@@ -21,7 +21,7 @@ from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from bagged_envs.baselines.runs import Run, train
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, team_config
 from bagged_envs.baselines.training import Training, TrainingConfig
-from tests.baselines.runs import SETTINGS
+from tests.baselines.runs import SETTINGS, TEAM
 
 ID = "EpisodicCooperativeNavigation-v0"
 ARGUMENTS = {"num_agents": 3, "max_episode_steps": 9}
@@ -30,8 +30,8 @@ SMALL = TeamConfig(worlds=2, rollout=30, evaluate_every=50, evaluation_episodes=
 
 def method(name="rrd-ippo", **learner):
     """The method of a name, with small sizes."""
-    settings = {"hidden": (8,), "epochs": 2, "minibatch": 32, **learner}
-    return Method.named(name, SETTINGS.get(name.split("-")[0], {}), settings)
+    redistributor, acting = name.split("-")
+    return Method.named(name, SETTINGS.get(redistributor, {}), {**TEAM[acting], **learner})
 
 
 def training(name="rrd-ippo", id=ID, config=SMALL, seed=3, arguments=None, **learner):
@@ -53,7 +53,7 @@ def learned(one):
     return seen
 
 
-@pytest.mark.parametrize("name", ["rrd-ippo", "rudder-mappo", "oracle-ippo"])
+@pytest.mark.parametrize("name", ["rrd-ippo", "rudder-mappo", "oracle-ippo", "rrd-qmix", "rudder-qmix"])
 def test_a_run_that_was_stopped_goes_on_to_the_bit(name, tmp_path):
     whole = after(training(name), 144)
     checkpoint.save(tmp_path / "half.pt", after(training(name), 72).state_dict())
@@ -62,16 +62,22 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(name, tmp_path):
     assert not resumed.due
     after(resumed, 144)
     assert fingerprint(resumed.state_dict()) == fingerprint(whole.state_dict())
-    assert (whole.total_steps, whole.episodes, whole.updates) == (144, 16, 4)
+    updates = 16 if name.endswith("qmix") else 4  # one for each episode, or for each iteration
+    assert (whole.total_steps, whole.episodes, whole.updates) == (144, 16, updates)
     assert resumed.evaluate(3, SEEDS) == whole.evaluate(3, SEEDS)
 
 
-def test_a_run_of_the_command_goes_on_to_the_bit(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "learner"),
+    [("uniform-mappo", {"hidden": "[8]"}), ("rd-qmix", {"hidden": "8", "hypernet": "[]", "batch": "4"})],
+)
+def test_a_run_of_the_command_goes_on_to_the_bit(name, learner, tmp_path):
     settings = {
         f"training.{name}": getattr(SMALL, name) for name in ("worlds", "rollout", "evaluate_every", "capacity")
     }
-    settings |= {"training.evaluation_episodes": 3, "learner.hidden": "[8]", **ARGUMENTS}
-    words = ["uniform-mappo", ID, *(f"{name}={value}" for name, value in settings.items()), "--seed", "1"]
+    settings |= {"training.evaluation_episodes": 3, **ARGUMENTS}
+    settings |= {f"learner.{setting}": value for setting, value in learner.items()}
+    words = [name, ID, *(f"{name}={value}" for name, value in settings.items()), "--seed", "1"]
     for folder, steps in (("whole", "144"), ("parts", "40"), ("parts", "144")):
         more = ["--steps", steps, "--checkpoint-every", "50", "--out", str(tmp_path / folder)]
         if (folder, steps) == ("parts", "144"):  # in another process
@@ -174,6 +180,68 @@ def test_rewards_of_the_fresh_episodes_are_those_of_now():
     assert expected.unique().numel() > 50
 
 
+def test_qmix_plays_one_round_at_a_time_unless_it_is_told_otherwise():
+    default = Run(method("uniform-qmix"), ID, ARGUMENTS, TrainingConfig(evaluate_every=7)).config
+    assert (default.worlds, default.rollout, default.evaluate_every) == (8, 1, 7)
+    assert Run(method("uniform-qmix"), ID, ARGUMENTS, TeamConfig(worlds=5)).config == TeamConfig(worlds=5)
+    one = training("uniform-qmix", config=None)
+    one.step()
+    assert (one.episodes, one.total_steps) == (8, 72)
+
+
+@pytest.mark.parametrize("name", REDISTRIBUTORS)
+def test_every_redistributor_gives_qmix_the_teams_rewards(name):
+    """Once it is fitted, those of labeled bags add up to the label where the redistributor promises that."""
+    one, seen = training(f"{name}-qmix"), []
+    update = one.learner.update
+    one.learner.update = lambda batch: seen.append(batch) or update(batch)
+    after(one, 72)
+    assert (one.updates, one.fitted) == (8, True)
+    found, labels = seen[-1].rewards.sum(dim=1), one.store._ring.bags["label"][one.store._ring.queues["bags"].all()]
+    assert found.isfinite().all()
+    if one.redistributor.exact:
+        assert all(np.isclose(labels, total, rtol=1e-5, atol=1e-4).any() for total in found.numpy())
+
+
+def test_the_oracle_gives_qmix_the_sum_of_the_agents_own_rewards():
+    one = training("oracle-qmix")
+    seen, told, play = learned(one), [], one._worlds.play
+    one._worlds.play = lambda *given: told.extend(play(*given)) or told
+    one.step()
+    own = {tuple(episode.extras["agent_rewards"][1:].sum(axis=1).round(3)) for episode in told}
+    assert {tuple(row.numpy().astype(float).round(3)) for row in seen[0].rewards} <= own
+    assert len(own) == 4
+
+
+def test_qmix_explores_less_with_every_step_and_not_at_all_when_evaluated():
+    one, epsilons = training("uniform-qmix"), []
+    act = one.learner.act
+    one.learner.act = lambda *given: epsilons.append(round(given[-1], 4)) or act(*given)
+    after(one, 72)
+    assert sorted(set(epsilons), reverse=True) == [1.0, 0.829, 0.0]  # 36 of 200 steps, and evaluation
+    assert one.evaluate(3, SEEDS) == one.evaluate(3, SEEDS)
+
+
+def test_qmix_is_not_updated_before_there_are_enough_episodes(tmp_path):
+    one = training("uniform-qmix", batch=9)
+    updates = []
+    for _ in range(3):
+        one.step()
+        updates.append(one.updates)
+    assert updates == [0, 0, 4]
+    message = "learner.batch=9 episodes must be stored first, and 4 are: train for more, lower it, or raise"
+    with pytest.raises(RuntimeError, match=f"nothing was learned in 36 steps: {message} training.capacity"):
+        train(Run(method("uniform-qmix", batch=9), ID, ARGUMENTS, SMALL), tmp_path, 30)
+
+
+def test_the_learning_rate_of_qmix_goes_to_zero():
+    one, rates = training("uniform-qmix", config=replace(SMALL, decay_steps=72)), []
+    for _ in range(3):
+        one.step()
+        rates.append(one.learner.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([5e-4, 2.5e-4, 0.0])
+
+
 @pytest.mark.parametrize("name", REDISTRIBUTORS)
 def test_every_redistributor_gives_agents_rewards(name):
     one, seen = training(f"{name}-ippo"), []
@@ -212,7 +280,8 @@ def test_evaluation_takes_the_likeliest_actions():
     assert one.evaluate(3, SEEDS) == one.evaluate(3, SEEDS)
     observations, _ = one._worlds.envs.reset(seed=0)
     outputs = one.learner.policy(torch.from_numpy(observations.reshape(-1, 26)))
-    assert one._act(observations, explore=False).tolist() == outputs.argmax(dim=1).reshape(2, 3).tolist()
+    act = one._practice.begin(explore=False)
+    assert act(observations, {}).tolist() == outputs.argmax(dim=1).reshape(2, 3).tolist()
 
 
 def test_the_critic_of_mappo_sees_all_agents():
@@ -243,9 +312,9 @@ def test_continuous_actions():
 def test_settings_of_a_single_run_get_a_teams_own():
     run = Run(method("uniform-ippo"), ID, ARGUMENTS, TrainingConfig(rollout=30))
     assert run.config == TeamConfig(rollout=30)
-    assert team_config(TrainingConfig()) == TeamConfig()
-    assert Run(method("uniform-ppo"), ID, ARGUMENTS).config == TrainingConfig()
-    assert TEAM_LEARNERS == ("ippo", "mappo")
+    assert team_config(TrainingConfig(), "ippo") == team_config(None, "mappo") == TeamConfig()
+    assert Run(Method("uniform", "ppo"), ID, ARGUMENTS).config == TrainingConfig()
+    assert TEAM_LEARNERS == ("ippo", "mappo", "qmix")
     assert (LEARNERS["ippo"].config.entropy_weight, IPPO_PAPER.discount, IPPO_PAPER.clip) == (0.01, 1.0, 0.5)
 
 
@@ -255,7 +324,8 @@ def test_settings_of_a_single_run_get_a_teams_own():
         ("uniform-ippo", "EpisodicHopper-v0", {}, "ippo trains the agents of a team, and EpisodicHopper-v0 has one"),
         ("uniform-mappo", "EpisodicSimpleSpeakerListener-v0", {}, "mappo needs several agents with equal spaces, got"),
         ("uniform-ippo", "EpisodicSimpleTag-v0", {"team": "agents"}, "ippo needs several agents .*: name another team"),
-        ("uniform-ppo", ID, {}, "the learner of a team must be one of 'ippo', 'mappo', got 'ppo'"),
+        ("uniform-qmix", "EpisodicHopper-v0", {}, "qmix trains the agents of a team, and EpisodicHopper-v0 has one"),
+        ("uniform-qmix", "EpisodicSimpleSpeakerListener-v0", {}, "qmix needs several agents with equal spaces, got"),
         ("uniform-ippo", ID, {"max_episode_steps": 300}, "capacity must hold the longest episode, which may have 300"),
     ],
 )
@@ -264,9 +334,21 @@ def test_what_is_no_team_is_refused(name, id, arguments, message):
         training(name, id, arguments=arguments)
 
 
-def test_several_steps_as_one_are_refused():
-    with pytest.raises(ValueError, match="n_step=3 needs an off-policy learner: use n_step=1 with teams"):
-        Run(method("uniform-ippo"), ID, ARGUMENTS, TeamConfig(n_step=3))
+def test_a_learner_of_single_controllers_is_refused():
+    with pytest.raises(ValueError, match="the learner of a team must be one of 'ippo', 'mappo', 'qmix', got 'ppo'"):
+        TeamTraining("uniform-ppo", ID, ARGUMENTS, SMALL, seed=0)
+
+
+def test_qmix_refuses_continuous_actions():
+    arguments = {"max_episode_steps": 5, "continuous_actions": True}
+    with pytest.raises(TypeError, match="action_space must be MultiDiscrete, .* use ippo or mappo for continuous ones"):
+        training("uniform-qmix", "EpisodicSimpleSpread-v0", arguments=arguments)
+
+
+@pytest.mark.parametrize("name", ["uniform-ippo", "uniform-qmix"])
+def test_several_steps_as_one_are_refused(name):
+    with pytest.raises(ValueError, match="n_step=3 is for one controller's off-policy learner: use n_step=1 with"):
+        Run(method(name), ID, ARGUMENTS, TeamConfig(n_step=3))
 
 
 def test_training_of_one_controller_refuses_learners_of_teams():
@@ -298,9 +380,19 @@ def test_agents_learn_to_come_nearer_and_not_to_bump(name):
     assert paid[-1] > paid[0] + 10  # with deviations of about 2
 
 
+@pytest.mark.slow
+def test_qmix_learns_to_come_nearer_and_not_to_bump():
+    fast = Method.named("oracle-qmix", None, {"learning_rate": 1e-3, "epsilon_steps": 6000})
+    one = TeamTraining(fast, ID, {"num_agents": 3}, seed=0)
+    (before, *_, after) = [progress.evaluation.mean for progress in one.run(15_000)]
+    assert after > before + 10
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", ["uniform-ippo", "rrd-mappo", "rudder-ippo"])
+@pytest.mark.parametrize("name", ["uniform-ippo", "rrd-mappo", "rudder-ippo", "rrd-qmix", "rudder-qmix"])
 def test_networks_on_a_gpu(name):
     one = after(TeamTraining(method(name), ID, ARGUMENTS, SMALL, seed=3, device="cuda"), 108)
-    assert one.updates == 3
-    assert {parameter.device.type for parameter in one.learner.value.parameters()} == {"cuda"}
+    assert one.updates == (12 if name.endswith("qmix") else 3)
+    assert {parameter.device.type for group in one.learner.optimizer.param_groups for parameter in group["params"]} == {
+        "cuda"
+    }

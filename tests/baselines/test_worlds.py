@@ -21,7 +21,8 @@ def scripted(mode):
 
 
 def still(envs):
-    return lambda observations: np.zeros(envs.action_space.shape, envs.action_space.dtype)
+    """Who does nothing, in every round."""
+    return lambda: lambda observations, infos: np.zeros(envs.action_space.shape, envs.action_space.dtype)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
@@ -60,7 +61,7 @@ def test_many_worlds_evaluate_as_one_environment_does():
     with evaluation_env("BaggedCooperativeNavigation-v0", arguments) as env:
         alone = evaluate(env, lambda observation: np.array([1, 2, 3]), episodes=5, seed=9)
     envs = bagged_envs.make_vec("BaggedCooperativeNavigation-v0", 3, expose_reward=True, **arguments)
-    together = evaluate_worlds(envs, lambda observations: np.tile([1, 2, 3], (3, 1)), episodes=5, seed=9)
+    together = evaluate_worlds(envs, lambda: lambda _, infos: np.tile([1, 2, 3], (3, 1)), episodes=5, seed=9)
     assert together == alone
     assert len(set(together.returns)) == 5
 
@@ -71,6 +72,23 @@ def test_successes_of_many_worlds_are_those_of_one():
     envs = bagged_envs.make_vec("SparseTraceBack-v0", 2, expose_reward=True, delay=4)
     assert evaluate_worlds(envs, still(envs), episodes=3, seed=0) == alone
     assert alone.successes == (True, True, True)
+
+
+def test_who_acts_is_made_for_each_round_and_told_the_infos_of_every_step():
+    """Of playing, and of evaluating."""
+    arguments = {"num_agents": 3, "max_episode_steps": 4}
+    envs = bagged_envs.make_vec("BaggedCooperativeNavigation-v0", 2, expose_reward=True, **arguments)
+    rounds = []
+
+    def begin():
+        told = []
+        rounds.append(told)
+        return lambda _, infos: told.append(infos["alive"].shape) or np.zeros((2, 3), dtype=int)
+
+    Worlds(envs, np.random.default_rng(0), ()).play(begin, 9)
+    evaluate_worlds(envs, begin, episodes=3, seed=0)
+    assert [len(told) for told in rounds] == [4] * 4
+    assert {shape for told in rounds for shape in told} == {(2, 3)}
 
 
 def test_worlds_that_hide_their_reward_are_refused():

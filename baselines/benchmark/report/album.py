@@ -69,7 +69,7 @@ def album(content: Content, made: Sequence[View], out: Path, formats: Sequence[s
             figure = picture.draw()
             if "html" in formats:
                 shown[picture.name] = Shown(picture, inline(figure, picture.name, picture.title))
-            if alone:
+            if alone and kinds:
                 files += _files(figure, picture, content, out / "figures", kinds)
     return Album(shown, files)
 

@@ -1,0 +1,260 @@
+"""How noisy the policy gradient of a team is, by whose rewards it is taken: of one task, with policies held still.
+
+    python -m bagged_envs.baselines.experiments.gradient_variance --seeds 3 --out docs/results/gradient_variance.csv
+    python -m bagged_envs.baselines.experiments.gradient_variance --out docs/results/gradient_variance.csv \
+        --plot docs/results/gradient_variance.png
+
+A policy, random or trained on dense rewards for some iterations, plays two sets of episodes, paid at their ends.
+Redistributors are fitted to the first. Of each episode e of the second the gradient is taken that REINFORCE follows,
+
+    g_e = sum_(t, i) grad log pi(a_ti | o_ti) (G_ti - b_t),    G_ti = r_ti + r_(t+1)i + ...,
+
+with r the redistributed rewards of agent i and b_t the mean of G over all episodes and agents in that step. The truth
+is the gradient of the team's return: the mean over the first set with G the sum of all agents' dense rewards from then
+on. Told are the variance (the trace of the covariance of g_e); how far the mean goes along the truth, whose square over
+the variance is signal over noise in whatever units a method pays; and the cosine between the truth and the mean of
+`BATCH` episodes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import bagged_envs
+from bagged_envs.baselines.api import BagBatch
+from bagged_envs.baselines.command import grouped
+from bagged_envs.baselines.experiments.teams import EVERY, ITERATION, METHODS
+from bagged_envs.baselines.features import Features
+from bagged_envs.baselines.growing_table import append_row, done, read_rows
+from bagged_envs.baselines.judging.fit import fit
+from bagged_envs.baselines.learners.ppo import PPO
+from bagged_envs.baselines.redistributors import settings_on
+from bagged_envs.baselines.redistributors.identity import Identity
+from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.baselines.team_rollouts import TeamRollouts
+from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, own_rewards
+from bagged_envs.baselines.worlds import Worlds
+
+ID = "EpisodicCooperativeNavigation-v0"
+ARGUMENTS: dict[str, Any] = {"num_agents": 6}
+POLICIES = {"random": 0, "trained": 100}  # iterations of IPPO on dense rewards
+WORLDS, HORIZON = 41, 25
+EPISODES = 2050  # of each set
+FITTING = 10 * EVERY  # environment steps whose worth of updates is made
+BATCH = 82  # episodes of an iteration
+KEYS = ("policy", "method", "seed")
+TOLD = ("variance", "ratio", "cosine")
+
+
+class Noise(NamedTuple):
+    """What is told of a method's gradients.
+
+    Attributes:
+        variance: The trace of the covariance of an episode's gradient.
+        along: The part of the mean gradient in the direction of the truth.
+        cosine: Of the mean over a batch of episodes with the truth: the mean over batches.
+    """
+
+    variance: float
+    along: float
+    cosine: float
+
+    @property
+    def ratio(self) -> float:
+        """Noise over signal, of one episode; infinite where the mean does not go along the truth at all."""
+        return self.variance / self.along**2 if self.along > 0 else math.inf
+
+
+def noise(gradients: Tensor, truth: Tensor, batch: int = BATCH) -> Noise:
+    """Return what is told of gradients.
+
+    Args:
+        gradients: `[E, P]`, of each episode.
+        truth: `[P]`, the direction to compare with.
+        batch: How many of them make a batch; what is left over is in none.
+
+    Example:
+        >>> noise(torch.tensor([[3.0, 1.0], [1.0, 1.0]]), torch.tensor([1.0, 0.0]), batch=1).variance
+        2.0
+    """
+    mean, count = gradients.mean(dim=0), len(gradients)
+    variance = (gradients - mean).square().sum() / (count - 1)
+    batches = gradients[: count // batch * batch].view(-1, batch, gradients.shape[1]).mean(dim=1)  # [E / batch, P]
+    cosines = torch.nn.functional.cosine_similarity(batches, truth[None], dim=1)
+    return Noise(variance.item(), (mean @ truth / truth.norm()).item(), cosines.mean().item())
+
+
+def to_go(rewards: Tensor) -> Tensor:
+    """Return what each step and all later ones of its episode get: `[E, T, A]` to `[E, T, A]`.
+
+    Example:
+        >>> to_go(torch.tensor([[[1.0], [2.0], [4.0]]])).flatten().tolist()
+        [7.0, 6.0, 4.0]
+    """
+    return rewards.flip(1).cumsum(dim=1).flip(1)
+
+
+def gradients(learner: PPO, observations: Tensor, actions: Tensor, returns: Tensor) -> Tensor:
+    """Return the gradient of each episode, `[E, P]` with P weights of the policy; episodes are of one length.
+
+    Args:
+        learner: Its policy is what the gradient is of.
+        observations: `[E, T, A, D]`.
+        actions: `[E, T, A, U]`.
+        returns: `[E, T, A]`, G; the mean of each step is taken off.
+    """
+    weights = list(learner.policy.parameters())
+    gains = returns - returns.mean(dim=(0, 2), keepdim=True)
+    found = []
+    for seen, acted, gain in zip(observations, actions, gains, strict=True):
+        log_probs = learner.choice.log_probs(learner.policy(seen.flatten(0, 1)), acted.flatten(0, 1))
+        parts = torch.autograd.grad((log_probs * gain.flatten()).sum(), weights)
+        found.append(torch.cat([part.flatten() for part in parts]))
+    return torch.stack(found)
+
+
+def trained(iterations: int, seed: int) -> PPO:
+    """Return an IPPO learner after so many iterations on dense rewards."""
+    config = TeamConfig(worlds=WORLDS, evaluate_every=10**9)
+    training = TeamTraining("oracle-ippo", ID, ARGUMENTS, config, seed=seed)
+    for _ in training.run(iterations * ITERATION):
+        pass
+    training.close()
+    if not isinstance(training.learner, PPO):
+        raise TypeError(f"the learner must be PPO's, got {type(training.learner).__name__}.")
+    return training.learner
+
+
+def recorded(learner: PPO, episodes: int, seed: int) -> EpisodeStore:
+    """Return so many episodes, at least, that the learner plays by samples, with each agent's dense rewards."""
+    envs = bagged_envs.make_vec(ID, WORLDS, **ARGUMENTS, expose_reward=True)
+    spaces, agents = (envs.single_observation_space, envs.single_action_space), ARGUMENTS["num_agents"]
+    seen, acted = (Features(space, agents) for space in spaces)
+    store = EpisodeStore.for_spaces(*spaces, agents, capacity=(episodes + WORLDS) * (HORIZON + 1))
+    acting = TeamRollouts(learner, Identity(seen.size, acted.size), store, seen, acted, "cpu", sees_all=False)
+    worlds = Worlds(envs, np.random.default_rng(seed), ("alive", "agent_rewards"))
+    for episode in worlds.play(lambda: acting.begin(explore=True), episodes * HORIZON):
+        store.add(own_rewards(episode))
+    envs.close()
+    return store
+
+
+def measured(method: str, learner: PPO, fitted: EpisodeStore, asked: EpisodeStore, seed: int) -> Noise:
+    """Return the noise of the gradients by a method's rewards.
+
+    Args:
+        method: One of `METHODS`.
+        learner: Whose policy played.
+        fitted: What the redistributor is fitted to, and the truth comes from.
+        asked: Whose gradients are taken.
+        seed: Of the redistributor.
+    """
+    name = method.partition("-")[0]
+    settings = settings_on(name, grouped(METHODS[method])["redistributor"], ID, each_agent=True)
+    made = fit(name, fitted, FITTING, seed, agents=ARGUMENTS["num_agents"], **settings).redistributor
+    asked.keep(getattr(made, "factors", None))
+    steps = [batch for _, batch in asked.all_bags()]  # every episode is a bag, and they are of one length
+    rewards = torch.cat([made.relabel(batch) for batch in steps])
+    return noise(_gradients(learner, steps, to_go(rewards)), truth(learner, fitted))
+
+
+def truth(learner: PPO, store: EpisodeStore) -> Tensor:
+    """Return the gradient of the team's return, `[P]`: the mean by what all agents really earn from each step on.
+
+    Raises:
+        ValueError: The dense rewards are not known.
+    """
+    steps = [batch for _, batch in store.all_bags()]
+    if any(batch.dense is None for batch in steps):
+        raise ValueError("episodes must have dense rewards, got none: record them with expose_reward=True.")
+    dense = torch.cat([batch.dense for batch in steps if batch.dense is not None])  # [E, T, A]
+    return _gradients(learner, steps, to_go(dense.sum(dim=2, keepdim=True).expand(dense.shape))).mean(dim=0)
+
+
+def _gradients(learner: PPO, steps: Sequence[BagBatch], returns: Tensor) -> Tensor:
+    seen, acted = (torch.cat([getattr(batch, name) for batch in steps]) for name in ("observations", "actions"))
+    return gradients(learner, seen, acted, returns)
+
+
+def run(out: Path, seeds: int, policies: Mapping[str, int] = POLICIES, methods: Sequence[str] = tuple(METHODS)) -> None:
+    """Add the rows that a table does not have."""
+    finished = done(out, KEYS)
+    for seed, (policy, iterations) in itertools.product(range(seeds), policies.items()):
+        missing = [method for method in methods if (policy, method, str(seed)) not in finished]
+        if not missing:
+            continue
+        learner = trained(iterations, seed)
+        fitted, asked = (recorded(learner, EPISODES, number) for number in (2 * seed, 2 * seed + 1))
+        for method in missing:
+            found = measured(method, learner, fitted, asked, seed)
+            numbers = {name: f"{value:.6g}" for name, value in found._asdict().items()}
+            append_row(out, {"policy": policy, "method": method, "seed": seed, **numbers})
+
+
+def summary(out: Path) -> str:
+    """Return a Markdown table of means over seeds."""
+    lines = ["| policy | method | seeds | variance | noise over signal | cosine |", "|---|---|---:|---:|---:|---:|"]
+    for (policy, method), found in _grouped(out).items():
+        variance, ratio, cosine = (np.mean([getattr(one, name) for one in found]) for name in TOLD)
+        lines.append(f"| {policy} | {method} | {len(found)} | {variance:.3g} | {ratio:.0f} | {cosine:.2f} |")
+    return "\n".join(lines)
+
+
+def _grouped(out: Path) -> dict[tuple[str, str], list[Noise]]:
+    grouped: dict[tuple[str, str], list[Noise]] = {(one, other): [] for one in POLICIES for other in METHODS}
+    for row in read_rows(out):
+        grouped[row["policy"], row["method"]].append(Noise(*(float(row[name]) for name in Noise._fields)))
+    return {key: found for key, found in grouped.items() if found}
+
+
+def plot(out: Path, picture: Path) -> None:
+    """Draw a table: of each policy and method noise over signal, and the cosine; a dot for each seed."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.6), layout="constrained", dpi=110)
+    FigureCanvasAgg(figure)
+    panels, names = figure.subplots(1, 2), list(METHODS)
+    titles = {
+        "ratio": "Noise over signal of an episode's gradient",
+        "cosine": f"Cosine with the truth, {BATCH} episodes",
+    }
+    for axes, (column, title) in zip(panels, titles.items(), strict=True):
+        for shift, policy, color in zip((-0.15, 0.15), POLICIES, ("#888888", "#0072b2"), strict=True):
+            mine = [(key[1], one) for key, found in _grouped(out).items() if key[0] == policy for one in found]
+            places = [names.index(method) + shift for method, _ in mine]
+            axes.plot(places, [getattr(one, column) for _, one in mine], "o", color=color, label=f"{policy} policy")
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks(range(len(names)), [name.partition("-")[0] for name in names], rotation=30)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yscale("log")
+    panels[0].legend(frameon=False, fontsize="small")
+    figure.savefig(picture, metadata={"Software": None})
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--plot", type=Path, help="run nothing, draw the table")
+    given = parser.parse_args(words)
+    if given.plot:
+        plot(given.out, given.plot)
+    else:
+        run(given.out, given.seeds)
+    print(summary(given.out))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

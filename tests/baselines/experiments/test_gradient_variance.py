@@ -1,0 +1,72 @@
+"""The noise of policy gradients: by numbers, by autograd, and on real episodes."""
+
+import math
+
+import pytest
+import torch
+from gymnasium.spaces import Discrete
+
+from bagged_envs.baselines.experiments import gradient_variance as experiment
+from bagged_envs.baselines.growing_table import read_rows
+from bagged_envs.baselines.learners.ppo import PPO
+
+
+def test_variance_its_ratio_and_cosine():
+    gradients = torch.tensor([[3.0, 0.0], [1.0, 2.0], [2.0, 4.0]])  # mean (2, 2); deviations (1, -2), (-1, 0), (0, 2)
+    found = experiment.noise(gradients, torch.tensor([1.0, 0.0]), batch=2)
+    assert found.variance == pytest.approx(10 / 2)
+    assert found.along == pytest.approx(2)
+    assert found.ratio == pytest.approx(5 / 4)
+    assert experiment.noise(gradients, torch.tensor([-1.0, 0.0]), batch=2).ratio == math.inf
+    assert found.cosine == pytest.approx(2 / math.sqrt(5))  # of (2, 1) alone: the third is in no batch
+
+
+def test_a_gradient_is_of_its_own_episode_and_the_mean_is_taken_off():
+    learner = PPO(3, Discrete(2), seed=0)
+    generator = torch.Generator().manual_seed(0)
+    seen = torch.randn(2, 4, 3, 3, generator=generator)  # two episodes, four steps, three agents
+    acted = torch.nn.functional.one_hot(torch.randint(2, (2, 4, 3), generator=generator), 2).float()
+    returns = torch.randn(2, 4, 3, generator=generator)
+    found = experiment.gradients(learner, seen, acted, returns)
+    gains = returns - returns.mean(dim=(0, 2), keepdim=True)
+    for episode in range(2):
+        log_policy = learner.policy(seen[episode]).log_softmax(dim=2)
+        total = ((log_policy * acted[episode]).sum(dim=2) * gains[episode]).sum()
+        parts = torch.autograd.grad(total, list(learner.policy.parameters()))
+        torch.testing.assert_close(found[episode], torch.cat([part.flatten() for part in parts]))
+    other = experiment.gradients(learner, seen, acted, returns + 7.0)
+    torch.testing.assert_close(other, found, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def played():
+    learner = experiment.trained(0, seed=0)
+    return learner, experiment.recorded(learner, 410, seed=0)
+
+
+def test_episodes_have_each_agent_s_dense_rewards(played):
+    _, store = played
+    assert store.num_episodes == 410
+    (_, batch), *more = store.all_bags()
+    assert not more
+    assert batch.mask.shape == (410, experiment.HORIZON, 6)
+    torch.testing.assert_close(batch.dense.sum(dim=(1, 2)), batch.label)
+    assert batch.dense.std(dim=2).min() > 0
+
+
+def test_equal_shares_of_the_return_are_noisier_than_own_rewards(played):
+    learner, store = played
+    late, own = (experiment.measured(name, learner, store, store, 0) for name in ("identity-ippo", "oracle-ippo"))
+    assert late.ratio > 2 * own.ratio
+    assert own.cosine > late.cosine
+
+
+def test_rows_are_made_once_told_and_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiment, "EPISODES", 82)
+    out, picture = tmp_path / "table.csv", tmp_path / "picture.png"
+    for methods in (["uniform-ippo"], ["uniform-ippo", "identity-ippo"]):
+        experiment.run(out, 1, {"random": 0}, methods)
+    assert [row["method"] for row in read_rows(out)] == ["uniform-ippo", "identity-ippo"]
+    assert experiment.main(["--out", str(out), "--plot", str(picture)]) == 0
+    assert "| random | uniform-ippo | 1 |" in capsys.readouterr().out
+    assert picture.read_bytes()[:4] == b"\x89PNG"
