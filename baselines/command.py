@@ -6,7 +6,7 @@ import ast
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.redistributors import pinned, settings_on
-from bagged_envs.baselines.runs import Row, Run, train
-from bagged_envs.baselines.team_training import TeamConfig, team_settings
+from bagged_envs.baselines.runs import Row, Run, config_of, train
 from bagged_envs.baselines.tensorboard import Board, both
-from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import known
 
 GROUPS = ("redistributor", "learner", "training")
@@ -46,15 +44,12 @@ def train_from_command(
     """
     groups = grouped(settings)
     named = Method.named(method, groups["redistributor"], groups["learner"])
-    training, config = groups["training"], TeamConfig if named.team else TrainingConfig
-    for name in training:
-        known("A setting of training", name, [one.name for one in fields(config)])
     told = pinned(settings_on(named.redistributor, named.redistributor_settings, id, named.team))
     run = Run(
         replace(named, redistributor_settings=told),
         id,
         groups["environment"],
-        team_settings(named.learner, training) if named.team else TrainingConfig(**training),
+        config_of(named, groups["training"]),
         seed,
         device,
         threads,

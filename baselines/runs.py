@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.learners.ppo import PPO
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import LEARNERS, Method
-from bagged_envs.baselines.team_training import TeamTraining, team_config
+from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, team_config, team_settings
 from bagged_envs.baselines.training import Progress, Training, TrainingConfig
 from bagged_envs.registration import spec_of, task_of
 from bagged_envs.whole_file import write_whole
@@ -101,6 +101,39 @@ class Run:
         return f"{self.method.name}-{self.id}{kept}-{self.seed}"
 
 
+def config_of(method: Method, settings: Mapping[str, Any]) -> TrainingConfig:
+    """Return the settings of a run of a method: a `TeamConfig`, where agents of a team learn.
+
+    Args:
+        method: It; what is not given is as its learner has it.
+        settings: Fields of the configuration.
+
+    Raises:
+        TypeError: A value is of another type.
+        ValueError: There is no such setting, or a value is out of range.
+
+    Example:
+        >>> config_of(Method.named("identity-ippo"), {"worlds": 8}).evaluation_episodes
+        50
+    """
+    kind = TeamConfig if method.team else TrainingConfig
+    for name in settings:
+        known("A setting of training", name, [one.name for one in fields(kind)])
+    return team_settings(method.learner, settings) if method.team else TrainingConfig(**settings)
+
+
+def begin(run: Run) -> Training | TeamTraining:
+    """Return the training of a run, nothing played yet.
+
+    Raises:
+        TypeError: The learner cannot act in the environment.
+        ValueError: A setting is wrong, or the method does not fit the environment.
+        gymnasium.error.Error: The ID is not registered, or has no delay.
+    """
+    kind = TeamTraining if run.method.team else Training
+    return kind(run.method, run.id, run.arguments, run.config, seed=run.seed, device=run.device)
+
+
 def as_json(value: Any) -> Any:
     """Return a value as it comes back from JSON, which has no nan or infinity: they become "NaN", "Infinity"."""
     return json.loads(json.dumps(value), parse_constant=str)
@@ -159,8 +192,7 @@ def train(
     positive_int("steps", steps)
     positive_int("checkpoint_every", checkpoint_every)
     torch.set_num_threads(run.threads)
-    kind = TeamTraining if run.method.team else Training
-    training = kind(run.method, run.id, run.arguments, run.config, seed=run.seed, device=run.device)
+    training = begin(run)
     try:
         with nullcontext() if owned else lease(folder):
             return _trained(training, _Diary(folder, run, training), steps, checkpoint_every, report)

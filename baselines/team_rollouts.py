@@ -33,6 +33,7 @@ class TeamRollouts:
         acted: Features,
         device: torch.device | str,
         sees_all: bool,
+        horizon: int | None = None,
     ) -> None:
         """Take what is trained.
 
@@ -44,9 +45,11 @@ class TeamRollouts:
             acted: Features of what all agents do.
             device: Where the learner lives.
             sees_all: Whether the critic sees what all agents observe.
+            horizon: Of how many steps the critic sees which share is over; None for a critic that sees no time.
         """
         self._learner, self._redistributor, self._store = learner, redistributor, store
-        self._seen, self._acted, self._device, self._sees_all = seen, acted, device, sees_all
+        self._seen, self._acted, self._device = seen, acted, device
+        self._sees_all, self._horizon = sees_all, horizon
 
     def begin(self, explore: bool) -> ActTold:
         """Return what acts in the episodes that all worlds begin: by samples, or by each agent's likeliest actions."""
@@ -89,11 +92,30 @@ class TeamRollouts:
         chosen = torch.ones_like(ends)
         if self._redistributor.only_labeled:
             chosen = torch.from_numpy(np.concatenate([episode.labeled[episode.bag_ids] for episode in episodes]))
-        return agents_rollout(steps, rewards.cpu(), terminated, ends, chosen, self._sees_all)
+        judged = [self._judged(episodes, one, after) for after, one in enumerate(observed(steps))]
+        return agents_rollout(steps, rewards.cpu(), terminated, ends, chosen, judged)
+
+    def _judged(self, episodes: Sequence[Trajectory], seen: Tensor, after: int) -> Tensor | None:
+        """Return what the critic sees of some steps, `[N, A, C]`; None for what the agents observe."""
+        judged = side_by_side(seen) if self._sees_all else seen
+        if self._horizon is None:
+            return judged if self._sees_all else None
+        over = torch.cat([torch.arange(len(one)) for one in episodes]) + after
+        return torch.cat((judged, (over / self._horizon)[:, None, None].expand(*judged.shape[:2], 1)), dim=2)
+
+
+def observed(steps: BagBatch) -> tuple[Tensor, Tensor]:
+    """Return what agents observe before and after steps `[N, 1, A, D]`: `[N, A, D]` each."""
+    return steps.observations[:, 0], steps.next_observations[:, 0]
 
 
 def agents_rollout(
-    steps: BagBatch, rewards: Tensor, terminated: Tensor, ends: Tensor, chosen: Tensor, sees_all: bool
+    steps: BagBatch,
+    rewards: Tensor,
+    terminated: Tensor,
+    ends: Tensor,
+    chosen: Tensor,
+    judged: Sequence[Tensor | None] = (None, None),
 ) -> Rollout:
     """Return the steps of a team as steps of its agents, one agent's after the other's, each in the order of time.
 
@@ -106,18 +128,18 @@ def agents_rollout(
         terminated: float32 `[N]`, 1.0 where the task itself ended.
         ends: bool `[N]`, an episode's last steps.
         chosen: bool `[N]`, which steps are learned from.
-        sees_all: Whether the critic sees what all agents observe, and which of them it judges.
+        judged: What the critic sees before and after each step, `[N, A, C]`; None for what the agent observes.
     """
     there = steps.mask[:, 0]  # [N, A]
     goes_on = there.roll(-1, dims=0) & ~ends[:, None]
     gone = torch.where(ends[:, None], terminated[:, None], (~goes_on).float())
     last = ~(goes_on & chosen.roll(-1)[:, None])
     rows = by_agent(there & chosen[:, None])
-    seen, after = steps.observations[:, 0], steps.next_observations[:, 0]  # [N, A, D]
+    seen, after = observed(steps)
     parts = (seen, steps.actions[:, 0], rewards, after, gone, last)
     observations, actions, paid, following, ended, lasts = (by_agent(part)[rows] for part in parts)
-    judged = [by_agent(side_by_side(one))[rows] if sees_all else None for one in (seen, after)]
-    return Rollout(observations, actions, paid, following, ended, lasts, None, *judged)
+    critics = [None if one is None else by_agent(one)[rows] for one in judged]
+    return Rollout(observations, actions, paid, following, ended, lasts, None, *critics)
 
 
 def by_agent(values: Tensor) -> Tensor:

@@ -45,6 +45,10 @@ class TeamConfig(TrainingConfig):
         evaluation_episodes: As there; more by default, because they are played at once.
         rollout: Environment steps of an iteration, at least: whole rounds of episodes are played.
         worlds: How many worlds are played at once, of the environment and of its dense twin.
+        finite_horizon: Whether the time limit is a part of the task, after which there is nothing to value, as
+            published work on particle tasks has it. Critics of PPO then see the time, too: values that do not know it
+            pay agents for looking as if little were left. With a discount of 1 it is needed: values that go on beyond
+            a limit have no bound. False: only the end of the task itself ends what is valued.
         decay_steps: Environment steps over which the learning rate, and PPO's clip, go to 0, in a straight line; None
             leaves them as they are.
     """
@@ -52,6 +56,7 @@ class TeamConfig(TrainingConfig):
     capacity: int = 100_000
     evaluation_episodes: int = 50
     worlds: int = 32
+    finite_horizon: bool = False
     decay_steps: int | None = None
 
 
@@ -143,13 +148,9 @@ class TeamTraining:
     def _make(self, learner_seed: int, redistributor_seed: int, device: torch.device | str) -> None:
         """Make what is trained."""
         seen, acted = self._worlds.envs.single_observation_space, self._worlds.envs.single_action_space
-        self.agents, space = agents_of(self.method.learner, self.id, seen, acted)
+        timed = self.config.finite_horizon
+        self.agents, self.learner = team_learner(self.method, self.id, seen, acted, learner_seed, device, timed)
         self._seen, self._acted = Features(seen, self.agents), Features(acted, self.agents)
-        row = LEARNERS[self.method.learner]
-        critic_size = self.agents * (self._seen.size + 1) if row.sees_all else None
-        chosen = acted if row.replays else space
-        learner = self.method.make_learner(self._seen.size, chosen, learner_seed, device, critic_size)
-        self.learner = cast(PPO | QMIX, learner)  # as all of TEAM_LEARNERS are
         name, settings = self.method.redistributor, self.method.redistributor_settings
         self._driver = Driver(
             name,
@@ -169,7 +170,19 @@ class TeamTraining:
         parts, spaces = (self.redistributor, self.store), (self._seen, self._acted)
         if isinstance(self.learner, QMIX):
             return TeamReplay(self.learner, *parts, *spaces, device, generator)
-        return TeamRollouts(self.learner, *parts, *spaces, device, LEARNERS[self.method.learner].sees_all)
+        horizon = self._horizon() if self.config.finite_horizon else None
+        return TeamRollouts(self.learner, *parts, *spaces, device, LEARNERS[self.method.learner].sees_all, horizon)
+
+    def _horizon(self) -> int:
+        """Return the time limit.
+
+        Raises:
+            ValueError: There is none.
+        """
+        spec = self._worlds.envs.spec
+        if spec is None or spec.max_episode_steps is None:
+            raise ValueError(f"finite_horizon=True needs a time limit, and {self.id} has none: give max_episode_steps.")
+        return spec.max_episode_steps
 
     def run(self, until: int) -> Iterator[Progress]:
         """Train until at least so many environment steps were made in all, and yield how the run stands when due."""
@@ -199,6 +212,8 @@ class TeamTraining:
             own_rewards(one, self.arguments.get("team_reward") == "mean")
             for one in self._worlds.play(self._explore, self.config.rollout)
         ]
+        if self.config.finite_horizon:
+            episodes = [replace(episode, terminated=True) for episode in episodes]
         for episode in episodes:
             self.store.add(episode)
             self._means.add("training", {"paid": float(layout.shown_rewards(episode).sum())})
@@ -284,6 +299,38 @@ def team_settings(learner: str, settings: Mapping[str, Any]) -> TeamConfig:
         (1, 2048)
     """
     return TeamConfig(**{**LEARNERS[learner].training, **settings})
+
+
+def team_learner(
+    method: Method,
+    id: str,
+    seen: Space[Any],
+    acted: Space[Any],
+    seed: int,
+    device: torch.device | str = "cpu",
+    timed: bool = False,
+) -> tuple[int, PPO | QMIX]:
+    """Return how many agents act at once, and the learner that all of them share.
+
+    Args:
+        method: Whose learner.
+        id: For its errors.
+        seen: What all agents observe.
+        acted: What all agents do.
+        seed: Of everything random in the learner.
+        device: Where its networks live.
+        timed: Whether a critic of PPO sees the time.
+
+    Raises:
+        TypeError: The learner cannot act so.
+        ValueError: There is one agent, or their spaces differ, or a setting of the learner is wrong.
+    """
+    agents, space = agents_of(method.learner, id, seen, acted)
+    row, size = LEARNERS[method.learner], Features(seen, agents).size
+    judged = (agents * (size + 1) if row.sees_all else size) + timed
+    critic_size = judged if (row.sees_all or timed) and not row.replays else None
+    learner = method.make_learner(size, acted if row.replays else space, seed, device, critic_size)
+    return agents, cast(PPO | QMIX, learner)  # as all of TEAM_LEARNERS are
 
 
 def agents_of(learner: str, id: str, seen: Space[Any], acted: Space[Any]) -> tuple[int, Space[Any]]:

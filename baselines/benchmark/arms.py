@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Literal
 
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class, pinned
+from bagged_envs.baselines.redistributors.rd import PARTICLE
+from bagged_envs.baselines.runs import config_of
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import int_between, known, string
 
@@ -18,7 +21,7 @@ GROUPS: Mapping[Kind, tuple[str, ...]] = {  # of settings
     "agent": ("learner",),
     "redistribution": ("redistributor",),
 }
-OFF_POLICY = ("random_steps", "batch_size", "updates", "n_step")
+OFF_POLICY = ("random_steps", "batch_size", "updates", "n_step")  # settings of a run that no other learner has
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,15 @@ class Arm:
             raise ValueError(f"source of {self.name!r} must say where its settings come from, got {self.source!r}.")
         int_between(f"trials of {self.name!r}", self.trials, 0, 10**9)
         for name in self.training:
-            known("A setting of training", name, [one.name for one in fields(TrainingConfig)])
             if name.startswith("evaluat"):
                 raise ValueError(f"training of {self.name!r} must leave {name} to the protocol.")
         if ":" in self.method and not all(self.method.partition(":")[::2]):
             raise ValueError(f"method of {self.name!r} must be module:function, got {self.method!r}.")
         self.settings()
-        if self.method.endswith("-ppo"):
-            idle = [name for name in OFF_POLICY if name in self.training]
-            if idle:
-                raise ValueError(f"training of {self.name!r} must not have {idle[0]}: PPO does without.")
+        idle = [name for name in OFF_POLICY if name in self.training]
+        if idle and (self.method.endswith("-ppo") or self.made().team):
+            learner = self.made().learner
+            raise ValueError(f"training of {self.name!r} must not have {idle[0]}: {learner} does without.")
 
     @property
     def kind(self) -> Kind:
@@ -97,6 +99,15 @@ class Arm:
         """
         return Method.named(self.method, self.redistributor, self.learner)
 
+    def config(self, **settings: Any) -> TrainingConfig:
+        """Return the settings of a run of it, with some more of them.
+
+        Raises:
+            TypeError: A setting has a wrong type.
+            ValueError: There is no such setting, or a value is out of range.
+        """
+        return config_of(self.made(), {**self.training, **settings})
+
     def settings(self) -> dict[str, Any]:
         """Return all that results depend on, defaults included: neither its name nor how it was chosen."""
         told = {"method": self.method, "redistributor": {}, "learner": dict(self.learner), "training": {}}
@@ -107,7 +118,7 @@ class Arm:
             for name in self.redistributor:
                 known(f"A setting of {self.method!r}", name, [one.name for one in fields(kind)])
             return {**told, "redistributor": pinned(asdict(kind(**self.redistributor)))}
-        method, config = self.made(), TrainingConfig(**self.training)
+        method, config = self.made(), self.config()
         training = {name: value for name, value in asdict(config).items() if not name.startswith("evaluat")}
         resolved = method.resolved()
         resolved["redistributor"] = pinned(resolved["redistributor"])
@@ -179,6 +190,12 @@ SOURCES = {
     "oracle": "a control: the dense rewards",
 }
 
+IPPO = "IPPO, PPO's settings with the minibatch and the entropy of docs/training.md"
+TEAM_SOURCES = {
+    "rd": "RD as in thu-rllab/LaRe's particle code",
+    "lare_rd": "LaRe as in thu-rllab/LaRe's particle code, with the package's hand-written programs, standardized",
+}
+
 SAC_OF_TORCHRL = "SAC as by TorchRL's example (sota-implementations/sac)"
 TD3_OF_CLEANRL = "TD3 as by CleanRL's td3_continuous_action.py"
 
@@ -191,6 +208,13 @@ RRD_AT_2000 = f"{RRD}, both from step 2,000 on"
 
 def _agent(name: str, method: str, source: str, **settings: Any) -> Arm:
     return Arm(name, method, source, trials=0, learner=settings)
+
+
+def _of_a_team(name: str, settings: Mapping[str, Any] = MappingProxyType({}), told: str = "") -> Arm:
+    """Return IPPO with a redistributor; 41 worlds make an iteration of two rounds where episodes have 25 steps."""
+    source = IPPO if name in CONTROLS else f"{IPPO}; {TEAM_SOURCES.get(name, SOURCES[name])}"
+    training = {"worlds": 41, "finite_horizon": True}
+    return Arm(f"{name}-ippo{told}", f"{name}-ippo", source, 0, settings, {"discount": 1.0}, training)
 
 
 LEARNED = {"td3": TD3, "sac": SAC, "ppo": PPO}
@@ -230,5 +254,8 @@ ROWS = (
         if learner != "ppo" or "training" not in settings  # PPO's returns are of many steps anyway
     ),
     Arm("identity-ppo discount=1", "identity-ppo", PPO, trials=0, learner={"discount": 1.0, "gae_lambda": 1.0}),
+    *(_of_a_team(name) for name in ("identity", "oracle", "uniform", "ircr", "arel", "stas", "tar2")),
+    *(_of_a_team(name, PARTICLE) for name in ("rd", "lare_rd")),
+    _of_a_team("lare_rd", {**PARTICLE, "agent_decomposition": False}, " without AD"),
 )
 ARMS: dict[str, Arm] = {arm.name: arm for arm in ROWS}

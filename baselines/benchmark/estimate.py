@@ -119,8 +119,12 @@ def _longest(job: Job) -> int:
 
 def _bytes(job: Job, cost: Cost) -> float:
     """Return the bytes of one run."""
-    kept = min(job.steps, TrainingConfig(**job.arm.training).capacity)
+    kept = min(job.steps, _capacity(job))
     return cost.fixed + kept * max(0.0, cost.slope) + job.steps // job.protocol.every * ROW
+
+
+def _capacity(job: Job) -> int:
+    return job.arm.config().capacity if job.arm.kind == "training" else TrainingConfig().capacity
 
 
 def _recordings(jobs: list[Job], steps: Mapping[Place, float], report: Callable[[str], None]) -> Iterator[Share]:

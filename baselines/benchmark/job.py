@@ -29,7 +29,6 @@ from bagged_envs.baselines.benchmark.result_file import (
     write_result,
 )
 from bagged_envs.baselines.lease import Taken, lease
-from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.registration import registered_id, spec_of, task_arguments, task_of
 from bagged_envs.whole_file import remove_unfinished
 
@@ -80,7 +79,7 @@ class Job:
             ValueError: A setting is wrong, or there is no such device here.
         """
         evaluation = {"evaluate_every": self.protocol.every, "evaluation_episodes": self.protocol.episodes}
-        config = TrainingConfig(**evaluation, **self.arm.training)
+        config = self.arm.config(**evaluation)
         return runs.Run(self.arm.made(), self.id, self.arguments, config, self.seed, self.device, self.threads)
 
     def described(self) -> dict[str, Any]:

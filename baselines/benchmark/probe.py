@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import bagged_envs
+from bagged_envs.baselines import runs
 from bagged_envs.baselines.benchmark.agents import Watched, factory
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.job import Job
@@ -27,6 +28,7 @@ from bagged_envs.baselines.judging.rebag import rebag
 from bagged_envs.baselines.judging.recordings import dense_env
 from bagged_envs.baselines.redistributors import config_class, make_redistributor, settings_on
 from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.baselines.team_training import TeamConfig, TeamTraining
 from bagged_envs.baselines.training import Training, TrainingConfig
 from bagged_envs.registration import delay_arguments, spec_of
 from bagged_envs.testing.rollout import random_actions
@@ -89,17 +91,21 @@ def training_cost(job: Job, seconds: float) -> Cost:
     Raises:
         ValueError: It does not learn.
     """
-    config = TrainingConfig(**{**job.arm.training, "random_steps": min(WARM, _random_steps(job))})
-    training = Training(early(job.arm).made(), job.id, job.arguments, config, seed=0, device=job.device)
+    arm = early(job.arm)
+    config = arm.config() if arm.made().team else arm.config(random_steps=min(WARM, _random_steps(job)))
+    training = runs.begin(runs.Run(arm.made(), job.id, job.arguments, config, device=job.device))
     period = _period(training)
     while training.total_steps < WARM or not training.updates:
         if training.total_steps > PATIENCE:
             raise ValueError(f"{job.arm.name!r} must learn on {job.id} within {PATIENCE} steps to be measured.")
         training.step()
     before, small = training.total_steps, _size(training.state_dict())
-    took = _timed(partial(_steps, training, period), seconds) / period
     begin = time.process_time()
-    lengths = training.evaluate(1, seed=0).lengths
+    _timed(partial(_steps, training, period), seconds)
+    took = (time.process_time() - begin) / (training.total_steps - before)
+    begin = time.process_time()
+    at_once = min(config.worlds, job.protocol.episodes) if isinstance(config, TeamConfig) else 1
+    lengths = training.evaluate(at_once, seed=0).lengths
     acting = (time.process_time() - begin) / sum(lengths)
     slope = (_size(training.state_dict()) - small) / (training.total_steps - before)
     training.close()
@@ -186,21 +192,24 @@ def _random_steps(job: Job) -> int:
 def _idle(job: Job) -> int:
     """Return the steps of a run before its method learns."""
     method = job.arm.made()
-    if method.learner == "ppo":
+    if method.learner == "ppo" or method.team:
         return 0
     warm_up = getattr(config_class(method.redistributor)(**method.redistributor_settings), "warm_up", 0)
     return max(_random_steps(job), warm_up)
 
 
-def _steps(training: Training, count: int) -> None:
-    for _ in range(count):
+def _steps(training: Training | TeamTraining, count: int) -> None:
+    until = training.total_steps + count
+    while training.total_steps < until:
         training.step()
 
 
-def _period(training: Training) -> int:
-    """Return after how many steps everything has come round once."""
-    every = training.redistributor.schedule.every
-    return math.lcm(every, training.config.rollout) if training.method.learner == "ppo" else every
+def _period(training: Training | TeamTraining) -> int:
+    """Return after how many steps everything has come round once; of teams, about."""
+    every, rollout = training.redistributor.schedule.every, training.config.rollout
+    if training.method.team:
+        return max(every, rollout)
+    return math.lcm(every, rollout) if training.method.learner == "ppo" else every
 
 
 def _timed(do: Callable[[], object], seconds: float, times: int = 1) -> float:

@@ -20,6 +20,8 @@ from bagged_envs.baselines.benchmark.arms import ARMS, Arm, as_settings
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol, names
 from bagged_envs.baselines.features import Features
+from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.team_training import team_learner
 from bagged_envs.registration import delay_arguments, spec_of
 from bagged_envs.wrappers.arguments import int_between, known, positive_int, string, strings, table
 
@@ -163,8 +165,7 @@ class Suite:
                 if arm.kind != "training":
                     continue
                 try:
-                    size = Features(env.observation_space).size
-                    arm.made().make_learner(size, env.action_space, seed=0)
+                    _make_learner(arm.made(), id, env)
                 except (TypeError, ValueError) as error:
                     raise ValueError(f"{arm.name!r} must fit {id}: {error}") from error
             env.close()
@@ -191,6 +192,13 @@ class Suite:
         """
         agents = {arm.method for arm in self.arms if arm.kind == "agent" and not arm.is_control}
         return [arm for arm in self.arms if arm.is_control and (arm.kind == "training" or arm.method in agents)]
+
+
+def _make_learner(method: Method, id: str, env: gym.Env[Any, Any]) -> None:
+    if method.team:
+        team_learner(method, id, env.observation_space, env.action_space, seed=0)
+    else:
+        method.make_learner(Features(env.observation_space).size, env.action_space, seed=0)
 
 
 def presets() -> list[str]:

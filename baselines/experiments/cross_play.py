@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 
 from bagged_envs.baselines.command import grouped
-from bagged_envs.baselines.experiments.teams import ITERATION, METHODS
+from bagged_envs.baselines.experiments.teams import ITERATION, METHODS, SETTINGS
 from bagged_envs.baselines.growing_table import append_row, done, read_rows
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining
@@ -41,9 +41,9 @@ Policy = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]  # what all 
 
 def trained(method: str, team: str, seed: int, iterations: int = ITERATIONS) -> Policy:
     """Return the policy of a team after so many iterations against the scripted other."""
-    settings = grouped(METHODS[method])
+    settings = grouped([*SETTINGS, *METHODS[method]])
     named = Method.named(method, settings["redistributor"], settings["learner"])
-    config = TeamConfig(worlds=41, evaluate_every=10**9)
+    config = TeamConfig(**{**settings["training"], "evaluate_every": 10**9})
     training = TeamTraining(named, ID, {"team": team}, config, seed=seed)
     for _ in training.run(iterations * ITERATION):
         pass

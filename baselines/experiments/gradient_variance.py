@@ -37,6 +37,7 @@ from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.growing_table import append_row, done, read_rows
 from bagged_envs.baselines.judging.fit import fit
 from bagged_envs.baselines.learners.ppo import PPO
+from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.redistributors import settings_on
 from bagged_envs.baselines.redistributors.identity import Identity
 from bagged_envs.baselines.store import EpisodeStore
@@ -124,8 +125,9 @@ def gradients(learner: PPO, observations: Tensor, actions: Tensor, returns: Tens
 
 def trained(iterations: int, seed: int) -> PPO:
     """Return an IPPO learner after so many iterations on dense rewards."""
-    config = TeamConfig(worlds=WORLDS, evaluate_every=10**9)
-    training = TeamTraining("oracle-ippo", ID, ARGUMENTS, config, seed=seed)
+    config = TeamConfig(worlds=WORLDS, finite_horizon=True, evaluate_every=10**9)
+    oracle = Method.named("oracle-ippo", learner={"discount": 1.0})
+    training = TeamTraining(oracle, ID, ARGUMENTS, config, seed=seed)
     for _ in training.run(iterations * ITERATION):
         pass
     training.close()

@@ -18,6 +18,7 @@ import numpy as np
 
 from bagged_envs.baselines.experiments import sweep
 from bagged_envs.baselines.experiments.curves import Curve, final, plot, read, table
+from bagged_envs.baselines.redistributors.rd import PARTICLE
 
 TASKS: dict[str, tuple[str, ...]] = {  # with their arguments
     "EpisodicCooperativeNavigation-v0": ("num_agents=6",),
@@ -27,22 +28,14 @@ TASKS: dict[str, tuple[str, ...]] = {  # with their arguments
 ITERATION = 2050  # environment steps: 41 worlds, two episodes of 25 steps each
 ITERATIONS = 300
 EVERY = 10 * ITERATION
-SETTINGS = ("training.worlds=41", f"training.evaluate_every={EVERY}")
-# What thu-rllab/LaRe has on particle tasks for RD and LaRe: 50 updates with 256 episodes every ten iterations.
-REGRESSION = tuple(
-    f"redistributor.{word}"
-    for word in (
-        "hidden=(64,64,64,64)",
-        "learning_rate=5e-4",
-        "weight_decay=1e-5",
-        "loss=sum",
-        "bags=256",
-        "batch_steps=None",
-        "warm_up=4000",
-        f"every={EVERY}",
-        "updates=50",
-    )
+# Of all of them: the limit of 25 steps is a part of these tasks, and with a discount of 1 returns stay what they are.
+SETTINGS = (
+    "learner.discount=1.0",
+    "training.worlds=41",
+    "training.finite_horizon=True",
+    f"training.evaluate_every={EVERY}",
 )
+REGRESSION = tuple(f"redistributor.{name}={value}" for name, value in PARTICLE.items())
 METHODS: dict[str, tuple[str, ...]] = {  # with what of their settings is not the default
     "identity-ippo": (),
     "oracle-ippo": (),

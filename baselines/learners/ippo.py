@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bagged_envs.baselines.learners.ppo import PPOConfig
 
-# A discount of 0.99 learns faster; only 1.0 keeps what redistribution promises of returns (learner.discount=1).
-# Agents' steps make a rollout large: with minibatches of 256, ten epochs over equal shares made the policy worse in 30
-# iterations of CooperativeNavigation with three agents, with 512 they made it better, in two thirds of the time.
+# Only a discount of 1.0 keeps what redistribution promises of returns (learner.discount=1); where nothing but a time
+# limit ends episodes it needs `TeamConfig.finite_horizon`. Agents' steps make a rollout large: minibatches of 512 take
+# two thirds of the time of those of 256.
 IPPO = PPOConfig(minibatch=512, entropy_weight=0.01)
 
 # What the official code of STAS and LaRe has on particle tasks; its learning rate and clip also go to 0 over the run,
-# which `TeamConfig.decay_steps` says. Unlike there: the entropy is the true one, a rollout is gone through in whole
-# epochs, values are not clipped, and the time limit does not count as an end of the task.
+# which `TeamConfig.decay_steps` says, and the time limit ends the task, which `TeamConfig.finite_horizon` says. Unlike
+# there: the entropy is the true one, a rollout is gone through in whole epochs, and values are not clipped.
 IPPO_PAPER = PPOConfig(
     minibatch=128,
     entropy_weight=0.01,

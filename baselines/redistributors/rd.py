@@ -65,6 +65,20 @@ class RDConfig:
         check_settings(self)
 
 
+# What thu-rllab/LaRe has on particle tasks, for RD and LaRe-RD; there every ten iterations of 2,050 environment steps.
+PARTICLE: Mapping[str, Any] = {
+    "hidden": (64, 64, 64, 64),
+    "learning_rate": 5e-4,
+    "weight_decay": 1e-5,
+    "loss": "sum",
+    "bags": 256,
+    "batch_steps": None,
+    "warm_up": 4000,
+    "every": 20_500,
+    "updates": 50,
+}
+
+
 def return_decomposition_loss(
     rewards: Tensor, mask: Tensor, label: Tensor, length: Tensor, loss: Loss = "mean"
 ) -> Tensor:

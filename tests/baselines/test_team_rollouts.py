@@ -34,11 +34,12 @@ class Told:
         return {"loss": 0.0}
 
 
-def team(name="identity", agents=2, sees_all=False, size=2):
+def team(name="identity", agents=2, sees_all=False, size=2, horizon=None):
     seen, acted = Box(-99, 99, (agents, size)), Box(-99, 99, (agents, 1))
     store = EpisodeStore.for_spaces(seen, acted, agents, capacity=100)
     redistributor = make_redistributor(name, size, 1, agents=agents)
-    return TeamRollouts(Told(), redistributor, store, Features(seen, agents), Features(acted, agents), "cpu", sees_all)
+    spaces = Features(seen, agents), Features(acted, agents)
+    return TeamRollouts(Told(), redistributor, store, *spaces, "cpu", sees_all, horizon)
 
 
 def with_alive(one, alive):
@@ -63,6 +64,18 @@ def test_advantages_never_mix_agents_or_episodes():
     ones = torch.ones(8)
     found = advantages(rollout.rewards, ones, ones, rollout.terminated, rollout.last, 0.5, 0.5)
     assert found.tolist() == [0.75, 1.0, 5.375, 7.5, 14.25, 19.0, 59.375, 79.5]
+
+
+@pytest.mark.parametrize("sees_all", [False, True])
+def test_a_critic_with_a_horizon_sees_the_time(sees_all):
+    episodes = [trajectory([2], 1, agents=2), trajectory([3], 2, agents=2)]
+    plain, timed = (team(sees_all=sees_all, horizon=horizon).rollout(episodes, True) for horizon in (None, 4))
+    judged = plain.critic_observations if sees_all else plain.observations
+    after = plain.next_critic_observations if sees_all else plain.next_observations
+    assert torch.equal(timed.critic_observations[:, :-1], judged)
+    assert torch.equal(timed.next_critic_observations[:, :-1], after)
+    assert timed.critic_observations[:, -1].tolist() == [0.0, 0.25, 0.0, 0.25, 0.5] * 2
+    assert timed.next_critic_observations[:, -1].tolist() == [0.25, 0.5, 0.25, 0.5, 0.75] * 2
 
 
 OWN = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0], [8.0, 80.0]])

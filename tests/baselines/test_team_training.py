@@ -293,6 +293,43 @@ def test_the_critic_of_mappo_sees_all_agents():
     assert seen[0].critic_observations[:36, :26].equal(seen[0].observations[:36])
 
 
+FINITE = replace(SMALL, finite_horizon=True)
+
+
+@pytest.mark.parametrize(("name", "agents_seen"), [("uniform-ippo", 1), ("uniform-mappo", 3)])
+def test_with_a_finite_horizon_nothing_is_valued_after_the_limit_and_critics_see_the_time(name, agents_seen):
+    one, plain = training(name, config=FINITE), training(name)
+    seen, endless = learned(one), learned(plain)
+    one.step()
+    plain.step()
+    (timed,), (untimed,) = seen, endless
+    assert torch.equal(timed.terminated, timed.last.float())
+    assert not untimed.terminated.any()
+    size = timed.observations.shape[1] * agents_seen + (agents_seen if agents_seen > 1 else 0)
+    assert timed.critic_observations.shape[1] == one.learner.critic_size == size + 1
+    assert timed.critic_observations[:9, -1].tolist() == pytest.approx([step / 9 for step in range(9)])
+    assert timed.next_critic_observations[8, -1].item() == 1.0
+
+
+def test_with_a_finite_horizon_qmix_values_nothing_after_the_limit():
+    batches = []
+    for config in (FINITE, SMALL):
+        one = training("uniform-qmix", config=config)
+        batches.append(learned(one))
+        after(one, 108)
+    finite, endless = (found[0] for found in batches)
+    assert finite.terminated.sum(dim=1).tolist() == [1.0] * len(finite.terminated)
+    assert not endless.terminated.any()
+
+
+def test_a_finite_horizon_needs_a_limit(monkeypatch):
+    one = training()
+    one._worlds.envs.spec.max_episode_steps = None
+    monkeypatch.setattr(one, "config", FINITE)
+    with pytest.raises(ValueError, match="finite_horizon=True needs a time limit, and Episodic"):
+        one._horizon()
+
+
 def test_learning_rate_and_clip_go_to_zero():
     one, rates = training("uniform-ippo", config=replace(SMALL, decay_steps=100)), []
     update = one.learner.update

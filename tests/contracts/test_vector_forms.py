@@ -143,7 +143,7 @@ def test_sync_async_wrapped_outside_and_inside_equal_a_loop_over_singles(number)
         vector.DelayedReward(SyncVectorEnv(dense, autoreset_mode=mode), schedule, **options),
         SyncVectorEnv(delayed, autoreset_mode=mode),
     ]
-    if number < 12:  # processes are slow to start
+    if number < 6:  # processes are slow to start: each mode, with shared memory and without
         made += [
             vector.DelayedReward(AsyncVectorEnv(dense, shared_memory=shared, autoreset_mode=mode), schedule, **options),
             AsyncVectorEnv(delayed, shared_memory=not shared, autoreset_mode=mode),

@@ -272,6 +272,17 @@ class ScriptedBatch:
         return {"step": self.state[:, 1].astype(np.int64)}
 
 
+def bits(value: Any) -> Any:
+    """What compares equal where two values are the same to the bit, NaN, types and the order of keys included."""
+    if isinstance(value, dict):
+        return [(key, bits(one)) for key, one in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [bits(one) for one in value]
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return str(value.dtype), value.shape, value.tobytes()
+    return repr(value)
+
+
 class Forms:
     """How each form plays a schedule; processes are started once, and stopped by `close`."""
 
@@ -321,4 +332,5 @@ PLAYERS: dict[str, Callable[..., Iterator[Episode]]] = {
     "list": play_list,
 }
 MODES = tuple(mode.name for mode in AutoresetMode)
-FORMS = (*PLAYERS, *(f"{kind} {mode}" for kind in ("sync", "async", "singles", "native") for mode in MODES))
+FORMS = (*PLAYERS, *(f"{kind} {mode}" for kind in ("sync", "singles", "native") for mode in MODES))
+ASYNC = tuple(f"async {mode}" for mode in MODES)  # a step of processes takes long

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bagged_envs.testing import ScriptedEnv, check_episode, episode, scripted_vector
@@ -22,11 +22,24 @@ from bagged_envs.wrappers import (
     parallel,
     vector,
 )
-from tests.wrappers.cases import CASES, FORMS, MODES, SLOTS, Forms, Rescripted, any_schedule, engine, slot_scripts
+from tests.wrappers.cases import (
+    ASYNC,
+    CASES,
+    FORMS,
+    MODES,
+    SLOTS,
+    Forms,
+    Rescripted,
+    any_schedule,
+    bits,
+    engine,
+    slot_scripts,
+)
 
 pytestmark = pytest.mark.law
 
 seeds = st.integers(0, 2**31)
+few = settings(max_examples=settings.default.max_examples // 3)
 
 
 @pytest.fixture(scope="module")
@@ -36,27 +49,76 @@ def forms():
     forms.close()
 
 
+def transparency_borders_labels_and_info(forms, form, schedule, scripts, seed):
+    """Payments to the bit, the bound, observations and endings; what `check_episode` and the players demand."""
+    episodes = list(forms.play(form, schedule, scripts, seed))
+    for played in episodes:
+        check_episode(played, schedule)
+    assert len(episodes) == expected_episodes(form, scripts, schedule)
+
+
+def dyadic_totals_are_equal(forms, form, schedule, scripts, seed):
+    for played in forms.play(form, schedule, scripts, seed):
+        if form == "team mean":  # a third of a dyadic number is none
+            continue
+        assert sum(played.paid) == sum(played.dense)
+
+
+def a_seed_reproduces_payments_and_labels(forms, form, schedule, scripts, seed):
+    first, again = (list(forms.play(form, schedule, scripts, seed)) for _ in range(2))
+    assert [bits((e.paid, e.infos)) for e in first] == [bits((e.paid, e.infos)) for e in again]
+
+
+def vectors_agree_with_singles_to_the_bit(forms, form, schedule, scripts, seed):
+    def by_slot(form):
+        played = forms.play(form, schedule, scripts, seed)
+        return sorted(repr(bits((e.paid, e.dense, e.infos, e.reset_info))) for e in played)
+
+    assert by_slot(form) == by_slot("single")
+
+
+anything = given(schedule=any_schedule(), scripts=slot_scripts(), seed=seeds)
+dyadic_sums = given(schedule=schedules(("sum",), partially_labeled=False), scripts=slot_scripts(dyadic()), seed=seeds)
+
+
 @pytest.mark.parametrize("form", FORMS)
 class TestEveryForm:
-    @given(schedule=any_schedule(), scripts=slot_scripts(), seed=seeds)
+    @anything
     def test_s1_s2_transparency_borders_labels_and_info(self, forms, form, schedule, scripts, seed):
-        """Payments to the bit, the bound, observations and endings; what `check_episode` and the players demand."""
-        episodes = list(forms.play(form, schedule, scripts, seed))
-        for played in episodes:
-            check_episode(played, schedule)
-        assert len(episodes) == expected_episodes(form, scripts, schedule)
+        transparency_borders_labels_and_info(forms, form, schedule, scripts, seed)
 
-    @given(schedule=schedules(("sum",), partially_labeled=False), scripts=slot_scripts(dyadic()), seed=seeds)
+    @dyadic_sums
     def test_s3_dyadic_totals_are_equal(self, forms, form, schedule, scripts, seed):
-        for played in forms.play(form, schedule, scripts, seed):
-            if form == "team mean":  # a third of a dyadic number is none
-                continue
-            assert sum(played.paid) == sum(played.dense)
+        dyadic_totals_are_equal(forms, form, schedule, scripts, seed)
 
-    @given(schedule=any_schedule(), scripts=slot_scripts(), seed=seeds)
+    @anything
     def test_a_seed_reproduces_payments_and_labels(self, forms, form, schedule, scripts, seed):
-        first, again = (list(forms.play(form, schedule, scripts, seed)) for _ in range(2))
-        assert [repr((e.paid, e.infos)) for e in first] == [repr((e.paid, e.infos)) for e in again]
+        a_seed_reproduces_payments_and_labels(forms, form, schedule, scripts, seed)
+
+
+@pytest.mark.parametrize("form", ASYNC)
+class TestProcesses:
+    """The same where every step waits for processes: fewer examples, as what pays is that of the vector forms above."""
+
+    @few
+    @anything
+    def test_s1_s2_transparency_borders_labels_and_info(self, forms, form, schedule, scripts, seed):
+        transparency_borders_labels_and_info(forms, form, schedule, scripts, seed)
+
+    @few
+    @dyadic_sums
+    def test_s3_dyadic_totals_are_equal(self, forms, form, schedule, scripts, seed):
+        dyadic_totals_are_equal(forms, form, schedule, scripts, seed)
+
+    @few
+    @anything
+    def test_a_seed_reproduces_payments_and_labels(self, forms, form, schedule, scripts, seed):
+        a_seed_reproduces_payments_and_labels(forms, form, schedule, scripts, seed)
+
+    @few
+    @anything
+    def test_they_agree_with_single_environments_to_the_bit(self, forms, form, schedule, scripts, seed):
+        vectors_agree_with_singles_to_the_bit(forms, form, schedule, scripts, seed)
 
 
 def expected_episodes(form, scripts, schedule):
@@ -65,13 +127,10 @@ def expected_episodes(form, scripts, schedule):
     return alone[form] if form in alone else sum(len(script) for script in scripts)
 
 
-@pytest.mark.parametrize("form", [f"{kind} {mode}" for kind in ("sync", "async", "singles") for mode in MODES])
-@given(schedule=any_schedule(), scripts=slot_scripts(), seed=seeds)
+@pytest.mark.parametrize("form", [f"{kind} {mode}" for kind in ("sync", "singles") for mode in MODES])
+@anything
 def test_vector_forms_agree_with_single_environments_to_the_bit(forms, form, schedule, scripts, seed):
-    def by_slot(form):
-        return sorted(repr((e.paid, e.dense, e.infos, e.reset_info)) for e in forms.play(form, schedule, scripts, seed))
-
-    assert by_slot(form) == by_slot("single")
+    vectors_agree_with_singles_to_the_bit(forms, form, schedule, scripts, seed)
 
 
 @given(schedule=any_schedule(), scripts=slot_scripts(), seed=seeds)

@@ -19,6 +19,7 @@ from bagged_envs.baselines.collect import collect, element
 from bagged_envs.baselines.evaluate import evaluation_env
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.judging.fit import Spaces, rewards_of
+from bagged_envs.baselines.methods import TEAM_LEARNERS
 from bagged_envs.baselines.redistributors import make_redistributor, settings_on
 from bagged_envs.baselines.runs import CHECKPOINT
 
@@ -78,6 +79,8 @@ def samples(runs: Sequence[Run], folders: Mapping[str, Path]) -> tuple[list[Samp
 def _why_not(run: Run, folders: Mapping[str, Path]) -> str | None:
     if ":" in run.result["job"]["method"]:
         return "agents of other libraries leave no checkpoint"
+    if run.result["job"]["method"].rpartition("-")[2] in TEAM_LEARNERS:
+        return "of teams none are drawn"
     if run.released:
         return "released results come without checkpoints"
     folder = folders.get(run.result["key"])

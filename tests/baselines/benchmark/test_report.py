@@ -6,7 +6,9 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 from collections import Counter
+from dataclasses import dataclass
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from bagged_envs import cli
 from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.benchmark.arms import ARMS, as_settings
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.benchmark.report import content, figures, pictures, samples, tables
+from bagged_envs.baselines.benchmark.report import album, content, figures, pictures, samples, tables
 from bagged_envs.baselines.benchmark.report.content import Choice, folders_of
 from bagged_envs.baselines.benchmark.report.rows import cell_of, runs_of
 from bagged_envs.baselines.benchmark.report.scores import NO_SCALE, Curve
@@ -38,6 +40,7 @@ SMALL_PROTOCOL = (  # that of the small runs
     "test = [7, 8, 9]\n[steps]\nshort = 120\n[schedules.bags_of_3]\nbag_len = 3\n"
     "[recording]\nsteps = 200\nepisodes = 4\nrandom_steps = 20\nbatch = 8\n"
 )
+MOST_WORK = ((content, "curves"), (content, "standings"), (figures, "finals"), (figures, "profiles"))
 VOID = {"meta", "link", "input", "br", "img"}
 
 
@@ -67,14 +70,64 @@ class Page(HTMLParser):
         return [attrs[name] for _, attrs in self.tags if name in attrs]
 
 
-@pytest.fixture
-def protocol(tmp_path):
-    return str(protocol_file(tmp_path / "protocol"))
+@pytest.fixture(scope="module")
+def protocol(tmp_path_factory):
+    return str(protocol_file(tmp_path_factory.mktemp("protocol")))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kept(protocol):
     return Protocol.load(protocol)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A report in all formats, which tests read and leave as it is.
+
+    Attributes:
+        folder: Of the runs, with the report in it.
+        written: Its files.
+        counts: How often what is the most work was done.
+        page: As a browser takes it.
+    """
+
+    folder: Path
+    written: list[Path]
+    counts: Counter
+    page: Page
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, kept, protocol):
+    counts = Counter()
+
+    def count(patch, module, name):
+        done = getattr(module, name)
+        patch.setattr(module, name, lambda *args: (counts.update([name]), done(*args))[1])
+
+    folder = write(tmp_path_factory.mktemp("whole") / "runs", *benchmark(kept))
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in MOST_WORK:
+            count(patch, module, name)
+        written = write_report(folder, protocol=protocol)
+    return Made(folder, written, counts, Page((folder / "report" / "report.html").read_text()))
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory, kept, protocol):
+    """Runs of two methods, one with an evil name, with their report in all formats."""
+    found = [result(kept, name, seed, flat(seed), source=name) for name in (EVIL, "plain") for seed in (7, 8)]
+    folder = write(tmp_path_factory.mktemp("evil") / "runs", *found)
+    write_report(folder, protocol=protocol)
+    return folder
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages without their figures, which are nearly all of the work and none of the words."""
+    for name in ("intervals", "curves", "finals", "profiles", "episode"):
+        monkeypatch.setattr(figures, name, lambda *_: None)
+    monkeypatch.setattr(album, "inline", lambda *_: "")
 
 
 def page_of(folder, protocol, **more):
@@ -88,9 +141,8 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_all_files(tmp_path, kept, protocol):
-    folder = write(tmp_path / "runs", *benchmark(kept))
-    written = write_report(folder, protocol=protocol)
+def test_all_files(whole):
+    folder, written = whole.folder, whole.written
     assert written[0] == folder / "report" / "report.html"
     names = {str(path.relative_to(folder / "report")) for path in (folder / "report").rglob("*") if path.is_file()}
     assert names == {str(path.relative_to(folder / "report")) for path in written}
@@ -105,13 +157,12 @@ def test_all_files(tmp_path, kept, protocol):
         assert start is None or path.read_bytes().startswith(start)
 
 
-def test_the_same_to_the_byte(tmp_path, kept, protocol):
-    folder = write(tmp_path / "runs", *(result(kept, name, seed, flat(seed)) for name in "ab" for seed in (7, 8)))
+def test_the_same_to_the_byte(evil, tmp_path, protocol):
+    write_report(evil, tmp_path / "again", protocol=protocol)
     found = []
-    for name in ("first", "second"):
-        write_report(folder, tmp_path / name, protocol=protocol)
-        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
-        found.append({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files})
+    for out in (evil / "report", tmp_path / "again"):
+        files = sorted(path for path in out.rglob("*") if path.is_file())
+        found.append({str(path.relative_to(out)): path.read_bytes() for path in files})
     assert found[0] == found[1]
 
 
@@ -124,14 +175,12 @@ def test_only_what_is_asked_for(tmp_path, kept, protocol, kind):
     assert kinds == ({"html", "toml", "csv"} if kind == "html" else {kind})
 
 
-def test_numbers_of_the_page_and_of_tables(tmp_path, kept, protocol):
-    folder = write(tmp_path / "runs", *benchmark(kept))
-    write_report(folder, protocol=protocol, formats=["html", "csv", "tex"])
+def test_numbers_of_the_page_and_of_tables(whole, kept):
+    folder, page = whole.folder, whole.page
     assert r"\emph{(over 2 of 3 environments)}" in (folder / "report" / "summary-120.tex").read_text()
     scored = [[one["normalized"] for one in benchmark(kept) if (one["arm"]["name"], one["task"]) == ("ours", task)]
               for task in ("InvertedPendulum", "KeyDoor")]  # fmt: skip
     expected = interval(scored, "iqm")
-    page = Page((folder / "report" / "report.html").read_text())
     assert repr(expected.estimate) in page.attributes("data-value")
     ranges = list(zip(page.attributes("data-low"), page.attributes("data-high"), strict=True))
     assert (repr(expected.low), repr(expected.high)) in ranges
@@ -166,13 +215,13 @@ def test_tables_name_environments_as_runs_csv_does(tmp_path, kept, protocol):
     assert stood["label"] == point["label"] == "BaggedInvertedPendulum-v0[bag_len=(3, 5), x=y]"
 
 
-def test_the_hash_of_the_protocol_is_on_all(tmp_path, kept, protocol):
-    door = {"id": "EpisodicKeyDoor-v0", "task": "KeyDoor"}
-    even = [result(kept, "even", 7, flat(1.0), **where) for where in ({}, door)]
-    folder = write(tmp_path / "runs", *benchmark(kept), *even, judged(kept, "rd", 7, epic=0.5))
-    written = write_report(folder, protocol=protocol)
-    assert {path.suffix for path in written} == {f".{kind}" for kind in FORMATS} | {".toml"}
-    check_hashes(written, kept, empty=["episodes.csv"])
+def test_the_hash_of_the_protocol_is_on_all(whole, tmp_path, kept, protocol):
+    check_hashes(whole.written, kept, empty=["redistribution.csv", "episodes.csv"])
+    # Scores of another shape, and of what redistributors gave.
+    found = [result(kept, "even", 7, flat(1.0)), judged(kept, "rd", 7, epic=0.5)]
+    more = write_report(write(tmp_path / "runs", *found), protocol=protocol, formats=["csv", "npz"])
+    assert {path.suffix for path in (*whole.written, *more)} == {f".{kind}" for kind in FORMATS} | {".toml"}
+    check_hashes(more, kept, empty=["efficiency.csv", "profiles.csv", "episodes.csv"])
 
 
 def test_the_hash_of_the_protocol_is_on_sample_episodes(tmp_path, made):
@@ -219,20 +268,9 @@ def test_the_mark_of_a_figure_is_below_all_else(count):
     assert boxes[-1].x1 <= figure.bbox.x1
 
 
-def test_nothing_is_done_twice(tmp_path, kept, protocol, monkeypatch):
+def test_nothing_is_done_twice(whole):
     """Figures, curves and standings are the most work of a report."""
-    counts = Counter()
-
-    def count(module, name):
-        whole = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *args: (counts.update([name]), whole(*args))[1])
-
-    for name in ("curves", "standings"):
-        count(content, name)
-    for name in ("finals", "profiles"):
-        count(figures, name)
-    write_report(write(tmp_path / "runs", *benchmark(kept)), protocol=protocol)
-    assert counts == {"curves": 3, "standings": 3, "finals": 3, "profiles": 5}  # of six views one has no scale
+    assert whole.counts == {"curves": 3, "standings": 3, "finals": 3, "profiles": 5}  # of six views one has no scale
 
 
 def test_scores_in_rliables_shape(tmp_path, kept, protocol):
@@ -247,8 +285,8 @@ def test_scores_in_rliables_shape(tmp_path, kept, protocol):
     np.testing.assert_allclose(scores["file"], [[0.57, 0.175], [0.58, 0.2], [0.59, 0.225]], rtol=1e-12)
 
 
-def test_nothing_is_fetched(tmp_path, kept, protocol):
-    page = Page(page_of(write(tmp_path / "runs", *benchmark(kept)), protocol))
+def test_nothing_is_fetched(whole):
+    page = whole.page
     addresses = [attrs[name] for _, attrs in page.tags for name in ("href", "src", "xlink:href") if name in attrs]
     assert addresses
     assert all(address.startswith(("#", "data:")) for address in addresses)
@@ -279,16 +317,17 @@ class TestEscaping:
         assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
         assert any(EVIL in words for words in page.texts)
 
-    def test_files(self, tmp_path, kept, protocol):
-        folder = write(tmp_path / "runs", *(result(kept, EVIL, seed, flat(seed), source=EVIL) for seed in (7, 8)))
-        for path in write_report(folder, protocol=protocol):
+    def test_files(self, evil):
+        written = [path for path in (evil / "report").rglob("*") if path.is_file()]
+        assert {path.suffix for path in written} >= {".svg", ".tex", ".csv"}
+        for path in written:
             assert re.fullmatch(r"[\w.,=-]+", path.name)
             if path.suffix == ".svg":
                 ET.parse(path)
-        tex = (folder / "report" / "summary-120.tex").read_text()
+        tex = (evil / "report" / "summary-120.tex").read_text()
         assert r"\textless{}script\textgreater{}alert(\textquotedbl{}x\textquotedbl{})" in tex
         assert r"\& \_\$a\_1\$ 100\% \textbackslash{} \{b\}" in tex
-        assert rows(folder / "report" / "tables" / "summary.csv")[0]["method"] == EVIL
+        assert rows(evil / "report" / "tables" / "summary.csv")[0]["method"] == EVIL
 
     def test_names_that_figures_would_swallow(self, tmp_path, kept, protocol):
         names = ["_hidden", "$x$", "two\nlines", "ünï", "bell\x07\x1b[0m"]
@@ -306,6 +345,7 @@ class TestEscaping:
         )
 
 
+@pytest.mark.usefixtures("undrawn")
 class TestWords:
     def test_half_a_benchmark(self, tmp_path, kept, protocol):
         found = benchmark(kept)
@@ -368,7 +408,7 @@ class TestWords:
     def test_no_scale(self, tmp_path, kept, protocol):
         found = [result(kept, "a", seed, flat(seed), id="EpisodicReacher-v0", task="Reacher") for seed in (7, 8)]
         folder = write(tmp_path / "runs", *found)
-        write_report(folder, protocol=protocol)
+        write_report(folder, protocol=protocol, formats=["html", "tex"])
         page = Page((folder / "report" / "report.html").read_text())
         assert page.texts.count(NO_SCALE) == 3
         assert any("None of these environments has a scale" in text for text in page.texts)
@@ -445,6 +485,7 @@ class TestWords:
         assert r"\caption{1 environment, 120 steps," in (folder / "report" / "summary-120.tex").read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 class TestRedistribution:
     def test_a_table_of_means(self, tmp_path, kept, protocol):
         found = [
@@ -515,6 +556,7 @@ class TestRedistribution:
             write_report(folder, protocol=protocol, formats=formats)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_released_rows_stand_beside(tmp_path, kept, protocol):
     folder = write(tmp_path / "runs", *benchmark(kept))
     place = tmp_path / "released" / kept.hash

@@ -499,7 +499,9 @@ def test_a_run_says_whether_its_folder_took_nothing(number, code, tmp_path, monk
     assert "there" in capsys.readouterr().err
 
 
-def test_a_stop_leaves_the_tables_to_the_next_command(tmp_path, at_once):
+def test_a_stop_leaves_the_tables_to_the_next_command(tmp_path, at_once, monkeypatch):
+    monkeypatch.setattr(queues, "PATIENCE", 0.2)  # with the run, which does not end
+    monkeypatch.setattr(queues, "REAPED", 0.2)
     suite, out = kills.written(tmp_path, seeds=1), tmp_path / "out"
     for one in Suite.load(suite).jobs()[:1]:
         one.work(out)

@@ -11,7 +11,7 @@ from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.latent_rewards.factors import ProgramFactors
 from bagged_envs.baselines.latent_rewards.program import Program
 
-SMALL = RecordingConfig(steps=400, episodes=2, random_steps=50, batch=16)
+SMALL = RecordingConfig(steps=200, episodes=2, random_steps=50, batch=16)
 ID = "EpisodicReacher-v0"
 
 

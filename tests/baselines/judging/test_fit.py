@@ -25,7 +25,7 @@ from tests.baselines.programs import program_of
 
 SMALL = {
     "diaster": {"hidden": 8, "cuts": 1, "step_updates": 1},
-    **dict.fromkeys(("rbt", "arel", "stas", "tar2"), {"width": 8, "layers": 1}),
+    **dict.fromkeys(("rbt", "arel", "stas", "tar2"), {"width": 8, "layers": 1, "first": 3, "updates": 3}),
     "grd": {"hidden": (8,), "mixtures": 2},
 }
 PREDICTING = [name for name in REDISTRIBUTORS if name not in NO_PREDICTION]

@@ -10,6 +10,9 @@ from bagged_envs.trajectory_file import TrajectoryFileError
 SMALL = RecordingConfig(steps=600, episodes=3, random_steps=100, batch=16)
 
 
+TINY = RecordingConfig(steps=200, episodes=3, random_steps=40, batch=16)
+
+
 def same(first, second):
     return len(first) == len(second) and all(
         np.array_equal(one.observations, other.observations) and np.array_equal(one.rewards, other.rewards)
@@ -40,18 +43,14 @@ def test_a_table_learns_and_each_policy_plays(tmp_path):
     assert trained > 2.5
 
 
-def test_boxes_are_learned_by_sac(tmp_path):
-    episodes = recorded("BaggedInvertedPendulum-v0", seed=0, config=SMALL, folder=tmp_path)
+def test_boxes_are_learned_by_sac_which_is_updated_in_every_step_once_random_ones_are_over(tmp_path, monkeypatch):
+    updates, update = [], recordings.SAC.update
+    monkeypatch.setattr(recordings.SAC, "update", lambda learner, batch: updates.append(1) or update(learner, batch))
+    episodes = recorded("BaggedInvertedPendulum-v0", seed=0, config=TINY, folder=tmp_path)
+    assert len(updates) == 160
     assert len(episodes) >= 9
     assert len({one.actions[0].tobytes() for one in episodes}) == len(episodes)
     assert all(one.extras["policy"].shape == (len(one),) for one in episodes)
-
-
-def test_sac_is_updated_in_every_step_once_random_ones_are_over(tmp_path, monkeypatch):
-    updates, update = [], recordings.SAC.update
-    monkeypatch.setattr(recordings.SAC, "update", lambda learner, batch: updates.append(1) or update(learner, batch))
-    recorded("BaggedInvertedPendulum-v0", seed=0, config=SMALL, folder=tmp_path)
-    assert len(updates) == 500
 
 
 @pytest.mark.parametrize(
@@ -86,9 +85,9 @@ def test_as_few_steps_as_are_allowed_train_half_of_the_first_half(tmp_path, monk
         "collect",
         lambda *call, **how: (half_way.append(len(updates)) if "episodes" in how else None) or collect(*call, **how),
     )
-    config = RecordingConfig(steps=400, episodes=1, random_steps=100, batch=16)
+    config = RecordingConfig(steps=160, episodes=1, random_steps=40, batch=16)
     recorded("BaggedInvertedPendulum-v0", config=config, folder=tmp_path)
-    assert half_way == [0, 100, 300]
+    assert half_way == [0, 40, 120]
 
 
 def test_episodes_longer_than_half_of_the_training_are_refused(tmp_path):
@@ -115,9 +114,9 @@ def test_the_second_time_comes_from_the_file(tmp_path, once):
 
 def test_the_same_seed_plays_the_same_again(tmp_path):
     for id in ("BaggedKeyDoor-v0", "BaggedInvertedPendulum-v0"):
-        first = recorded(id, seed=3, config=SMALL, folder=tmp_path / "a")
-        assert same(recorded(id, seed=3, config=SMALL, folder=tmp_path / "b"), first)
-        assert not same(recorded(id, seed=4, config=SMALL, folder=tmp_path / "b"), first)
+        first = recorded(id, seed=3, config=TINY, folder=tmp_path / "a")
+        assert same(recorded(id, seed=3, config=TINY, folder=tmp_path / "b"), first)
+        assert not same(recorded(id, seed=4, config=TINY, folder=tmp_path / "b"), first)
 
 
 def test_the_delay_does_not_matter_and_all_else_does(tmp_path, once):

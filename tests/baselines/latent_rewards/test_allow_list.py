@@ -71,12 +71,69 @@ STEPS = (
         ("a = {}; b = a; b['x'] = 1", "line 2: another meaning for the dictionary b is not allowed; choose another"),
         ("x = [{}]; x[0]['a'] = 1", "line 2: a word as a key of what has no name is not allowed; give the dictionary"),
         ("action['a'] = 1", "line 1: the dictionary action as an argument is not allowed; give the argument another"),
+        ("d = {'a': 1}; x = list(d.keys())", "line 2: this use of a dictionary with words as keys is not allowed"),
+        ("import numpy as x", "line 2: `import numpy as x` is not allowed; write `import numpy as np` and nothing"),
+        ("action.T = 1", "line 2: setting .T is not allowed; make a new array instead"),
+        ("__x = 1", "line 2: a new meaning for the name __x is not allowed"),
+        ("def f(max): return 1", "line 2: a new meaning for the name max is not allowed"),
+        ("def f(): return 1\n    def f(): return 2", "line 3: a second function f is not allowed"),
+        ("x = action.astype('object')", "line 2: the dtype 'object' is not allowed; use np.float64"),
     ],
 )
 def test_it_names_line_construct_and_remedy(line, words):
     with pytest.raises(RefusedError) as caught:
         check_source(inside("PLACE").replace("PLACE", line))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("BAD", "x = BAD", "x: float = BAD", "x = 1; x += BAD", "action[BAD] = 1", "return BAD"),
+        *("x = [BAD]", "x = (BAD,)", "x = {1: BAD}", "x = {BAD: 1}", "x = {'a': BAD}", "x = action[BAD:]"),
+        *("x = BAD[0]", "if BAD: pass", "if 1: BAD", "def f(): return BAD"),
+        *("x = BAD.T", "x = BAD.sum()", "x = action.sum(BAD)", "x = action.sum(axis=BAD)", "x = action.astype(BAD)"),
+        *("x = np.sum(BAD)", "x = np.zeros(3, dtype=BAD)", "x = np.einsum(BAD)", "x = {}.get(BAD)", "x = abs(BAD)"),
+        *("x = -BAD", "x = 1 + BAD", "x = 1 < BAD", "x = 1 and BAD", "x = BAD if 1 else 0", "x = 1 if BAD else 0"),
+        *("x = [BAD for i in [1]]", "x = [i for i in BAD]", "x = [i for i in [1] if BAD]", "x = {i: BAD for i in [1]}"),
+        *("for i in BAD: pass", "for i in [1]: BAD"),
+    ],
+)
+def test_what_is_refused_is_refused_wherever_it_stands(place):
+    check_source(inside("PLACE").replace("PLACE", place.replace("BAD", "float" if "type" in place else "abs(1)")))
+    with pytest.raises(RefusedError, match=r"line 2: (open\(...\)|the dtype open\(1\)) is not allowed"):
+        check_source(inside("PLACE").replace("PLACE", place.replace("BAD", "open(1)")))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        *("action.tofile", "action.dump", "action.tobytes", "action.view", "action.setflags", "action.getfield"),
+        *("np.save", "np.load", "np.fromfile", "np.memmap", "np.loadtxt", "np.fromiter", "np.frombuffer", "np.empty"),
+        *("np.frompyfunc", "np.vectorize", "np.seterr", "np.datetime64", "np.array2string", "np.void", "np.str_"),
+        *("open", "eval", "exec", "compile", "getattr", "setattr", "vars", "dir", "type", "id", "hash", "iter", "map"),
+    ],
+)
+def test_no_name_that_does_more_than_compute_is_allowed(call):
+    with pytest.raises(RefusedError, match=r"line 2: .* is not allowed"):
+        check_source(inside(f"x = {call}(1)"))
+
+
+@pytest.mark.parametrize(
+    ("least", "more", "words"),
+    [
+        ("x = [" + "1, " * 3900 + "]", "x = [" + "1, " * 4000 + "]", "the program has more than 4000 parts"),
+        ("x = 1" + " + 1" * 100, "x = 1" + " + 1" * 130, "line 2: nested more than 120 deep"),
+        ("# " + "x" * 15_900, "# " + "x" * 16_000, "the program has more than 16000 bytes"),
+        ("x = " + "(" * 25 + "1" + ")" * 25, "x = " + "(" * 30 + "1" + ")" * 30, "line 2: nested more than 30 deep"),
+        ("x = 10**9", "x = 1000000001", "line 2: a whole number above 1000000000"),
+    ],
+    ids=["parts", "depth", "bytes", "brackets", "number"],
+)
+def test_programs_are_small(least, more, words):
+    check_source(inside(least))
+    with pytest.raises(RefusedError, match=words):
+        check_source(inside(more))
 
 
 def test_all_problems_are_told_at_once_but_not_endlessly():

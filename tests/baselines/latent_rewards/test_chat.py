@@ -235,7 +235,16 @@ class TestKeptAnswers:
             KeptAnswers(tmp_path / "none", "small")(ASKED, 1, 1.0)
         assert not (tmp_path / "none").exists()
 
-    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"answers": "one"}', '{"answers": [1]}', '{"answers": []}'])
+    @pytest.mark.parametrize("answers", ["one", [], [1], ["one", "two"], None])
+    def test_a_file_has_as_many_answers_as_were_asked_for(self, tmp_path, answers):
+        kept = KeptAnswers(tmp_path, "small", Once())
+        kept(ASKED, 1, 1.0)
+        (file,) = tmp_path.iterdir()
+        file.write_text(json.dumps({**json.loads(file.read_text()), "answers": answers}))
+        with pytest.raises(ValueError, match="must have 1 answers, got .*: remove it to ask anew"):
+            kept(ASKED, 1, 1.0)
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"answers": ["one"]}'])
     def test_a_damaged_file_is_named(self, tmp_path, text):
         kept = KeptAnswers(tmp_path, "small", Once())
         kept(ASKED, 1, 1.0)

@@ -7,6 +7,8 @@ import pytest
 
 import bagged_envs
 from bagged_envs.baselines.latent_rewards import factors as module
+from bagged_envs.baselines.latent_rewards.cage import seccomp
+from bagged_envs.baselines.latent_rewards.cage.errors import CageError
 from bagged_envs.baselines.latent_rewards.factors import ProgramFactors
 from bagged_envs.baselines.latent_rewards.program import Program, program_name
 from bagged_envs.baselines.latent_rewards.steps import random_steps
@@ -26,6 +28,8 @@ class TestProgram:
         digest = Program(ROOT).sha256
         for name in (str(file), f"{file}#{digest[:4]}", f"{file}#{digest}"):
             assert Program.named(name).text == ROOT
+        with pytest.raises(ValueError, match="it has changed since"):
+            Program.named(f"{file}#{digest[1:]}")
         file.write_text(ROOT.replace("10", "11"))
         with pytest.raises(ValueError, match="it has changed since"):
             Program.named(f"{file}#{digest[:4]}")
@@ -96,12 +100,26 @@ class TestFactors:
         assert factors(rows(-1), rows(1), rows(0)).tolist() == [[0, 10]]  # a second warning would be an error
         assert factors.mended == 4
 
+    def test_infinities_are_no_large_numbers(self):
+        factors = ProgramFactors(Program(ROOT.replace("np.sqrt(observation)", "1 / (observation - 2)")), 1, 1)
+        with pytest.warns(RuntimeWarning, match="is inf in a step"):
+            said = factors(rows(2, -0.0, 3), rows(1, 1, -2e5), rows(0, 0, 0))
+        assert said.tolist() == [[0, 10], [-0.5, 10], [1, -1e6]]
+
     def test_steps_that_are_not_finite_stay_so(self):
         factors = ProgramFactors(Program(ROOT), 1, 1)
         said = factors(rows(4, np.nan, 9), rows(1, 2, np.inf), rows(0, 0, 0))
         assert said[0].tolist() == [2, 10]
         assert np.isnan(said[1:]).all()
         assert factors.mended == 0
+
+    def test_what_is_allowed_of_the_cage_reaches_it(self, monkeypatch):
+        monkeypatch.setattr(seccomp, "available", lambda: False)
+        program = Program(f"{ROOT}# of which there is no process yet\n")
+        with pytest.raises(CageError, match="allow_weaker_sandbox=True"):
+            ProgramFactors(program, 1, 1)
+        with pytest.warns(RuntimeWarning, match="without the kernel's lock"):
+            assert ProgramFactors(program, 1, 1, allow_weaker_sandbox=True).size == 2
 
     def test_they_can_be_copied_to_other_processes(self):
         factors = pickle.loads(pickle.dumps(ProgramFactors(Program(ROOT), 1, 1)))
@@ -120,9 +138,9 @@ class TestSteps:
         assert np.abs(seen[:-3, 1]).max() > 0.2  # what ends an episode is seen
 
     def test_a_team_is_seen_agent_by_agent(self):
-        seen, acted = random_steps("EpisodicTriangleArea-v0", 30)
-        assert seen.shape == (33, 14)
-        assert acted.shape == (33, 5)
+        seen, acted = random_steps("EpisodicTriangleArea-v0", 31)
+        assert seen.shape == (36, 14)
+        assert acted.shape == (36, 5)
         assert set(acted[:-3].sum(axis=1)) == {1.0}
 
     def test_the_seed_decides(self):

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bagged_envs.baselines.latent_rewards.cage import seccomp
 from bagged_envs.baselines.latent_rewards.cage.allow_list import check_source
-from bagged_envs.baselines.latent_rewards.cage.errors import ProgramError
+from bagged_envs.baselines.latent_rewards.cage.errors import CageError, ProgramError
 from bagged_envs.baselines.latent_rewards.chat import ChatError, KeptAnswers, Server, question
 from bagged_envs.baselines.latent_rewards.generation import GenerationConfig, GenerationError, generate, parsed
 from bagged_envs.baselines.latent_rewards.program import Program
@@ -29,6 +30,7 @@ ENDLESS = (
     "def evaluation_func(observation, action):\n    x = 0\n    for i in range(10 ** 9):\n"
     "        for j in range(10 ** 9):\n            x = x + 1\n    return [observation[:, :1] * x]\n"
 )
+REWARD = "def evaluation_func(observation, action):\n    return [observation[:, :1]]\n"
 IMPORT = "import os\ndef evaluation_func(observation, action):\n    return [observation[:, :1]]\n"
 
 
@@ -48,7 +50,8 @@ class TestQuestions:
     def test_several_are_shown_to_the_model_which_makes_one_of_them(self):
         candidates = [answer(analysis=f"number {i}") for i in range(5)]
         chat = Script(*candidates, answer())
-        made(chat, GenerationConfig())
+        made(chat, GenerationConfig(seed=3))
+        assert chat.occasions == ["seed 3", "seed 3"]
         (first, *_), (second, count, temperature) = chat.asked
         assert chat.asked[0][1:] == (5, 1.0)
         assert (count, temperature) == (1, 0.3)
@@ -115,6 +118,13 @@ class TestQuestions:
         ]
         assert texts[0] == texts[2] != texts[1] == texts[3]
 
+    def test_what_is_allowed_of_the_cage_reaches_it(self, monkeypatch):
+        monkeypatch.setattr(seccomp, "available", lambda: False)
+        with pytest.raises(CageError, match="allow_weaker_sandbox=True"):
+            made(Script(answer()))
+        with pytest.warns(RuntimeWarning, match="without the kernel's lock"):
+            assert made(Script(answer()), replace(ONE, allow_weaker_sandbox=True)).size == 2
+
     def test_after_all_rounds_it_gives_up(self):
         chat = Script(*["no"] * 3)
         with pytest.raises(GenerationError, match="no program that passed in 3 rounds.*JSON"):
@@ -122,12 +132,19 @@ class TestQuestions:
         assert len(chat.asked) == 3
 
     def test_a_reward_is_one_number(self):
-        reward = "def evaluation_func(observation, action):\n    return [observation[:, :1]]\n"
-        chat = Script(answer(), answer(reward))
+        chat = Script(answer(), answer(REWARD))
         found = made(chat, mode="reward")
         assert chat.asked[0][0][0]["content"] == message(TEXT, "reward")
         assert "exactly one array" in found.failures[0]
         assert (found.size, found.text.startswith("# The reward as written by scripted")) == (1, True)
+
+    @pytest.mark.parametrize(
+        ("mode", "wanted"), [("factors", "returns every useful factor"), ("reward", "returns the best reward")]
+    )
+    def test_one_of_several_is_asked_for_by_what_it_is(self, mode, wanted):
+        chat = Script("no", "no", answer(REWARD))
+        made(chat, GenerationConfig(candidates=2), mode)
+        assert f"one new function that {wanted}" in chat.asked[1][0][2]["content"]
 
 
 class TestText:

@@ -111,6 +111,16 @@ def test_a_free_trunk_s_elements_are_named_in_mujoco_s_order(kwargs):
     env.close()
 
 
+def test_joints_that_slide_or_turn_are_told_apart_with_their_axes():
+    form = task_text("Hopper").observation_form
+    assert form.startswith("11 dimensions. Velocities are clipped to the range from -10 to 10.\n0: ")
+    said = elements(form)
+    assert said[0] == "joint rootz: position along +z of the torso"
+    assert said[2] == "joint thigh_joint: angle about -y of the thigh"
+    assert said[5] == "joint rootx: velocity along +x of the torso"
+    assert said[7] == "joint rooty: angular velocity about +y of the torso"
+
+
 def test_blocks_of_bodies_are_named_in_mujoco_s_order():
     env = dense("Humanoid")
     env.reset(seed=0)
@@ -182,6 +192,7 @@ def test_a_choice_is_one_element_for_each_value():
 def test_a_message_has_the_task_both_forms_and_the_role(mode):
     text = TaskText("Balance the broom.", "1 dimensions.\n0: lean", "1 dimensions.\n0: push")
     said = message(text, mode)
+    assert said.startswith("Task\nBalance the broom.\n\nObservation\n1 dimensions.\n0: lean\n\nAction\n1 dimensions.\n")
     for part in (*vars(text).values(), role_instruction(mode), *FIELDS, "evaluation_func(observation, action)"):
         assert part in said
     assert "{" not in said  # nothing is left to fill in

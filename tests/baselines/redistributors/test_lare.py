@@ -1,6 +1,7 @@
 """LaRe: what its decoder sees, that it is RD and RRD over that, and which programs it takes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +58,10 @@ class TestScale:
         assert scale.mean == pytest.approx([values.mean()], abs=1e-9)
         assert scale.squares == pytest.approx([values.var() * len(values)], rel=1e-6, abs=1e-5)
 
+    def test_what_all_but_stands_still_is_left_at_that(self):
+        small = FactorScale(4, (0.0, 0.0, 100.0, 100.0), (4e-22, 4e-26, 4e-6, 4e-10))
+        assert small.deviation == pytest.approx((1e-11, 1.0, 1e-3, 1.0))
+
     def test_nothing_seen_changes_nothing(self):
         scale = FactorScale.none(1).after(torch.tensor([[3.0]]))
         assert scale.after(torch.zeros(0, 1)) == scale
@@ -81,7 +86,9 @@ class TestDecoder:
         own._model.network.register_forward_pre_hook(lambda network, inputs: seen.append(inputs[0].clone()))
         batch = drawn(bags_of([50, 40], seed=1), own.sampling)
         own.update(batch)
-        rows = seen[0].view(*batch.mask.shape, SIZE)[batch.mask]
+        everything = seen[0].view(*batch.mask.shape, SIZE)
+        assert not everything[~batch.mask].any()
+        rows = everything[batch.mask]
         torch.testing.assert_close(rows.mean(dim=0), torch.zeros(SIZE), atol=1e-6, rtol=0)
         torch.testing.assert_close(rows.std(dim=0, correction=0), torch.ones(SIZE), atol=1e-5, rtol=0)
 
@@ -133,9 +140,12 @@ class TestDecoder:
         with pytest.raises(ValueError, match=f"{SIZE} of each step, as .*everything.txt says them, got 2"):
             made().relabel(replace(batch, factors=torch.zeros(*batch.mask.shape, 2)))
 
-    def test_whole_bags_are_asked_for_by_its_own_name(self):
-        with pytest.raises(ValueError, match="lare_rd needs whole bags"):
-            made().update(drawn(bags_of([5, 3]), made("lare_rrd_unbiased").sampling))
+    @pytest.mark.parametrize("name", ["lare_rd", "lare_sign"])
+    def test_whole_bags_are_asked_for_by_its_own_name(self, name):
+        own = make_redistributor(name, OBSERVATION, ACTION, factors=EVERYTHING)
+        with pytest.raises(ValueError, match=f"{name} needs whole bags"):
+            own.update(drawn(bags_of([5, 3]), made("lare_rrd_unbiased").sampling))
+        assert own.state_dict()["factors"]["scale"]["count"] == 0  # it was not counted in
 
     @BOTH
     def test_a_state_of_another_program_is_refused(self, name, tmp_path):
@@ -189,9 +199,19 @@ class TestProgram:
 class TestRewardDesign:
     def test_it_pays_what_the_program_says(self):
         batch = bags_of([3, 2], seed=4, agents=2)
+        batch = replace(batch, actions=1e3 * batch.actions)
         paid = make_redistributor("reward_design", OBSERVATION, ACTION, agents=2, factors=REWARD).relabel(batch)
         said = 2 * batch.actions[..., 0] - batch.observations[..., 0]
         torch.testing.assert_close(paid, torch.where(batch.mask, said, 0.0))
+
+    def test_a_state_of_another_program_is_refused(self, tmp_path):
+        other = tmp_path / "other.txt"
+        other.write_text(Path(REWARD).read_text() + "\n# other\n")
+        one, another = (
+            make_redistributor("reward_design", OBSERVATION, ACTION, factors=f) for f in (REWARD, str(other))
+        )
+        with pytest.raises(ValueError, match="name the program that it was trained with"):
+            another.load_state_dict(one.state_dict())
 
     def test_several_numbers_are_refused(self):
         with pytest.raises(ValueError, match="reward_design needs factors, got none: name the file of a program"):

@@ -1,6 +1,7 @@
 """LaRe without a reward model: the best signs, by hand and against all others."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,7 @@ class TestSigns:
             return float(np.square(both @ weights - label).sum())
 
         every = [error(np.array(signs)) for signs in itertools.product((1.0, -1.0), repeat=size)]
+        assert fit.scale >= 0
         assert fit.error == pytest.approx(min(every), rel=1e-6, abs=1e-9)
         said = fit.scale * rows[:, :-2] @ fit.signs + fit.offset * rows[:, -2]
         assert np.square(said - rows[:, -1]).sum() == pytest.approx(fit.error, rel=1e-6, abs=1e-9)
@@ -77,6 +79,15 @@ class TestRewards:
         rewards = own.relabel(batch)
         error = (rewards.sum(dim=(1, 2)) - batch.label) / 10
         assert error.square().mean().item() == pytest.approx(metrics["loss"], rel=0.4)
+
+    @pytest.mark.parametrize("scaled", [True, False])
+    @pytest.mark.parametrize("standardize", [True, False])
+    def test_the_error_is_that_of_what_is_paid(self, standardize, scaled):
+        own, batch = self.made(standardize_factors=standardize, scaled=scaled), bags_of([10, 4, 7] * 9, agents=2)
+        batch = replace(batch, observations=2 * batch.observations + 3)  # of other means and deviations than 0 and 1
+        own.update(batch)
+        error = (own.relabel(batch).sum(dim=(1, 2)) - batch.label) / batch.length
+        assert error.square().sum().item() == pytest.approx(own.fit.error, rel=1e-4)
 
     def test_unscaled_rewards_are_the_signed_sum(self):
         own = self.made(standardize_factors=False, scaled=False)

@@ -11,7 +11,7 @@ from bagged_envs.baselines.redistributors.fitting import step_features
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
 from bagged_envs.baselines.redistributors.rrd import unbiased_loss
 from bagged_envs.baselines.redistributors.vib import gaussian_kl
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of
+from tests.baselines.batches import ACTION, OBSERVATION, bags_of, columns_of, drawn
 
 
 def made(**settings):
@@ -33,8 +33,8 @@ def test_the_divergence_from_noise(mean, variance, expected):
 
 @pytest.mark.parametrize(("unbiased", "loss"), [(True, unbiased_loss), (False, return_decomposition_loss)])
 def test_the_loss_is_that_of_the_base_and_the_price(unbiased, loss):
-    own = made(unbiased=unbiased, kl_weight=0.25)
-    batch = bags_of([6, 4], seed=2)
+    own = made(unbiased=unbiased, kl_weight=0.25, steps=3)
+    batch = drawn(bags_of([6, 4], seed=2), own.sampling)  # of whole bags the two are the same
     mean, log_variance = own._network.encode(step_features(batch))
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(own._noise.initial_seed()))
     rewards = own._network.decoder(mean + noise * (0.5 * log_variance).exp())[..., 0]
@@ -67,6 +67,14 @@ def test_one_step_of_each_bag_tells_nothing_of_a_variance():
     with pytest.raises(ValueError, match="vib needs at least 2 steps"):
         made(steps=1)
     assert made(steps=1, unbiased=False).sampling.steps == 1
+    with pytest.raises(ValueError, match="vib needs at least 2 columns"):
+        made().update(columns_of(bags_of([6, 4]), torch.tensor([[5], [0]])))
+
+
+def test_noise_has_bounds():
+    far = 1e6 * torch.randn(99, 2 * OBSERVATION + ACTION, generator=torch.Generator().manual_seed(0))
+    _, log_variance = made()._network.encode(far)
+    assert (log_variance.min().item(), log_variance.max().item()) == pytest.approx((-20.0, 4.0))
 
 
 def test_large_states_do_not_overflow():
