@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bagged_envs.baselines.api import Metrics, Redistributor
 from bagged_envs.baselines.collect import ActTold, Info
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.learners.qmix import QMIX, Memory
 from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.baselines.worlds import told
 from bagged_envs.trajectory import Trajectory
 
 
@@ -105,13 +105,3 @@ class TeamReplay:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
         self._generator.bit_generator.state, self.steps = state["generator"], state["steps"]
-
-
-def told(infos: Info, name: str) -> Tensor | None:
-    """Return what the infos of all worlds say by yes and no, as a bool tensor `[W, ...]`; None if they do not.
-
-    Example:
-        >>> told({"alive": np.array([[True, False]])}, "alive"), told({}, "action_mask")
-        (tensor([[ True, False]]), None)
-    """
-    return torch.from_numpy(np.asarray(infos[name], dtype=np.bool_)) if name in infos else None

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bagged_envs.baselines import layout
 from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor
 from bagged_envs.baselines.collect import ActTold, Info
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.learners.ppo import PPO, Rollout
 from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.baselines.worlds import told
 from bagged_envs.trajectory import Trajectory
 
 
@@ -56,7 +58,9 @@ class TeamRollouts:
 
         def act(observations: Any, infos: Info) -> Any:
             features = self._seen.encode(observations)  # [W, A, D]
-            acted = self._learner.act(torch.from_numpy(features.reshape(-1, features.shape[2])), explore)
+            masks = told(infos, "action_mask")
+            allowed = None if masks is None else masks.flatten(0, 1)
+            acted = self._learner.act(torch.from_numpy(features.reshape(-1, features.shape[2])), explore, allowed)
             return self._acted.decode(acted.numpy().reshape(*features.shape[:2], -1))
 
         return act
@@ -93,7 +97,14 @@ class TeamRollouts:
         if self._redistributor.only_labeled:
             chosen = torch.from_numpy(np.concatenate([episode.labeled[episode.bag_ids] for episode in episodes]))
         judged = [self._judged(episodes, one, after) for after, one in enumerate(observed(steps))]
-        return agents_rollout(steps, rewards.cpu(), terminated, ends, chosen, judged)
+        return agents_rollout(steps, rewards.cpu(), terminated, ends, chosen, judged, self._allowed(episodes))
+
+    def _allowed(self, episodes: Sequence[Trajectory]) -> Tensor | None:
+        """Return which actions could be chosen, `[N, A, U]`; None where no episode tells."""
+        if not any("action_mask" in one.extras for one in episodes):
+            return None
+        masks = [layout.allowed(one, self._store.agents, self._acted.size)[:-1] for one in episodes]
+        return torch.from_numpy(np.concatenate(masks))
 
     def _judged(self, episodes: Sequence[Trajectory], seen: Tensor, after: int) -> Tensor | None:
         """Return what the critic sees of some steps, `[N, A, C]`; None for what the agents observe."""
@@ -116,6 +127,7 @@ def agents_rollout(
     ends: Tensor,
     chosen: Tensor,
     judged: Sequence[Tensor | None] = (None, None),
+    allowed: Tensor | None = None,
 ) -> Rollout:
     """Return the steps of a team as steps of its agents, one agent's after the other's, each in the order of time.
 
@@ -129,6 +141,7 @@ def agents_rollout(
         ends: bool `[N]`, an episode's last steps.
         chosen: bool `[N]`, which steps are learned from.
         judged: What the critic sees before and after each step, `[N, A, C]`; None for what the agent observes.
+        allowed: bool `[N, A, U]`, which actions could be chosen; None for all.
     """
     there = steps.mask[:, 0]  # [N, A]
     goes_on = there.roll(-1, dims=0) & ~ends[:, None]
@@ -138,8 +151,8 @@ def agents_rollout(
     seen, after = observed(steps)
     parts = (seen, steps.actions[:, 0], rewards, after, gone, last)
     observations, actions, paid, following, ended, lasts = (by_agent(part)[rows] for part in parts)
-    critics = [None if one is None else by_agent(one)[rows] for one in judged]
-    return Rollout(observations, actions, paid, following, ended, lasts, None, *critics)
+    more = [None if one is None else by_agent(one)[rows] for one in (*judged, allowed)]
+    return Rollout(observations, actions, paid, following, ended, lasts, None, *more)
 
 
 def by_agent(values: Tensor) -> Tensor:

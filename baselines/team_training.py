@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
@@ -122,7 +123,7 @@ class TeamTraining:
         self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
         self.config = team_config(config, self.method.learner)
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
-        if not task_of(spec_of(id)).agents:
+        if not is_team(id, self.arguments):
             raise ValueError(f"{self.method.learner} trains the agents of a team, and {id} has one: use ppo.")
         *streams, evaluation, learner, redistributor, replay = np.random.SeedSequence(seed).spawn(6)
         played, self._bag_draws = (np.random.default_rng(stream) for stream in streams)
@@ -139,9 +140,8 @@ class TeamTraining:
         oracle = self.method.redistributor == "oracle"
         envs = bagged_envs.make_vec(self.id, config.worlds, **(exposed if oracle else self.arguments))
         check_capacity(config, self.id, envs.spec)
-        masks = LEARNERS[self.method.learner].replays
-        kept = {"alive": True, "agent_rewards": oracle, "action_mask": masks}
-        self._worlds = Worlds(envs, seeds, [name for name, wanted in kept.items() if wanted])
+        kept = ("alive", "action_mask", *(("agent_rewards",) if oracle else ()))
+        self._worlds = Worlds(envs, seeds, kept)
         at_once = min(config.worlds, config.evaluation_episodes)
         self._evaluation_envs = bagged_envs.make_vec(self.id, at_once, **exposed)
 
@@ -273,6 +273,20 @@ class TeamTraining:
         """Close the environments."""
         self._worlds.envs.close()
         self._evaluation_envs.close()
+
+
+def is_team(id: str, arguments: Mapping[str, Any]) -> bool:
+    """Return whether several agents act in an ID: in a task of ours, or in what somebody registered as a `JointEnv`.
+
+    Raises:
+        gymnasium.error.Error: The ID is not registered.
+    """
+    if task_of(spec_of(id)).agents:
+        return True
+    env = gym.make(id, disable_env_checker=True, **arguments)
+    several: bool = getattr(env.unwrapped, "n_agents", 1) > 1
+    env.close()
+    return several
 
 
 def team_config(config: TrainingConfig | None, learner: str) -> TeamConfig:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.vector import VectorEnv
+from torch import Tensor
 
-from bagged_envs.baselines.collect import ActTold, VectorRecorder, elements
+from bagged_envs.baselines.collect import ActTold, Info, VectorRecorder, elements
 from bagged_envs.baselines.player import SEEDS
 from bagged_envs.trajectory import Trajectory
 
@@ -70,3 +72,13 @@ class Worlds:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
         self._generator.bit_generator.state = state["generator"]
+
+
+def told(infos: Info, name: str) -> Tensor | None:
+    """Return what the infos of all worlds say by yes and no, as a bool tensor `[W, ...]`; None if they do not.
+
+    Example:
+        >>> told({"alive": np.array([[True, False]])}, "alive"), told({}, "action_mask")
+        (tensor([[ True, False]]), None)
+    """
+    return torch.from_numpy(np.asarray(infos[name], dtype=np.bool_)) if name in infos else None

@@ -223,7 +223,9 @@ def test_an_unknown_command_exits_with_2(run):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "deep" / "out"
-    assert main(["demo", "--out", str(folder), "--quick"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bagged_envs.demo.learning.WORKERS", 1)  # they take longer to start than to train
+        assert main(["demo", "--out", str(folder), "--quick"]) == 0
     return folder
 
 

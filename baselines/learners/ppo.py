@@ -21,6 +21,7 @@ from bagged_envs.wrappers.arguments import positive_int
 
 AT_BOUND = 1.0 - 1e-6
 HUBER = 10.0
+FORBIDDEN = -1e8  # the logit of an action that may not be chosen
 METRICS = ("policy_loss", "value_loss", "entropy", "divergence")
 
 
@@ -79,12 +80,14 @@ class Rollout(Transitions):
         log_probs: float32 `[N]`: of the actions when they were chosen; None where the policy has not changed since.
         critic_observations: float32 `[N, C]`: what the value network sees; None where it sees the observations.
         next_critic_observations: float32 `[N, C]`, of what came next.
+        allowed: bool `[N, U]`: which discrete actions could be chosen; None for all.
     """
 
     last: Tensor
     log_probs: Tensor | None = None
     critic_observations: Tensor | None = None
     next_critic_observations: Tensor | None = None
+    allowed: Tensor | None = None
 
 
 def advantages(
@@ -286,17 +289,27 @@ class PPO:
             group["lr"] = self.config.learning_rate * left
 
     @torch.no_grad()
-    def act(self, observations: Tensor, explore: bool) -> Tensor:
-        """Return flattened actions `[N, U]` for observations `[N, D]`: a sample, or the likeliest."""
-        outputs = self.policy(observations.to(self.device))
+    def act(self, observations: Tensor, explore: bool, allowed: Tensor | None = None) -> Tensor:
+        """Return flattened actions `[N, U]` for observations `[N, D]`: a sample, or the likeliest.
+
+        Args:
+            observations: `[N, D]`.
+            explore: Whether to sample.
+            allowed: bool `[N, U]`, which discrete actions may be chosen; None for all. Where none may, any is.
+        """
+        outputs = self._outputs(observations.to(self.device), allowed)
         actions = self.choice.sample(outputs, self.generator) if explore else self.choice.mode(outputs)
         return actions.to(observations.device)
 
     @torch.no_grad()
-    def log_probs(self, observations: Tensor, actions: Tensor) -> Tensor:
+    def log_probs(self, observations: Tensor, actions: Tensor, allowed: Tensor | None = None) -> Tensor:
         """Return the log-probabilities `[N]` of flattened actions under the policy as it is, for `Rollout`."""
-        here = self.choice.log_probs(self.policy(observations.to(self.device)), actions.to(self.device))
-        return here.to(observations.device)
+        outputs = self._outputs(observations.to(self.device), allowed)
+        return self.choice.log_probs(outputs, actions.to(self.device)).to(observations.device)
+
+    def _outputs(self, observations: Tensor, allowed: Tensor | None) -> Tensor:
+        outputs: Tensor = self.policy(observations)
+        return outputs if allowed is None else outputs.masked_fill(~allowed.to(outputs.device), FORBIDDEN)
 
     def update(self, batch: Transitions) -> Metrics:
         """Go through a rollout `epochs` times, each time in minibatches that share no step.
@@ -312,6 +325,7 @@ class PPO:
         if batch.last.shape != batch.rewards.shape or (batch.terminated > batch.last).any():
             raise ValueError("last must be [N] and mark every terminated step.")
         self._check_critic(batch)
+        self._check_allowed(batch)
         before = self.state_dict()
         try:
             metrics = self._epochs(batch, *self.estimates(batch))
@@ -329,6 +343,17 @@ class PPO:
             if came != wanted:
                 raise ValueError(f"{name} must be {wanted} with critic_size={self.critic_size}, got {came}.")
 
+    def _check_allowed(self, batch: Rollout) -> None:
+        if batch.allowed is None:
+            return
+        if not isinstance(self.choice, Categorical) or batch.allowed.shape != batch.actions.shape:
+            raise ValueError(
+                f"allowed must be {list(batch.actions.shape)}, of discrete actions, got {list(batch.allowed.shape)}: "
+                "leave it out where all are allowed."
+            )
+        if bool((batch.actions.bool() & ~batch.allowed).any()):
+            raise ValueError("allowed must have every action that was chosen, got one that has not.")
+
     @torch.no_grad()
     def estimates(self, batch: Rollout) -> tuple[Tensor, Tensor, Tensor]:
         """Return log-probabilities at the time, normalized advantages, and returns: each `[N]`."""
@@ -344,18 +369,18 @@ class PPO:
             gains = (gains - gains.mean()) / (gains.std(correction=0) + 1e-8)
         log_probs = batch.log_probs
         if log_probs is None:
-            log_probs = self.log_probs(batch.observations, batch.actions)
+            log_probs = self.log_probs(batch.observations, batch.actions, batch.allowed)
         return log_probs, gains, returns
 
     def _epochs(self, batch: Rollout, log_probs: Tensor, gains: Tensor, returns: Tensor) -> Metrics:
         totals, count = torch.zeros(len(METRICS), device=self.device), 0
-        judged = batch.critic_observations
+        judged, allowed = batch.critic_observations, batch.allowed
         for _ in range(self.config.epochs):
             order = torch.randperm(len(gains), generator=self.generator, device=self.device)
             for rows in torch.split(order, self.config.minibatch):
                 loss, parts = self.loss(
                     batch.observations[rows], batch.actions[rows], log_probs[rows], gains[rows], returns[rows],
-                    None if judged is None else judged[rows],
+                    None if judged is None else judged[rows], None if allowed is None else allowed[rows],
                 )  # fmt: skip
                 finite("The loss of PPO", loss)
                 descend(self.optimizer, loss, self._parameters, self.config.max_grad_norm, "PPO")
@@ -371,9 +396,20 @@ class PPO:
         gains: Tensor,
         returns: Tensor,
         judged: Tensor | None = None,
+        allowed: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the loss of a minibatch (equation 9), and what METRICS names; `judged` is what the critic sees."""
-        config, outputs = self.config, self.policy(observations)
+        """Return the loss of a minibatch (equation 9), and what METRICS names.
+
+        Args:
+            observations: `[N, D]`.
+            actions: `[N, U]`.
+            log_probs: `[N]`, of the actions when they were chosen.
+            gains: `[N]`, advantages.
+            returns: `[N]`, what values are fitted to.
+            judged: `[N, C]`, what the critic sees; None for the observations.
+            allowed: bool `[N, U]`, which actions could be chosen; None for all.
+        """
+        config, outputs = self.config, self._outputs(observations, allowed)
         log_ratio = self.choice.log_probs(outputs, actions) - log_probs
         policy = clipped_surrogate(log_ratio, gains, config.clip * self._left)
         values = self.value(observations if judged is None else judged).squeeze(1)

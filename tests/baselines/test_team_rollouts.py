@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import SyncVectorEnv
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bagged_envs.baselines.features import Features
-from bagged_envs.baselines.learners.ppo import advantages
+from bagged_envs.baselines.learners.ppo import PPO, advantages
 from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.team_rollouts import TeamRollouts
@@ -21,6 +21,7 @@ from bagged_envs.testing import episode
 from bagged_envs.testing.scripted_parallel import ScriptedParallelEnv
 from bagged_envs.wrappers.vector import EpisodicReward
 from tests.baselines.trajectories import trajectories, trajectory
+from tests.baselines.two_step import worlds
 
 
 class Told:
@@ -175,3 +176,30 @@ def test_a_run_is_one_agents_consecutive_steps(made, data, name):
     assert torch.equal(rollout.next_observations[:-1][following], rollout.observations[1:][following])
     assert rollout.last[-1:].all()
     assert (rollout.terminated <= rollout.last).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_actions_that_are_not_allowed_are_never_played_and_are_none_of_the_rollout(masked):
+    envs = worlds(16, masked)  # the game refuses the third action
+    spaces = envs.single_observation_space, envs.single_action_space
+    features = [Features(space, 2) for space in spaces]
+    store = EpisodeStore.for_spaces(*spaces, 2, capacity=200)
+    learner = PPO(3, Discrete(2 + masked), seed=0)
+    redistributor = make_redistributor("uniform", 3, 2 + masked, agents=2)
+    one = TeamRollouts(learner, redistributor, store, *features, "cpu", sees_all=False)
+    episodes = Worlds(envs, np.random.default_rng(0), ("alive", "action_mask")).play(lambda: one.begin(True), 32)
+    rollout = one.rollout(episodes, True)
+    assert len(rollout.actions) == 64
+    assert rollout.actions.sum(dim=0).bool().tolist() == ([True, True, False] if masked else [True, True])
+    if masked:
+        assert rollout.allowed.unique(dim=0).tolist() == [[True, True, False]]
+    else:
+        assert rollout.allowed is None
+    assert one.learn(episodes)
+
+
+def test_masks_are_of_the_step_before_the_action():
+    whole = trajectory([3], 1, agents=2)
+    masks = np.arange(4 * 2).reshape(4, 2, 1) % 3 > 0  # one action, as the trajectory's are
+    rollout = team().rollout([replace(whole, extras={"action_mask": masks})], True)
+    assert rollout.allowed[:, 0].tolist() == [*masks[:3, 0, 0], *masks[:3, 1, 0]]

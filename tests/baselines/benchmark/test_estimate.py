@@ -11,6 +11,8 @@ from bagged_envs.baselines.benchmark.arms import ARMS, Arm
 from bagged_envs.baselines.benchmark.estimate import Share, estimate, table
 from bagged_envs.baselines.benchmark.probe import Cost
 from bagged_envs.baselines.benchmark.suite import Suite
+from bagged_envs.baselines.team_training import TeamTraining
+from bagged_envs.baselines.training import Training
 from bagged_envs.cli import main
 from tests.baselines.benchmark.small import PROTOCOL, arm, job, judged
 
@@ -105,17 +107,35 @@ def test_what_a_method_takes_is_measured():
 def test_methods_that_learn_in_bursts_are_measured_over_one():
     bursts = arm("rrd-td3", redistributor={"every": 150, "updates": 2})
     calls = []
-    steps = probe.Training.step
+    step = Training.step
 
-    class Counted(probe.Training):
-        def step(self):
-            calls.append(self.total_steps)
-            steps(self)
+    def counted(training):
+        calls.append(training.total_steps)
+        step(training)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probe, "Training", Counted)
+        patch.setattr(Training, "step", counted)
         probe.training_cost(replace(job(), arm=bursts), 0.0)
     assert len(calls) >= 150 + 150  # until the first burst, and one period more
+
+
+def test_a_team_is_measured_by_the_step_of_its_environment():
+    small = arm("uniform-ippo", training={"worlds": 4, "rollout": 90})
+    of_a_team = replace(job(), arm=small, id="EpisodicTriangleArea-v0", arguments={"max_episode_steps": 9})
+    calls, step = [], TeamTraining.step
+
+    def counted(training):
+        step(training)
+        calls.append(training.total_steps)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TeamTraining, "step", counted)
+        cost = probe.training_cost(of_a_team, 0.0)
+    assert len(calls) >= probe.WARM / 108  # three rounds of four worlds and nine steps make an iteration
+    assert cost.idle == 0
+    assert 0.0 < cost.acting < 1.0
+    assert 0.0 < cost.learning < 0.1  # seconds of a step, not of an iteration
+    assert cost.slope > 0.0
 
 
 def test_a_method_learns_early_in_a_probe_with_its_own_settings_else():

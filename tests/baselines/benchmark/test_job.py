@@ -51,7 +51,7 @@ class TestArms:
             ({"source": " "}, "source of 'x' must say where its settings come from"),
             ({"trials": -1}, "trials of 'x' must .*got -1"),
             ({"training": {"batch": 3}}, "setting of training.*got 'batch'. Did you mean 'batch_size'"),
-            ({"method": "identity-ppo", "training": {"n_step": 2}}, "must not have n_step: PPO does without"),
+            ({"method": "identity-ppo", "training": {"n_step": 2}}, "must not have n_step: ppo does without"),
             ({"redistributor": {"bag": 3}}, "setting of 'rd' must be .*got 'bag'. Did you mean 'bags'"),
             ({"learner": {"discount": 9.0}}, "discount must be .*got 9.0"),
             ({"training": {"evaluate_every": 3}}, "must leave evaluate_every to the protocol"),

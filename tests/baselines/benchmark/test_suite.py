@@ -91,7 +91,7 @@ def test_seeds_are_the_protocol_s(tmp_path):
         ("first_seeds = 2", "seeds = [1000, 0]", "all for tests .* or all for tuning .*, got 1000, 0"),
         ("first_seeds = 2", "seeds = []", "seeds of suite 'mine' must have at least one, got none"),
         ("first_seeds = 2", "seeds = [1000, 1000]", "each run must be there once, got .*Hopper.* 2 times"),
-        ("first_seeds = 2", 'protocol = "v0"', "protocol must be one of v1 or a file, got v0"),
+        ("first_seeds = 2", 'protocol = "v0"', "protocol must be one of teams, v1 or a file, got v0"),
         ('"mine"]', '"mien"]', "method must be .*got 'mien'.*'mine'"),
         ('"mine"]', '"mine", "rrd-td3", "rrd-td3"]', "each run must be there once, got rrd-td3-BaggedHopper.* 2 times"),
         ("[arms.mine]", '[arms."rrd-td3"]', "arms.rrd-td3 must have another name"),
@@ -226,4 +226,4 @@ def test_presets_load_and_their_tasks_have_a_scale(name):
     suite = Suite.load(name)
     assert suite.arms
     if name != "redistribution":
-        assert {parts(id)[1].name for id, _ in suite.environments} <= set(V1.references)
+        assert {parts(id)[1].name for id, _ in suite.environments} <= set(suite.protocol.references)

@@ -334,3 +334,56 @@ def test_what_is_left_of_the_clip_is_in_the_state():
     other.load_state_dict(learner.state_dict())
     assert other._left == 0.25
     assert other.optimizer.param_groups[0]["lr"] == learner.optimizer.param_groups[0]["lr"]
+
+
+class TestActionsThatAreNotAllowed:
+    """Three actions, the second of which may not be chosen."""
+
+    ALLOWED = torch.tensor([[True, False, True]])
+
+    def made(self):
+        return PPO(2, spaces.Discrete(3), PPOConfig(minibatch=50), seed=0)
+
+    def seen(self, count=200):
+        return torch.randn(count, 2, generator=torch.Generator().manual_seed(0))
+
+    @pytest.mark.parametrize("explore", [True, False])
+    def test_they_are_never_chosen(self, explore):
+        learner, allowed = self.made(), self.ALLOWED.expand(200, -1)
+        with torch.no_grad():
+            learner.policy.biases[-1].copy_(torch.tensor([0.0, 9.0, 0.1]))
+        assert learner.act(self.seen(), explore)[:, 1].mean() > 0.99
+        chosen = learner.act(self.seen(), explore, allowed)
+        assert not chosen[:, 1].any()
+        assert chosen.sum(dim=1).tolist() == [1.0] * 200
+
+    def test_probabilities_are_of_the_others(self):
+        learner, seen = self.made(), self.seen(1)
+        each = [learner.log_probs(seen, torch.eye(3)[[action]], self.ALLOWED).exp().item() for action in range(3)]
+        logits = learner.policy(seen)[0].tolist()
+        rest = math.exp(logits[0]) + math.exp(logits[2])
+        assert each == pytest.approx([math.exp(logits[0]) / rest, 0.0, math.exp(logits[2]) / rest])
+
+    def test_an_update_learns_among_the_others(self):
+        learner, seen, allowed = self.made(), self.seen(), self.ALLOWED.expand(200, -1)
+        for _ in range(15):
+            acted = learner.act(seen, True, allowed)
+            steps = {"next_observations": seen, "terminated": torch.ones(200), "last": torch.ones(200).bool()}
+            metrics = learner.update(Rollout(seen, acted, acted[:, 2], **steps, allowed=allowed))
+        assert learner.act(seen, True, allowed)[:, 2].mean() > 0.8
+        assert metrics["entropy"] < math.log(2)  # of two actions, not of three
+
+    def test_where_none_is_allowed_any_is_chosen(self):
+        assert self.made().act(self.seen(4), True, torch.zeros(4, 3).bool()).sum(dim=1).tolist() == [1.0] * 4
+
+    def test_what_cannot_be_is_refused(self):
+        seen, last = self.seen(2), torch.ones(2).bool()
+        steps = {"next_observations": seen, "terminated": torch.ones(2), "last": last}
+        acted = torch.eye(3)[[0, 1]]
+        with pytest.raises(ValueError, match="must have every action that was chosen"):
+            self.made().update(Rollout(seen, acted, torch.zeros(2), **steps, allowed=self.ALLOWED.expand(2, -1)))
+        with pytest.raises(ValueError, match=r"allowed must be \[2, 3\], of discrete actions, got \[2, 2\]"):
+            self.made().update(Rollout(seen, acted, torch.zeros(2), **steps, allowed=torch.ones(2, 2).bool()))
+        gaussian = PPO(2, spaces.Box(-1, 1, (3,)), seed=0)
+        with pytest.raises(ValueError, match="of discrete actions"):
+            gaussian.update(Rollout(seen, acted, torch.zeros(2), **steps, allowed=torch.ones(2, 3).bool()))
