@@ -158,10 +158,30 @@ def hidden() -> str:
     return hidden_door.summary(RESULTS / "hidden_door.csv")
 
 
+def sparse() -> str:
+    """How often policies succeed at SparseHalfCheetah, and what they earn, in the last two evaluations of each run."""
+    rows = read_rows(RESULTS / "sparse_half_cheetah.csv")
+    lines = []
+    for arguments, method in dict.fromkeys((row["arguments"], row["method"]) for row in rows):
+        own = [row for row in rows if (row["arguments"], row["method"]) == (arguments, method)]
+        steps = sorted({int(row["step"]) for row in own})
+        last = [row for row in own if int(row["step"]) in steps[-2:]]
+        seeds = sorted({row["seed"] for row in own})
+        means = [
+            [np.mean([float(row[column]) for row in last if row["seed"] == seed]) for seed in seeds]
+            for column in ("success_rate", "return")
+        ]
+        threshold = arguments.removeprefix("threshold=") or "50"
+        told = [
+            ", ".join(f"{value:{form}}" for value in each) for each, form in zip(means, (".2f", ".0f"), strict=True)
+        ]
+        lines.append([threshold, method, f"{steps[-1]:,}", *told])
+    return table(["distance", "method", "steps", "success rate, per seed", "dense return, per seed"], lines)
+
+
 def latent_rewards() -> str:
-    return filled(
-        DOCS / "latent_rewards.md", {"errors": lare_errors, "correlations": lare_correlations, "hidden door": hidden}
-    )
+    made = {"errors": lare_errors, "correlations": lare_correlations, "sparse": sparse, "hidden door": hidden}
+    return filled(DOCS / "latent_rewards.md", made)
 
 
 def redistribution() -> str:
