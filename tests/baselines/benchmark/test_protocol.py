@@ -166,6 +166,6 @@ class TestFiles:
         assert Protocol.load(tmp_path / "mine.toml").references == {}
 
     def test_an_unknown_one_lists_ours(self):
-        assert names() == ["v1"]
-        with pytest.raises(FileNotFoundError, match="one of v1 or a file, got v2"):
+        assert names() == ["teams", "v1"]
+        with pytest.raises(FileNotFoundError, match="one of teams, v1 or a file, got v2"):
             Protocol.load("v2")
