@@ -37,7 +37,10 @@ DRAWS_PER_BAG: set[str] = set()
 LOOKS_AT_NO_OBSERVATION = {"identity", "labels_only", "oracle", "uniform", "ircr", "reward_design"}
 
 SHORT_BURSTS = {
-    "diaster": {"cuts": 4, "step_updates": 10},
+    "diaster": {"cuts": 4, "step_updates": 3, "hidden": 8},
+    "grd": {"hidden": (8,), "mixtures": 2},
+    "rbt": {"width": 8, "layers": 2},
+    "vib": {"hidden": (8,)},
     "arel": {"width": 8, "layers": 2},
     "stas": {"width": 8, "layers": 2},
     "tar2": {"width": 8, "layers": 2},
