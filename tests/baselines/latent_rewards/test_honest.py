@@ -99,7 +99,7 @@ def check_same(name):
 
 
 @needs_lock
-@pytest.mark.parametrize("name", NAMES[::4])
+@pytest.mark.parametrize("name", NAMES[::8])
 def test_nothing_changes_in_the_cage(name):
     check_same(name)
 

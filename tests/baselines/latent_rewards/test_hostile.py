@@ -109,7 +109,7 @@ def test_the_whole_stack_holds_what_computes(world, kind):
     assert world.effects() == []
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in TAKES_TIME] + ["while True"])
+@pytest.mark.parametrize("kind", [*[kind for kind in KINDS if kind not in TAKES_TIME][::2], "while True"])
 def test_the_locked_process_holds_one_of_each_class_by_itself(world, kind):
     assert caged(world, first(kind), "all") < LONGEST
     assert world.effects() == []
