@@ -4,16 +4,18 @@
     python -m bagged_envs.baselines.experiments.gradient_variance --out docs/results/gradient_variance.csv \
         --plot docs/results/gradient_variance.png
 
-A policy, random or trained on dense rewards for some iterations, plays two sets of episodes, paid at their ends.
+A policy, random or trained on dense rewards for a few iterations, plays three sets of episodes, paid at their ends.
 Redistributors are fitted to the first. Of each episode e of the second the gradient is taken that REINFORCE follows,
 
     g_e = sum_(t, i) grad log pi(a_ti | o_ti) (G_ti - b_t),    G_ti = r_ti + r_(t+1)i + ...,
 
 with r the redistributed rewards of agent i and b_t the mean of G over all episodes and agents in that step. The truth
-is the gradient of the team's return: the mean over the first set with G the sum of all agents' dense rewards from then
-on. Told are the variance (the trace of the covariance of g_e); how far the mean goes along the truth, whose square over
-the variance is signal over noise in whatever units a method pays; and the cosine between the truth and the mean of
-`BATCH` episodes.
+is the gradient of the team's return: the mean over the third set, with G the sum of all agents' dense rewards from
+then on. No set serves two purposes: what a redistributor learned by chance would else be praised as truth. Told are
+the variance (the trace of the covariance of g_e); how far the mean goes along the truth, with its standard error: its
+square under the variance is noise over signal, in whatever units a method pays; and the cosine between the truth and
+the mean of `BATCH` episodes. How well the truth itself is known says the cosine between the means of its two halves.
+Later in training it is all but noise: that is why policies are early ones.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,13 +50,14 @@ from bagged_envs.baselines.worlds import Worlds
 
 ID = "EpisodicCooperativeNavigation-v0"
 ARGUMENTS: dict[str, Any] = {"num_agents": 6}
-POLICIES = {"random": 0, "trained": 100}  # iterations of IPPO on dense rewards
+POLICIES = {"random": 0, "early": 3}  # iterations of IPPO on dense rewards
 WORLDS, HORIZON = 41, 25
-EPISODES = 2050  # of each set
+EPISODES = 2050  # of the first two sets
+TRUTH_EPISODES = 4 * EPISODES
 FITTING = 10 * EVERY  # environment steps whose worth of updates is made
 BATCH = 82  # episodes of an iteration
 KEYS = ("policy", "method", "seed")
-TOLD = ("variance", "ratio", "cosine")
+ERRORS = 2.0  # standard errors that a mean must go along the truth to be called signal
 
 
 class Noise(NamedTuple):
@@ -62,17 +66,19 @@ class Noise(NamedTuple):
     Attributes:
         variance: The trace of the covariance of an episode's gradient.
         along: The part of the mean gradient in the direction of the truth.
+        error: Its standard error.
         cosine: Of the mean over a batch of episodes with the truth: the mean over batches.
     """
 
     variance: float
     along: float
+    error: float
     cosine: float
 
     @property
     def ratio(self) -> float:
-        """Noise over signal, of one episode; infinite where the mean does not go along the truth at all."""
-        return self.variance / self.along**2 if self.along > 0 else math.inf
+        """Noise over signal, of one episode; infinite where no signal can be told from noise."""
+        return self.variance / self.along**2 if self.along > ERRORS * self.error else math.inf
 
 
 def noise(gradients: Tensor, truth: Tensor, batch: int = BATCH) -> Noise:
@@ -91,7 +97,9 @@ def noise(gradients: Tensor, truth: Tensor, batch: int = BATCH) -> Noise:
     variance = (gradients - mean).square().sum() / (count - 1)
     batches = gradients[: count // batch * batch].view(-1, batch, gradients.shape[1]).mean(dim=1)  # [E / batch, P]
     cosines = torch.nn.functional.cosine_similarity(batches, truth[None], dim=1)
-    return Noise(variance.item(), (mean @ truth / truth.norm()).item(), cosines.mean().item())
+    along = gradients @ truth / truth.norm()  # [E]
+    error = along.std().item() / math.sqrt(count)
+    return Noise(variance.item(), along.mean().item(), error, cosines.mean().item())
 
 
 def to_go(rewards: Tensor) -> Tensor:
@@ -150,14 +158,17 @@ def recorded(learner: PPO, episodes: int, seed: int) -> EpisodeStore:
     return store
 
 
-def measured(method: str, learner: PPO, fitted: EpisodeStore, asked: EpisodeStore, seed: int) -> Noise:
+def measured(
+    method: str, learner: PPO, fitted: EpisodeStore, asked: EpisodeStore, direction: Tensor, seed: int
+) -> Noise:
     """Return the noise of the gradients by a method's rewards.
 
     Args:
         method: One of `METHODS`.
         learner: Whose policy played.
-        fitted: What the redistributor is fitted to, and the truth comes from.
+        fitted: What the redistributor is fitted to.
         asked: Whose gradients are taken.
+        direction: `[P]`, the truth, from other episodes.
         seed: Of the redistributor.
     """
     name = method.partition("-")[0]
@@ -166,11 +177,14 @@ def measured(method: str, learner: PPO, fitted: EpisodeStore, asked: EpisodeStor
     asked.keep(getattr(made, "factors", None))
     steps = [batch for _, batch in asked.all_bags()]  # every episode is a bag, and they are of one length
     rewards = torch.cat([made.relabel(batch) for batch in steps])
-    return noise(_gradients(learner, steps, to_go(rewards)), truth(learner, fitted))
+    return noise(_gradients(learner, steps, to_go(rewards)), direction)
 
 
-def truth(learner: PPO, store: EpisodeStore) -> Tensor:
-    """Return the gradient of the team's return, `[P]`: the mean by what all agents really earn from each step on.
+def truth(learner: PPO, store: EpisodeStore) -> tuple[Tensor, float]:
+    """Return the gradient of the team's return, by what all agents really earn from each step on.
+
+    Returns:
+        The mean over episodes, `[P]`, and the cosine between the means of their first and second half.
 
     Raises:
         ValueError: The dense rewards are not known.
@@ -179,7 +193,10 @@ def truth(learner: PPO, store: EpisodeStore) -> Tensor:
     if any(batch.dense is None for batch in steps):
         raise ValueError("episodes must have dense rewards, got none: record them with expose_reward=True.")
     dense = torch.cat([batch.dense for batch in steps if batch.dense is not None])  # [E, T, A]
-    return _gradients(learner, steps, to_go(dense.sum(dim=2, keepdim=True).expand(dense.shape))).mean(dim=0)
+    team = dense.sum(dim=2, keepdim=True).expand(dense.shape)
+    each = _gradients(learner, steps, to_go(team))
+    one, other = (half.mean(dim=0) for half in each.tensor_split(2))
+    return each.mean(dim=0), torch.nn.functional.cosine_similarity(one, other, dim=0).item()
 
 
 def _gradients(learner: PPO, steps: Sequence[BagBatch], returns: Tensor) -> Tensor:
@@ -195,19 +212,26 @@ def run(out: Path, seeds: int, policies: Mapping[str, int] = POLICIES, methods: 
         if not missing:
             continue
         learner = trained(iterations, seed)
-        fitted, asked = (recorded(learner, EPISODES, number) for number in (2 * seed, 2 * seed + 1))
+        counts = (EPISODES, EPISODES, TRUTH_EPISODES)
+        fitted, asked, other = (recorded(learner, count, 3 * seed + which) for which, count in enumerate(counts))
+        direction, certainty = truth(learner, other)
         for method in missing:
-            found = measured(method, learner, fitted, asked, seed)
-            numbers = {name: f"{value:.6g}" for name, value in found._asdict().items()}
+            found = measured(method, learner, fitted, asked, direction, seed)._asdict() | {"certainty": certainty}
+            numbers = {name: f"{value:.6g}" for name, value in found.items()}
             append_row(out, {"policy": policy, "method": method, "seed": seed, **numbers})
 
 
 def summary(out: Path) -> str:
-    """Return a Markdown table of means over seeds."""
-    lines = ["| policy | method | seeds | variance | noise over signal | cosine |", "|---|---|---:|---:|---:|---:|"]
+    """Return a Markdown table: medians over seeds."""
+    columns = ("seeds", "variance", "noise over signal", f"cosine, mean of {BATCH}", "cosine of the truth's halves")
+    lines = ["| policy | method | " + " | ".join(columns) + " |", "|---|---|---:|---:|---:|---:|---:|"]
+    rows, names = read_rows(out), ("variance", "ratio", "cosine")
     for (policy, method), found in _grouped(out).items():
-        variance, ratio, cosine = (np.mean([getattr(one, name) for one in found]) for name in TOLD)
-        lines.append(f"| {policy} | {method} | {len(found)} | {variance:.3g} | {ratio:.0f} | {cosine:.2f} |")
+        certain = median(float(row["certainty"]) for row in rows if row["policy"] == policy)
+        variance, ratio, cosine = (median(getattr(one, name) for one in found) for name in names)
+        noisy = "no signal" if math.isinf(ratio) else f"{ratio:.0f}"
+        told = f"{variance:.3g} | {noisy} | {cosine:.2f} | {certain:.2f}"
+        lines.append(f"| {policy} | {method} | {len(found)} | {told} |")
     return "\n".join(lines)
 
 
@@ -219,7 +243,10 @@ def _grouped(out: Path) -> dict[tuple[str, str], list[Noise]]:
 
 
 def plot(out: Path, picture: Path) -> None:
-    """Draw a table: of each policy and method noise over signal, and the cosine; a dot for each seed."""
+    """Draw a table: of each policy and method noise over signal, and the cosine; a dot for each seed.
+
+    Where there is no signal there is no dot in the first.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

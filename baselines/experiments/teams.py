@@ -4,12 +4,14 @@
 
 A process per run. Runs that were stopped go on, and those that the table has whole are left out. A run is 300
 iterations of 2,050 environment steps, and evaluated every ten. `--tell` prints areas under the curves, final returns,
-and how probably a method's final return is above that of Identity, with the seeds of both paired and drawn anew.
+how much a method's final return is above that of Identity, seed by seed, and how probably their mean is, with seeds
+drawn anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,7 +48,9 @@ METHODS: dict[str, tuple[str, ...]] = {  # with what of their settings is not th
     "tar2-ippo": (),
     "lare_rd-ippo": REGRESSION,
 }
-DRAWS = 10_000  # of the bootstrap
+
+
+CONTROL = "identity-ippo"
 
 
 def commands(seeds: int, steps: int, runs: Path, out: Path, methods: Sequence[str]) -> Iterator[list[str]]:
@@ -61,30 +65,50 @@ def commands(seeds: int, steps: int, runs: Path, out: Path, methods: Sequence[st
                     yield sweep.command(method, id, words, seed, steps, folder)
 
 
-def improvement(curves: Mapping[str, Curve], others: Mapping[str, Curve], seed: int = 0) -> float:
-    """Return how probably a method's mean final return is above another's, over seeds drawn anew in pairs.
+def gains(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> list[float]:
+    """Return by how much a method's final return is above another's, for each seed that both have.
 
-    Args:
-        curves: The method's, by seed.
-        others: The other's; seeds that only one of them has are left out.
-        seed: Of the draws.
+    Where one of them has not come as far, both are cut to the steps that both have.
 
     Example:
-        >>> improvement({"0": {10: 2.0}, "1": {10: 4.0}}, {"0": {10: 1.0}, "1": {10: 3.0}})
-        1.0
+        >>> gains({"0": {10: 2.0, 20: 9.0}, "1": {10: 4.0}}, {"0": {10: 1.0}, "2": {10: 3.0}})
+        [1.0]
     """
-    gains = np.array([final(curves[one]) - final(others[one]) for one in sorted(curves.keys() & others.keys())])
-    drawn = np.random.default_rng(seed).integers(len(gains), size=(DRAWS, len(gains)))
-    return float((gains[drawn].mean(axis=1) > 0).mean())
+    found = []
+    for seed in sorted(curves.keys() & others.keys()):
+        both = curves[seed].keys() & others[seed].keys()
+        if both:
+            mine, theirs = ({step: of[seed][step] for step in both} for of in (curves, others))
+            found.append(final(mine) - final(theirs))
+    return found
+
+
+def improvement(gained: Sequence[float]) -> float:
+    """Return how probably the mean gain is above 0, over seeds drawn anew: counted, not drawn, over all draws.
+
+    Args:
+        gained: Of each seed, at most seven, so that the draws can be counted.
+
+    Example:
+        >>> improvement([1.0, 2.0])
+        1.0
+        >>> improvement([1.0, -2.0])
+        0.25
+    """
+    drawn = itertools.product(gained, repeat=len(gained))
+    return float(np.mean([sum(one) > 0 for one in drawn]))
 
 
 def tell(out: Path) -> list[str]:
     """Return lines of Markdown: of each method the areas and final returns, and the probability of improvement."""
     curves = read([out])
-    lines = [*table(curves), "", "| environment | method | P(method > identity) |", "|---|---|---:|"]
+    heading = "| environment | method | gain over identity, per seed | P(method > identity) |"
+    lines = [*table(curves), "", heading, "|---|---|---|---:|"]
     for id, methods in curves.items():
-        for method in sorted(methods.keys() - {"identity-ippo"}):
-            lines.append(f"| {id} | {method} | {improvement(methods[method], methods['identity-ippo']):.2f} |")
+        for method in sorted(methods.keys() - {CONTROL}):
+            found = gains(methods[method], methods.get(CONTROL, {}))
+            each = ", ".join(f"{gain:.1f}" for gain in found)
+            lines.append(f"| {id} | {method} | {each} | {f'{improvement(found):.2f}' if found else '–'} |")
     return lines
 
 
@@ -100,6 +124,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--tell", action="store_true", help="run nothing, print what the table says")
     parser.add_argument("--plot", type=Path, help="run nothing, draw the table")
     given = parser.parse_args(words)
+    methods = given.methods.split(",")
+    for method in methods:
+        if method not in METHODS:
+            parser.error(f"--methods must be some of {', '.join(METHODS)}, got {method!r}.")
     if given.tell or given.plot:
         print("\n".join(tell(given.out)))
         if given.plot:
@@ -110,7 +138,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     with ThreadPoolExecutor(given.workers) as pool:
-        every = commands(given.seeds, given.steps, given.runs, given.out, given.methods.split(","))
+        every = commands(given.seeds, given.steps, given.runs, given.out, methods)
         failed = 0
         for code in pool.map(sweep.run, every):
             failed += code != 0

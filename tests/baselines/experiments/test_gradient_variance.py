@@ -16,7 +16,8 @@ def test_variance_its_ratio_and_cosine():
     found = experiment.noise(gradients, torch.tensor([1.0, 0.0]), batch=2)
     assert found.variance == pytest.approx(10 / 2)
     assert found.along == pytest.approx(2)
-    assert found.ratio == pytest.approx(5 / 4)
+    assert found.error == pytest.approx(1 / math.sqrt(3))
+    assert found.ratio == pytest.approx(5 / 4)  # the mean is three and a half of its errors
     assert experiment.noise(gradients, torch.tensor([-1.0, 0.0]), batch=2).ratio == math.inf
     assert found.cosine == pytest.approx(2 / math.sqrt(5))  # of (2, 1) alone: the third is in no batch
 
@@ -56,13 +57,45 @@ def test_episodes_have_each_agent_s_dense_rewards(played):
 
 def test_equal_shares_of_the_return_are_noisier_than_own_rewards(played):
     learner, store = played
-    late, own = (experiment.measured(name, learner, store, store, 0) for name in ("identity-ippo", "oracle-ippo"))
-    assert late.ratio > 2 * own.ratio
+    direction, _ = experiment.truth(learner, experiment.recorded(learner, 410, seed=1))
+    late, own = (
+        experiment.measured(name, learner, store, store, direction, 0) for name in ("identity-ippo", "oracle-ippo")
+    )
+    assert math.inf > late.variance / late.along**2 > 2 * own.ratio
     assert own.cosine > late.cosine
+
+
+def test_the_truth_is_of_what_all_agents_earn(played):
+    learner, store = played
+    direction, certainty = experiment.truth(learner, store)
+    ((_, batch),) = store.all_bags()
+    returns = experiment.to_go(batch.dense.sum(dim=2)[..., None].repeat(1, 1, 6))
+    each = experiment.gradients(learner, batch.observations, batch.actions, returns)
+    torch.testing.assert_close(direction, each.mean(dim=0))
+    halves = each[:205].mean(dim=0), each[205:].mean(dim=0)
+    assert certainty == pytest.approx(torch.nn.functional.cosine_similarity(*halves, dim=0).item(), abs=1e-5)
+    assert certainty > 0.5
+
+
+def test_no_episode_serves_two_purposes(monkeypatch, tmp_path):
+    seeds, made = [], experiment.recorded
+    monkeypatch.setattr(experiment, "EPISODES", 82)
+    monkeypatch.setattr(experiment, "TRUTH_EPISODES", 123)
+    monkeypatch.setattr(experiment, "recorded", lambda *given: seeds.append(given[1:]) or made(*given))
+    experiment.run(tmp_path / "table.csv", 2, {"random": 0}, ["uniform-ippo"])
+    assert [count for count, _ in seeds] == [82, 82, 123] * 2
+    assert len({seed for _, seed in seeds}) == 6
+
+
+def test_where_no_signal_is_told_from_noise_there_is_no_ratio():
+    assert experiment.Noise(100.0, 2.0, 0.9, 0.1).ratio == 25.0
+    assert experiment.Noise(100.0, 2.0, 1.1, 0.1).ratio == math.inf
+    assert experiment.Noise(100.0, -2.0, 0.1, -0.1).ratio == math.inf
 
 
 def test_rows_are_made_once_told_and_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(experiment, "EPISODES", 82)
+    monkeypatch.setattr(experiment, "TRUTH_EPISODES", 82)
     out, picture = tmp_path / "table.csv", tmp_path / "picture.png"
     for methods in (["uniform-ippo"], ["uniform-ippo", "identity-ippo"]):
         experiment.run(out, 1, {"random": 0}, methods)

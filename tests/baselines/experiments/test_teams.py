@@ -49,14 +49,24 @@ def test_settings_are_settings_of_the_method(name):
 class TestImprovement:
     def test_seeds_are_paired(self):
         ours, theirs = ({str(seed): {1: base + seed} for seed in (0, 10, 20)} for base in (1.0, 0.0))
-        assert teams.improvement(ours, theirs) == 1.0
-        assert teams.improvement(theirs, ours) == 0.0
+        assert teams.gains(ours, theirs) == [1.0] * 3
+        assert teams.gains(theirs, ours) == [-1.0] * 3
 
-    def test_the_mean_of_drawn_gains_is_above_nothing(self):
+    def test_a_run_that_has_not_come_as_far_is_compared_where_it_is(self):
+        ours = {"0": {10: 1.0, 20: 2.0}}
+        theirs = {"0": {10: 0.0, 20: 1.0, 30: 50.0, 40: 60.0}}
+        assert teams.gains(ours, theirs) == [1.0]
+
+    def test_seeds_without_a_pair_are_left_out(self):
+        assert teams.gains({"0": {10: 1.0}, "1": {10: 2.0}}, {"1": {10: 1.5}, "2": {10: 0.0}}) == [0.5]
+        assert teams.gains({"0": {10: 1.0}}, {}) == []
+        assert teams.gains({"0": {10: 1.0}}, {"0": {20: 1.0}}) == []
+
+    def test_every_draw_counts(self):
         # Gains of 1, 1 and -1.5: three draws of three are above 0 with two or three times 1, so 8/27 + 12/27.
-        ours = {"0": {1: 1.0}, "1": {1: 1.0}, "2": {1: -1.5}}
-        theirs = {seed: {1: 0.0} for seed in ("0", "1", "2", "3")}
-        assert teams.improvement(ours, theirs) == pytest.approx(20 / 27, abs=0.02)
+        assert teams.improvement([1.0, 1.0, -1.5]) == pytest.approx(20 / 27)
+        assert teams.improvement([1.0, 1.0, -0.01]) == pytest.approx(26 / 27)
+        assert teams.improvement([-1.0]) == 0.0
 
 
 def test_it_is_told_and_drawn(tmp_path, capsys):
@@ -72,7 +82,7 @@ def test_it_is_told_and_drawn(tmp_path, capsys):
     assert teams.main(["--out", str(out), "--plot", str(picture)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert f"| {NAVIGATION}[num_agents=6] | tar2-ippo | 20 | 45, 46 | 60, 61 |" in lines
-    assert f"| {NAVIGATION}[num_agents=6] | tar2-ippo | 1.00 |" in lines
+    assert f"| {NAVIGATION}[num_agents=6] | tar2-ippo | 40.0, 40.0 | 1.00 |" in lines
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
@@ -82,3 +92,14 @@ def test_a_table_is_for_these_settings(tmp_path, capsys):
     with pytest.raises(SystemExit):
         teams.main(["--out", str(out), "--seeds", "0", "--runs", str(tmp_path)])
     assert "is for runs with training.worlds=7" in " ".join(capsys.readouterr().err.split())
+
+
+def test_without_identity_there_is_nothing_to_compare_with(tmp_path):
+    out = write(tmp_path / "table.csv", [("tar2-ippo", NAVIGATION, "num_agents=6", 0, 10, 1.0)])
+    assert teams.tell(out)[-1] == f"| {NAVIGATION}[num_agents=6] | tar2-ippo |  | – |"
+
+
+def test_an_unknown_method_is_said(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        teams.main(["--methods", "nope", "--out", str(tmp_path / "table.csv")])
+    assert "--methods must be some of identity-ippo" in " ".join(capsys.readouterr().err.split())
