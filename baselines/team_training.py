@@ -168,9 +168,9 @@ class TeamTraining:
     def _practiced(self, generator: np.random.Generator, device: torch.device | str) -> TeamRollouts | TeamReplay:
         """Return how the learner acts and learns."""
         parts, spaces = (self.redistributor, self.store), (self._seen, self._acted)
+        horizon = self._horizon() if self.config.finite_horizon else None
         if isinstance(self.learner, QMIX):
             return TeamReplay(self.learner, *parts, *spaces, device, generator)
-        horizon = self._horizon() if self.config.finite_horizon else None
         return TeamRollouts(self.learner, *parts, *spaces, device, LEARNERS[self.method.learner].sees_all, horizon)
 
     def _horizon(self) -> int:
@@ -293,16 +293,24 @@ def team_config(config: TrainingConfig | None, learner: str) -> TeamConfig:
     """Return settings of a team: a single controller's get the defaults of what a team has besides.
 
     Raises:
-        ValueError: They take several steps as one.
+        ValueError: They take several steps as one, or have a setting that is of use to single controllers only.
     """
+    plain = TrainingConfig()
     if config is None:
         return team_settings(learner, {})
     if config.n_step > 1:
         raise ValueError(f"n_step={config.n_step} is for one controller's off-policy learner: use n_step=1 with teams.")
+    for name in ("batch_size", "random_steps", "updates"):
+        value, instead = getattr(config, name), "batch" if LEARNERS[learner].replays else "minibatch"
+        if value != getattr(plain, name):
+            raise ValueError(
+                f"{name}={value} is of no use to a team: leave it out, and use learner.{instead} for how much one step "
+                f"of {learner} sees."
+            )
     if isinstance(config, TeamConfig):
         return config
-    plain = vars(TrainingConfig())
-    return team_settings(learner, {name: value for name, value in vars(config).items() if value != plain[name]})
+    own = {name: value for name, value in vars(config).items() if value != getattr(plain, name)}
+    return team_settings(learner, own)
 
 
 def team_settings(learner: str, settings: Mapping[str, Any]) -> TeamConfig:

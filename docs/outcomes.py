@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tables import HIDDEN, filled, table
 
-from bagged_envs.baselines.experiments import curves, hidden_door
+from bagged_envs.baselines.experiments import curves, gradient_variance, hidden_door, teams
 from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.judging.ranking import BETTER, agreement
 from bagged_envs.baselines.judging.redistribute import HEADINGS
@@ -162,7 +162,7 @@ def sparse() -> str:
     """How often policies succeed at SparseHalfCheetah, and what they earn, in the last two evaluations of each run."""
     rows = read_rows(RESULTS / "sparse_half_cheetah.csv")
     lines = []
-    for arguments, method in dict.fromkeys((row["arguments"], row["method"]) for row in rows):
+    for arguments, method in sorted({(row["arguments"], row["method"]) for row in rows}):
         own = [row for row in rows if (row["arguments"], row["method"]) == (arguments, method)]
         steps = sorted({int(row["step"]) for row in own})
         last = [row for row in own if int(row["step"]) in steps[-2:]]
@@ -197,7 +197,17 @@ def learning() -> str:
     return filled(DOCS / "learning.md", {"episodic": lambda: areas("episodic", "reference")})
 
 
+def teams_page() -> str:
+    def told(part: int) -> str:
+        return "\n".join(teams.tell(RESULTS / "teams.csv")).split("\n\n")[part]
+
+    made: dict[str, Callable[[], str]] = {"runs": partial(told, 0), "improvement": partial(told, 1)}
+    made["gradients"] = lambda: gradient_variance.summary(RESULTS / "gradient_variance.csv")
+    return filled(DOCS / "teams.md", made)
+
+
 PAGES = {
+    DOCS / "teams.md": teams_page,
     DOCS / "redistribution.md": redistribution,
     DOCS / "learning.md": learning,
     DOCS / "latent_rewards.md": latent_rewards,

@@ -72,6 +72,9 @@ class Arm:
         if ":" in self.method and not all(self.method.partition(":")[::2]):
             raise ValueError(f"method of {self.name!r} must be module:function, got {self.method!r}.")
         self.settings()
+        if self.kind == "training" and self.made().offline:
+            learner = self.made().learner
+            raise ValueError(f"method of {self.name!r} must learn while it plays, got {learner}: use OfflineTraining.")
         idle = [name for name in OFF_POLICY if name in self.training]
         if idle and (self.method.endswith("-ppo") or self.made().team):
             learner = self.made().learner
@@ -190,10 +193,14 @@ SOURCES = {
     "oracle": "a control: the dense rewards",
 }
 
-IPPO = "IPPO, PPO's settings with the minibatch and the entropy of docs/training.md"
+IPPO = (
+    "IPPO with PPO's settings (table 3 of arXiv:1707.06347), minibatches of 512 and entropy 0.01; discount 1, a finite "
+    "horizon and 41 worlds are ours"
+)
 TEAM_SOURCES = {
-    "rd": "RD as in thu-rllab/LaRe's particle code",
-    "lare_rd": "LaRe as in thu-rllab/LaRe's particle code, with the package's hand-written programs, standardized",
+    "rd": "RD as in thu-rllab/LaRe's particle code, updated more often, labels standardized",
+    "lare_rd": "LaRe as in thu-rllab/LaRe's particle code, updated more often, labels and factors standardized, with "
+    "the package's hand-written programs",
 }
 
 SAC_OF_TORCHRL = "SAC as by TorchRL's example (sota-implementations/sac)"

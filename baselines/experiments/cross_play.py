@@ -112,7 +112,7 @@ def run(out: Path, seeds: int, iterations: int = ITERATIONS, episodes: int = EPI
 
 
 def summary(out: Path) -> str:
-    """Return a Markdown table: a row for each side of predators, a column for each of prey, with every seed."""
+    """Return a Markdown table of touches in an episode: a row for each side of predators, a column for each of prey."""
     names = (*LEARNED, SCRIPTED)
     lines = ["| predators | " + " | ".join(f"prey: {name}" for name in names) + " |", "|---" * (len(names) + 1) + "|"]
     found = {tuple(row[key] for key in KEYS): float(row["touches"]) for row in read_rows(out)}

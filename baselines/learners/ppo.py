@@ -351,8 +351,9 @@ class PPO:
                 f"allowed must be {list(batch.actions.shape)}, of discrete actions, got {list(batch.allowed.shape)}: "
                 "leave it out where all are allowed."
             )
-        if bool((batch.actions.bool() & ~batch.allowed).any()):
-            raise ValueError("allowed must have every action that was chosen, got one that has not.")
+        possible = batch.allowed | ~batch.allowed.any(dim=1, keepdim=True)  # where none is allowed, any is
+        if bool((batch.actions.bool() & ~possible).any()):
+            raise ValueError("allowed must have every action that was chosen, got one that it has not.")
 
     @torch.no_grad()
     def estimates(self, batch: Rollout) -> tuple[Tensor, Tensor, Tensor]:

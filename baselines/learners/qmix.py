@@ -74,7 +74,8 @@ class QMIXConfig:
 # explore, and the team is paid once, not once for each agent.
 QMIX_STAS = QMIXConfig(hypernet=(), init="orthogonal", batch=128)
 # What LaRe names for SMAC. Unlike there: the loss is not halved, a time limit does not count as an end of the task, and
-# targets are changed after 200 updates, which are as many episodes.
+# there is an update for each episode, where PyMARL2 makes one for each round of eight; targets are changed after 200
+# updates, which are as many episodes here as there. Buffers are a run's own (`training.capacity`).
 QMIX_PYMARL2 = QMIXConfig(learning_rate=1e-3, td_lambda=0.6, batch=128, epsilon_steps=100_000)
 
 

@@ -51,6 +51,11 @@ class LaReRRDUnbiasedConfig(RRDConfig):
     agent_decomposition: bool = True
 
 
+def decomposed(rewards: Tensor, mask: Tensor, by_agent: bool) -> Tensor:
+    """Return rewards `[B, L, A]` as they are, or each step's shared equally by the agents who are there."""
+    return rewards if by_agent else share_among_agents(team_rewards(rewards, mask), mask)
+
+
 class LaReRD(RD):
     """RD over factors: a program says a few numbers of each step, and a decoder that sees only those is fitted.
 
@@ -115,8 +120,7 @@ class LaReRD(RD):
         Raises:
             ValueError: The batch has other sizes.
         """
-        rewards = super().relabel(batch)
-        return rewards if self._decomposed else share_among_agents(team_rewards(rewards, batch.mask), batch.mask)
+        return decomposed(super().relabel(batch), batch.mask, self._decomposed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the decoder's state, the scale of the factors and the program's digest."""
@@ -190,8 +194,7 @@ class LaReRRDUnbiased(RRDUnbiased):
         Raises:
             ValueError: The batch has other sizes.
         """
-        rewards = super().relabel(batch)
-        return rewards if self._decomposed else share_among_agents(team_rewards(rewards, batch.mask), batch.mask)
+        return decomposed(super().relabel(batch), batch.mask, self._decomposed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the decoder's state, the scale of the factors and the program's digest."""

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
+import bagged_envs
 from bagged_envs import cli
 from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.api import Schedule
@@ -21,7 +23,10 @@ from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from bagged_envs.baselines.runs import Run, train
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, team_config
 from bagged_envs.baselines.training import Training, TrainingConfig
+from bagged_envs.multi_agent.joint import JointEnv
+from bagged_envs.tasks import TASKS
 from tests.baselines.runs import SETTINGS, TEAM
+from tests.baselines.two_step import TwoStep
 
 ID = "EpisodicCooperativeNavigation-v0"
 ARGUMENTS = {"num_agents": 3, "max_episode_steps": 9}
@@ -322,12 +327,29 @@ def test_with_a_finite_horizon_qmix_values_nothing_after_the_limit():
     assert not endless.terminated.any()
 
 
-def test_a_finite_horizon_needs_a_limit(monkeypatch):
-    one = training()
-    one._worlds.envs.spec.max_episode_steps = None
-    monkeypatch.setattr(one, "config", FINITE)
-    with pytest.raises(ValueError, match="finite_horizon=True needs a time limit, and Episodic"):
-        one._horizon()
+@pytest.fixture
+def endless_id():
+    """A team's ID without a time limit."""
+    gym.register("test/Endless-v0", entry_point=lambda: JointEnv(TwoStep()))
+    ids = bagged_envs.register_task("test/Endless-v0", name="Endless", reward_info_keys=("agent_rewards",))
+    yield "EpisodicEndless-v0"
+    for id in (*ids, "test/Endless-v0"):
+        del gym.registry[id]
+    del TASKS["Endless"]
+
+
+@pytest.mark.parametrize("name", ["uniform-ippo", "uniform-qmix"])
+def test_a_finite_horizon_needs_a_limit(name, endless_id):
+    training(name, id=endless_id, arguments={}).close()
+    with pytest.raises(ValueError, match="finite_horizon=True needs a time limit, and EpisodicEndless-v0 has none"):
+        training(name, id=endless_id, arguments={}, config=FINITE)
+
+
+@pytest.mark.parametrize("name", TEAM_LEARNERS)
+def test_an_unused_setting_is_refused(name):
+    for setting in ("batch_size", "random_steps", "updates"):
+        with pytest.raises(ValueError, match=f"{setting}=7 .* use .*learner"):
+            training(f"uniform-{name}", config=replace(SMALL, **{setting: 7}))
 
 
 def test_learning_rate_and_clip_go_to_zero():

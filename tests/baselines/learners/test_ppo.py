@@ -373,8 +373,12 @@ class TestActionsThatAreNotAllowed:
         assert learner.act(seen, True, allowed)[:, 2].mean() > 0.8
         assert metrics["entropy"] < math.log(2)  # of two actions, not of three
 
-    def test_where_none_is_allowed_any_is_chosen(self):
-        assert self.made().act(self.seen(4), True, torch.zeros(4, 3).bool()).sum(dim=1).tolist() == [1.0] * 4
+    def test_where_none_is_allowed_any_is_chosen_and_learned_from(self):
+        learner, seen, none = self.made(), self.seen(4), torch.zeros(4, 3).bool()
+        acted = learner.act(seen, True, none)
+        assert acted.sum(dim=1).tolist() == [1.0] * 4
+        steps = {"next_observations": seen, "terminated": torch.ones(4), "last": torch.ones(4).bool()}
+        assert learner.update(Rollout(seen, acted, torch.ones(4), **steps, allowed=none))["entropy"] > 0.0
 
     def test_what_cannot_be_is_refused(self):
         seen, last = self.seen(2), torch.ones(2).bool()
