@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := all,torchrl,ray,slurm,test,docs,dev
+EXTRAS := all,torchrl,datasets,ray,slurm,test,docs,dev
 WORKERS ?= 2
 
 # Without a choice of the user: EGL where its library is, and no OpenGL elsewhere, so that importing MuJoCo never fails
@@ -72,7 +72,7 @@ wheel: install  ## build the wheel and try it in a clean environment
 docs: install  ## build the documentation; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-bench: install  ## speed of the wrappers, the particle world and the symbolic tasks against their peers, cost of redistributors
+bench: install  ## speed of the wrappers, the particle world and the symbolic tasks against their peers, of loading datasets, cost of redistributors
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.wrappers
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.particle
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.symbolic
@@ -80,6 +80,7 @@ bench: install  ## speed of the wrappers, the particle world and the symbolic ta
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.training
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.training --methods lare_rd-td3 --over rd
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.teams
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.datasets
 
 check: install  ## check every registered ID
 	$(BIN)/bagged-envs check all

@@ -11,11 +11,14 @@ import torch
 from gymnasium.spaces import Space
 
 from bagged_envs.baselines.api import Learner
+from bagged_envs.baselines.learners.bc import BC, BCConfig
 from bagged_envs.baselines.learners.ippo import IPPO
+from bagged_envs.baselines.learners.iql import IQL, IQLConfig
 from bagged_envs.baselines.learners.ppo import PPO, PPOConfig
 from bagged_envs.baselines.learners.qmix import QMIX, QMIXConfig
 from bagged_envs.baselines.learners.sac import SAC, SACConfig
 from bagged_envs.baselines.learners.td3 import DDPG, TD3, TD3Config
+from bagged_envs.baselines.learners.td3_bc import TD3BCConfig, td3_bc
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class
 from bagged_envs.wrappers.arguments import known
 
@@ -29,6 +32,7 @@ class LearnerRow(NamedTuple):
         team: Whether it trains the agents of a team, each of which acts on its own observation.
         sees_all: Whether its critic sees the observations of all of them.
         replays: Whether it learns from stored episodes of a team; it then takes the space of all agents' actions.
+        offline: Whether it learns from recorded episodes, and never plays.
         training: Settings of its runs where nothing else is asked for.
     """
 
@@ -37,6 +41,7 @@ class LearnerRow(NamedTuple):
     team: bool = False
     sees_all: bool = False
     replays: bool = False
+    offline: bool = False
     training: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -45,12 +50,17 @@ LEARNERS: dict[str, LearnerRow] = {
     "ddpg": LearnerRow(TD3, DDPG),
     "sac": LearnerRow(SAC, SACConfig()),
     "ppo": LearnerRow(PPO, PPOConfig()),
+    "td3_bc": LearnerRow(td3_bc, TD3BCConfig(), offline=True),
+    # The authors' code scales the rewards of MuJoCo tasks: beta means something only on a known scale.
+    "iql": LearnerRow(IQL, IQLConfig(), offline=True, training={"scale_rewards": True}),
+    "bc": LearnerRow(BC, BCConfig(), offline=True),
     "ippo": LearnerRow(PPO, IPPO, team=True),
     "mappo": LearnerRow(PPO, IPPO, team=True, sees_all=True),
     # A round of episodes at a time: what is played is learned from soon, and often.
     "qmix": LearnerRow(QMIX, QMIXConfig(), team=True, replays=True, training={"worlds": 8, "rollout": 1}),
 }
 TEAM_LEARNERS = tuple(name for name, row in LEARNERS.items() if row.team)
+OFFLINE_LEARNERS = tuple(name for name, row in LEARNERS.items() if row.offline)
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,11 @@ class Method:
     def team(self) -> bool:
         """Whether it trains the agents of a team rather than one controller."""
         return LEARNERS[self.learner].team
+
+    @property
+    def offline(self) -> bool:
+        """Whether it learns from recorded episodes rather than from playing."""
+        return LEARNERS[self.learner].offline
 
     @property
     def discount(self) -> float:

@@ -154,6 +154,8 @@ class Training:
         self.method = Method.named(method) if isinstance(method, str) else method
         if self.method.team:
             raise ValueError(f"{self.method.learner} trains the agents of a team: use TeamTraining, or name ppo.")
+        if self.method.offline:
+            raise ValueError(f"{self.method.learner} learns from recorded episodes: use OfflineTraining, or name td3.")
         self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
         self.config = TrainingConfig() if config is None else config
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so

@@ -35,6 +35,7 @@ BAG_LENGTHS = (20, EPISODE)
 GOALS = {"rrd": 0.33, "rrd_unbiased": 0.33}
 GOAL = 1.0
 NOTHING_TO_LEARN = ("identity", "labels_only", "oracle", "uniform", "reward_design")
+NO_NETWORK = ("ircr", "constant")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def seconds(call: Callable[[], None], least: float = 0.1) -> float:
 
 def names() -> list[str]:
     """The redistributors with a network."""
-    return [name for name in REDISTRIBUTORS if name not in (*NOTHING_TO_LEARN, "ircr")]
+    return [name for name in REDISTRIBUTORS if name not in (*NOTHING_TO_LEARN, *NO_NETWORK)]
 
 
 def made(name: str) -> Any:

@@ -16,6 +16,7 @@ TITLES = {
     "labels_only": "Labels only",
     "oracle": "Oracle",
     "uniform": "Uniform",
+    "constant": "Constant",
     "ircr": "IRCR",
     "rd": "RD",
     "rrd": "RRD",
@@ -129,8 +130,8 @@ INDEX = """\
 
 # Redistributors
 
-What turns bags and their labels into a reward per step. Identity, labels only, Uniform and Oracle are the controls of
-every comparison. [Training](../training.md) says how they are run.
+What turns bags and their labels into a reward per step. Identity, labels only, Uniform, Constant and Oracle are the
+controls of every comparison. [Training](../training.md) says how they are run.
 
 {table}
 

@@ -28,6 +28,7 @@ NO_PREDICTION = {
     "identity": "pays the label as it came",
     "labels_only": "pays the label as it came",
     "uniform": "shares the label out; the constant that it stands for is what gains are measured against",
+    "constant": "pays every step the same, which is what gains are measured against",
     "ircr": "pays the bag's own label per step, on a scale from 0 to 1",
     "oracle": "is told the dense rewards",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,16 @@ def policy_loss(values: Tensor) -> Tensor:
     return -values.mean()
 
 
+Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From the first critic's values `[1, N]` of the policy's actions, these actions `[N, U]`, and those of the batch
+`[N, U]`, both in [-1, 1], to what the policy makes smaller."""
+
+
+def climb(values: Tensor, actions: Tensor, recorded: Tensor) -> Tensor:
+    """Return the loss of a policy to which only values count: the objective of TD3."""
+    return policy_loss(values)
+
+
 class TD3:
     """Twin delayed deep deterministic policy gradients.
 
@@ -108,6 +118,7 @@ class TD3:
         config: The settings.
         seed: What weights and noise are drawn from.
         device: Where networks and batches are.
+        objective: What the policy makes smaller; offline learners have another.
 
     Example:
         >>> import numpy as np
@@ -127,8 +138,10 @@ class TD3:
         *,
         seed: int,
         device: torch.device | str = "cpu",
+        objective: Objective = climb,
     ) -> None:
         self.config = config = TD3Config() if config is None else config
+        self._objective = objective
         self.device = torch.device(device)
         self.actions = BoxActions(action_space, self.device)
         self.observation_size = positive_int("observation_size", observation_size)
@@ -164,7 +177,8 @@ class TD3:
         fitting(batch, self.observation_size, self.actions.size)
         config, before = self.config, self.generator.get_state()
         policy_turn = (self.updates + 1) % config.policy_delay == 0
-        seen = torch.cat((batch.observations, self.actions.to_unit(batch.actions)), dim=1)  # [N, D + U]
+        recorded = self.actions.to_unit(batch.actions)  # [N, U]
+        seen = torch.cat((batch.observations, recorded), dim=1)  # [N, D + U]
         loss = critic_loss(self.critics(seen), self.targets(batch))
         checked = loss
         if policy_turn:
@@ -178,7 +192,8 @@ class TD3:
             self.generator.set_state(before)
             raise
         if policy_turn:
-            loss = policy_loss(self.critics(torch.cat((batch.observations, actions), dim=1), members=1))
+            values = self.critics(torch.cat((batch.observations, actions), dim=1), members=1)  # [1, N]
+            loss = self._objective(values, actions, recorded)
             metrics["policy_loss"] = float(loss.detach())  # finite, as the actions and all weights are
             descend(self.actor_optimizer, loss, self._actor_parameters, config.max_grad_norm)
             follow(self._targets, [*self._actor_parameters, *self._critic_parameters], config.tau)

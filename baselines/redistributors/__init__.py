@@ -11,6 +11,7 @@ import torch
 from bagged_envs.baselines.api import Redistributor
 from bagged_envs.baselines.latent_rewards.program import Program, program_name
 from bagged_envs.baselines.redistributors.arel import AREL
+from bagged_envs.baselines.redistributors.constant import Constant
 from bagged_envs.baselines.redistributors.diaster import Diaster
 from bagged_envs.baselines.redistributors.grd import GRD
 from bagged_envs.baselines.redistributors.identity import Identity, LabelsOnly
@@ -37,8 +38,8 @@ __all__ = ["REDISTRIBUTORS", "config_class", "make_redistributor", "pinned", "re
 REDISTRIBUTORS: dict[str, type[Any]] = {
     redistributor.name: redistributor
     for redistributor in (
-        Identity, LabelsOnly, Oracle, Uniform, IRCR, RD, RRD, RRDUnbiased, GRD, Diaster, RBT, RUDDER, AREL, STAS,
-        TAR2, LaReRD, LaReRRDUnbiased, LaReSign, VIB, RewardDesign,
+        Identity, LabelsOnly, Oracle, Uniform, Constant, IRCR, RD, RRD, RRDUnbiased, GRD, Diaster, RBT, RUDDER, AREL,
+        STAS, TAR2, LaReRD, LaReRRDUnbiased, LaReSign, VIB, RewardDesign,
     )
 }  # fmt: skip
 

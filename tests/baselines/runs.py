@@ -11,6 +11,7 @@ SMALL = TrainingConfig(
 )
 # Sizes that make an update cheap, and due a few times within a hundred steps.
 SETTINGS = {
+    "constant": {"every": 5},
     "ircr": {"every": 5},
     "rd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
     "rrd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},

@@ -7,6 +7,7 @@ from typing import get_args, get_origin, get_type_hints
 import pytest
 
 from bagged_envs.baselines.methods import LEARNERS
+from bagged_envs.baselines.offline import OfflineConfig
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class
 from bagged_envs.baselines.settings import ANY_SIGN, AT_MOST_ONE
 from bagged_envs.baselines.team_training import TeamConfig
@@ -15,6 +16,7 @@ from bagged_envs.baselines.training import TrainingConfig
 CONFIGS = {row.config.__class__: row.config for row in LEARNERS.values()}
 CONFIGS |= {config_class(name): config_class(name)() for name in REDISTRIBUTORS}
 CONFIGS[TrainingConfig] = TrainingConfig()
+CONFIGS[OfflineConfig] = OfflineConfig()
 CONFIGS[TeamConfig] = TeamConfig(decay_steps=9)
 SETTINGS = [(config, field.name) for config in CONFIGS.values() for field in fields(config)]
 each_setting = pytest.mark.parametrize(

@@ -34,7 +34,7 @@ FINDS_LINEAR_REWARDS = {
 # An update draws something for each bag that came: a mixed batch then moves it otherwise than its labeled bags would.
 DRAWS_PER_BAG: set[str] = set()
 # Nor where it learns nothing.
-LOOKS_AT_NO_OBSERVATION = {"identity", "labels_only", "oracle", "uniform", "ircr", "reward_design"}
+LOOKS_AT_NO_OBSERVATION = {"identity", "labels_only", "oracle", "uniform", "constant", "ircr", "reward_design"}
 
 SHORT_BURSTS = {
     "diaster": {"cuts": 4, "step_updates": 3, "hidden": 8},

@@ -8,9 +8,12 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from bagged_envs.baselines.learners.bc import BC, BCConfig
+from bagged_envs.baselines.learners.iql import IQL, IQLConfig
 from bagged_envs.baselines.learners.ppo import PPO, PPOConfig
 from bagged_envs.baselines.learners.sac import SAC, SACConfig
 from bagged_envs.baselines.learners.td3 import DDPG, TD3, TD3Config
+from bagged_envs.baselines.learners.td3_bc import TD3BCConfig, td3_bc
 from tests.baselines.learners.batches import ACTIONS, SIZE, rollout, transitions
 
 BOX = spaces.Box(-1.0, 1.0, (2,))
@@ -28,9 +31,15 @@ CASES = {
         transitions,
     ),
     "sac-fixed": (SAC, SACConfig(hidden=(8,), learn_temperature=False, critics=1), transitions),
+    "td3_bc": (td3_bc, TD3BCConfig(hidden=(8, 8)), transitions),
+    "iql": (IQL, IQLConfig(hidden=(8, 8), decay_steps=20), transitions),
+    "iql-deterministic": (IQL, IQLConfig(hidden=(8,), deterministic=True, decay_steps=None), transitions),
+    "bc": (BC, BCConfig(hidden=(8,)), transitions),
+    "bc-likelihood": (BC, BCConfig(hidden=(8,), loss="likelihood", max_grad_norm=0.1), transitions),
     "ppo": (PPO, PPOConfig(hidden=(8,), epochs=2, minibatch=4), rollout),
     "ppo-huber": (PPO, PPOConfig(hidden=(8,), epochs=2, minibatch=5, value_loss="huber", entropy_weight=0.01), rollout),
 }  # fmt: skip
+DETERMINISTIC = ("iql-deterministic", "bc")
 HERE = torch.randn(5, SIZE, generator=torch.Generator().manual_seed(0))
 
 
@@ -114,7 +123,15 @@ def test_global_random_states_decide_nothing(case):
         assert go_on(make(), batch, 2) == expected
 
 
-def test_actions(case):
+def networks(learner):
+    """The policy's network, and the one whose step is the last to be checked."""
+    if isinstance(learner, PPO):
+        return learner.policy, learner.policy
+    policy = learner.actor.network if isinstance(learner, (BC, IQL)) else learner.actor
+    return policy, policy if isinstance(learner, BC) else learner.critics
+
+
+def test_actions(case, request):
     make, _ = case
     learner = make()
     explored = learner.act(HERE, explore=True)
@@ -122,7 +139,8 @@ def test_actions(case):
     assert explored.dtype == torch.float32
     assert not explored.requires_grad
     assert all(BOX.contains(row) for row in explored.numpy())
-    assert not torch.equal(explored, learner.act(HERE, explore=True))
+    deterministic = request.node.callspec.params["case"] in DETERMINISTIC
+    assert torch.equal(explored, learner.act(HERE, explore=True)) == deterministic
     # The mode is a function of the observation, and draws nothing.
     before = learner.state_dict()
     assert torch.equal(learner.act(HERE, explore=False), learner.act(HERE, explore=False))
@@ -136,6 +154,8 @@ def test_what_is_not_finite_changes_nothing(case, name, value):
     learner = make()
     go_on(learner, batch, 3)  # the next is an update of TD3's policy
     before = learner.state_dict()
+    if isinstance(learner, BC) and name in ("rewards", "next_observations"):
+        pytest.skip("clones, and looks at nothing else")
     good = batch(9)
     spoiled = getattr(good, name).clone()
     spoiled[0] = value
@@ -149,7 +169,7 @@ def test_what_is_not_finite_changes_nothing(case, name, value):
 GRADIENT = "The gradient of .* too large to be squared; this update changed nothing"
 
 
-@pytest.mark.parametrize("name", ["td3", "ddpg", "td3-clipped", "sac", "sac-fixed"])
+@pytest.mark.parametrize("name", ["td3", "ddpg", "td3-clipped", "sac", "sac-fixed", "td3_bc", "iql"])
 def test_a_gradient_whose_square_overflows_changes_nothing(name):
     """The loss is finite; but Adam would remember an infinite square for good, and move that weight no more."""
     learner_class, config, batch = CASES[name]
@@ -167,10 +187,20 @@ def test_a_gradient_that_is_not_finite_changes_nothing(case):
     learner = make()
     go_on(learner, batch, 3)
     before = learner.state_dict()
-    network = learner.policy if isinstance(learner, PPO) else learner.critics
-    network.weights[0].register_hook(lambda gradient: gradient * float("nan"))
+    networks(learner)[1].weights[0].register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(FloatingPointError, match=GRADIENT):
         learner.update(batch(9))
+    assert same(before, learner.state_dict())
+
+
+@pytest.mark.parametrize("name", ["iql", "iql-deterministic"])
+def test_a_first_update_that_fails_late_changes_nothing(name):
+    """The critics are the last to move: by then optimizers that knew nothing have made their first step."""
+    learner_class, config, batch = CASES[name]
+    learner = learner_class(SIZE, BOX, config, seed=0)
+    before, good = learner.state_dict(), batch(9)
+    with pytest.raises(FloatingPointError, match="critics' loss of IQL is nan"):
+        learner.update(dataclasses.replace(good, rewards=good.rewards * float("nan")))
     assert same(before, learner.state_dict())
 
 
@@ -178,9 +208,8 @@ def test_a_spoiled_policy_changes_nothing_else(case):
     make, batch = case
     learner = make()
     go_on(learner, batch, 3)
-    network = learner.policy if isinstance(learner, PPO) else learner.actor
     with torch.no_grad():
-        network.biases[0][0] = float("nan")
+        networks(learner)[0].biases[0][0] = float("nan")
     before = {key: value for key, value in learner.state_dict().items() if key not in ("actor", "policy")}
     with pytest.raises(FloatingPointError):
         learner.update(batch(9))
@@ -205,13 +234,13 @@ def test_shapes_are_checked(case, name, shape):
         make().update(dataclasses.replace(batch(0), **{name: torch.zeros(shape)}))
 
 
-@pytest.mark.parametrize("learner", [TD3, SAC, PPO])
+@pytest.mark.parametrize("learner", [TD3, SAC, PPO, IQL, BC, td3_bc])
 def test_unbounded_actions_are_refused(learner):
     with pytest.raises(ValueError, match="finite bounds"):
         learner(SIZE, spaces.Box(-np.inf, np.inf, (2,)), seed=0)
 
 
-@pytest.mark.parametrize("learner", [TD3, SAC])
+@pytest.mark.parametrize("learner", [TD3, SAC, IQL, BC, td3_bc])
 def test_discrete_actions_are_refused(learner):
     with pytest.raises(TypeError, match=r"Box of floats for this learner, got Discrete\(3\)"):
         learner(SIZE, spaces.Discrete(3), seed=0)

@@ -1,10 +1,11 @@
-"""Identity, LabelsOnly, Oracle, Uniform and IRCR by hand."""
+"""Identity, LabelsOnly, Oracle, Uniform, Constant and IRCR by hand."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
+from bagged_envs.baselines.redistributors.constant import Constant
 from bagged_envs.baselines.redistributors.identity import Identity, LabelsOnly
 from bagged_envs.baselines.redistributors.ircr import IRCR, IRCRConfig, normalized_credit
 from bagged_envs.baselines.redistributors.oracle import Oracle
@@ -65,6 +66,38 @@ class TestUniform:
     def test_a_sample_of_steps_gets_the_share_of_the_whole_bag(self):
         batch = columns_of(bags_of([6], labels=[12.0]), torch.tensor([[5, 0]]))
         assert Uniform(*SIZES).relabel(batch).flatten().tolist() == [2.0, 2.0]
+
+
+class TestConstant:
+    def test_every_step_gets_the_mean_label_per_step_of_labeled_bags(self):
+        # Labels per step 1 and 4; a bag without a label does not count.
+        batch = bags_of([2, 1, 3], labels=[2.0, 4.0, 90.0], labeled=[True, True, False])
+        redistributor = Constant(*SIZES)
+        assert redistributor.update(batch) == {"labeled": 2.0, "loss": 2.25, "mean": 2.5}
+        rewards = redistributor.relabel(batch).squeeze(2).tolist()
+        assert rewards == [[2.5, 2.5, 0.0], [2.5, 0.0, 0.0], [2.5, 2.5, 2.5]]
+
+    def test_the_mean_is_over_all_bags_seen(self):
+        redistributor = Constant(*SIZES)
+        redistributor.update(bags_of([1], labels=[1.0]))
+        redistributor.update(bags_of([1, 1], labels=[4.0, 7.0]))
+        assert redistributor.relabel(bags_of([1])).item() == 4.0
+
+    def test_before_any_update_nothing_is_paid(self):
+        assert Constant(*SIZES).relabel(bags_of([2])).abs().sum() == 0.0
+
+    def test_agents_share_it(self):
+        batch = bags_of([3, 2], agents=3, labels=[3.0, 2.0])
+        redistributor = Constant(*SIZES, agents=3)
+        redistributor.update(batch)
+        torch.testing.assert_close(redistributor.relabel(batch).sum(dim=2), torch.tensor([[1.0] * 3, [1.0, 1.0, 0.0]]))
+
+    def test_a_label_that_is_not_finite_changes_nothing(self):
+        redistributor = Constant(*SIZES)
+        redistributor.update(bags_of([1], labels=[1.0]))
+        with pytest.raises(FloatingPointError, match="constant: a label is not finite: nothing was changed"):
+            redistributor.update(bags_of([1], labels=[float("inf")]))
+        assert redistributor.relabel(bags_of([1])).item() == 1.0
 
 
 class TestIRCR:

@@ -1,0 +1,373 @@
+"""Offline training: recorded episodes, their rewards redistributed once, and a learner that never plays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import bagged_envs
+from bagged_envs.baselines import layout
+from bagged_envs.baselines.api import Metrics, StepFactors
+from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
+from bagged_envs.baselines.collect import element
+from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
+from bagged_envs.baselines.features import Features
+from bagged_envs.baselines.imputation import Held, Imputation, bags_of, held_out, impute
+from bagged_envs.baselines.judging.fit import NO_PREDICTION
+from bagged_envs.baselines.learners.bc import BC
+from bagged_envs.baselines.methods import LEARNERS, OFFLINE_LEARNERS, Method
+from bagged_envs.baselines.player import SEEDS
+from bagged_envs.baselines.recorded import Bools, Floats, features_of, labeled_steps, reward_scale
+from bagged_envs.baselines.redistributors import make_redistributor, settings_on
+from bagged_envs.baselines.settings import check_settings
+from bagged_envs.baselines.standardization import Standardization, TaskFactors
+from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.baselines.training import Means, Progress, number
+from bagged_envs.trajectory import Trajectory
+from bagged_envs.wrappers.arguments import int_between, known
+
+# Rewards of these are no predictions of labels in the task's units: true labels cannot stand among them.
+KEEPS_NO_LABELS = (*NO_PREDICTION, "reward_design", "lare_sign")
+
+
+@dataclass(frozen=True)
+class OfflineConfig:
+    """Settings of an offline run that belong to no method.
+
+    Attributes:
+        batch_size: Transitions of one update of the learner.
+        standardize: Whether observations lose their mean and are divided by their deviation, over all recorded steps.
+        scale_rewards: Whether the learner's rewards are divided by the range of the episodes' returns, and multiplied
+            by 1,000. Returns are of the rewards that the learner is given, never of hidden ones.
+        keep_labels: Whether a labeled bag of a single step keeps its true reward where others are predicted.
+        fit_updates: Updates of the redistributor, at most, before the learner begins.
+        fit_batch: Steps that one of them sees at least.
+        held_out: The share of the labeled bags by which the redistributor's updates are stopped; 0.0 makes all of them.
+            Not for methods whose rewards are made of the label itself: they make all of them.
+        fit_check_every: After how many updates these bags are looked at.
+        fit_patience: After how many such looks without an improvement the redistributor is done.
+        evaluate_every: Updates of the learner between two evaluations.
+        evaluation_episodes: Episodes of one evaluation.
+    """
+
+    batch_size: int = 256
+    standardize: bool = True
+    scale_rewards: bool = False
+    keep_labels: bool = True
+    fit_updates: int = 10_000
+    fit_batch: int = 256
+    held_out: float = 0.1
+    fit_check_every: int = 250
+    fit_patience: int = 10
+    evaluate_every: int = 5000
+    evaluation_episodes: int = 10
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: One of them is out of range.
+        """
+        check_settings(self)
+
+
+def offline_config(learner: str, settings: Mapping[str, Any] | None = None) -> OfflineConfig:
+    """Return the settings of an offline run: the learner's own where nothing else is asked for.
+
+    Args:
+        learner: One of `OFFLINE_LEARNERS`.
+        settings: Fields of the configuration.
+
+    Raises:
+        TypeError: A value is of another type.
+        ValueError: There is no such learner or setting, or a value is out of range.
+
+    Example:
+        >>> offline_config("iql").scale_rewards, offline_config("td3_bc").scale_rewards
+        (True, False)
+    """
+    known("an offline learner", learner, OFFLINE_LEARNERS)
+    told = dict(settings or {})
+    for name in told:
+        known("A setting of offline training", name, [one.name for one in fields(OfflineConfig)])
+    return OfflineConfig(**{**LEARNERS[learner].training, **told})
+
+
+class OfflineTraining:
+    """One run: a method on recorded episodes with a seed.
+
+    First the redistributor is fitted to the labeled bags, and says a reward for each step of a closed bag, once; then
+    the learner is updated with random ones of these steps, or of those in labeled bags alone (`labels_only`). On bags
+    of one step `rd` is reward imputation: regression of the rewards of labeled transitions. Where only some steps have
+    a reward, `constant` and `oracle` are what it lies between.
+
+    The store holds standardized observations; programs that say factors see the task's own. A time limit ends no task:
+    an episode's last transition is bootstrapped unless the episode terminated. Evaluation plays the ID, acts without
+    exploring, and sums dense rewards. Everything random comes from `seed`, through a stream for each purpose.
+
+    Attributes:
+        method, id, arguments, config, seed: What the run is.
+        total_steps: Updates of the learner so far.
+        learner, redistributor, store: What is trained, and from what.
+        standardization: What observations go through, in training and in evaluation.
+        imputation: How the redistributor was fitted; None before.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> from bagged_envs.baselines.collect import collect
+        >>> env = gym.make("PartiallyLabeledInvertedPendulum-v0", label_fraction=0.5)
+        >>> recorded = collect(env, lambda observation: env.action_space.sample(), episodes=4, seed=0)
+        >>> config = OfflineConfig(fit_updates=5, evaluate_every=10, evaluation_episodes=2)
+        >>> training = OfflineTraining("rd-td3_bc", env.spec.id, recorded, config=config, seed=0)
+        >>> [(progress.step, len(progress.evaluation.returns)) for progress in training.run(until=20)]
+        [(10, 2), (20, 2)]
+    """
+
+    def __init__(
+        self,
+        method: Method | str,
+        id: str,
+        trajectories: Sequence[Trajectory],
+        arguments: Mapping[str, Any] | None = None,
+        config: OfflineConfig | None = None,
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Take the episodes in; nothing is learned yet.
+
+        Args:
+            method: A method or its name, such as "rd-td3_bc".
+            id: A registered ID with a delay, of one controller: what the policy is evaluated on.
+            trajectories: Recorded episodes, with the bags and labels to learn from. `extras["dense_rewards"]` are for
+                `oracle`; other methods never see them.
+            arguments: Of the environment.
+            config: Settings of the run; None for `offline_config`'s.
+            seed: Of everything random, at least 0.
+            device: Where networks live, "cpu" or "cuda".
+
+        Raises:
+            TypeError: The learner cannot act in the environment, or the seed is no int.
+            ValueError: There is no such method, or one of its settings is wrong; the episodes are not the
+                environment's, have numbers that are not finite, or nothing that the method could learn from.
+            gymnasium.error.Error: The ID is not registered, or has no delay.
+        """
+        self.method = Method.named(method) if isinstance(method, str) else method
+        name = self.method.learner
+        if not self.method.offline:
+            raise ValueError(
+                f"{name} learns while it plays: use Training, or name one of {', '.join(OFFLINE_LEARNERS)}."
+            )
+        self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
+        self.config = offline_config(name) if config is None else config
+        bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
+        *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed).spawn(6)
+        self._draws, self._bag_draws, self._held_draws = (np.random.default_rng(stream) for stream in streams)
+        self._evaluation_seed = SEEDS + int(np.random.default_rng(evaluation).integers(SEEDS // 2))
+        self._device = torch.device(device)
+        self._evaluation_env = env = evaluation_env(id, self.arguments)
+        self._seen, self._acted = Features(env.observation_space), Features(env.action_space)
+        self.learner = self.method.make_learner(self._seen.size, env.action_space, number(learner), device)
+        sizes, settings = (self._seen.size, self._acted.size), self.method.redistributor_settings
+        self.redistributor = make_redistributor(
+            self.method.redistributor, *sizes, number(redistributor), device,
+            **settings_on(self.method.redistributor, settings, id),
+        )  # fmt: skip
+        self._take(trajectories)
+        self.imputation: Imputation | None = None
+        self.total_steps = 0
+        self._means = Means()
+
+    def _take(self, trajectories: Sequence[Trajectory]) -> None:
+        oracle = self.method.redistributor == "oracle"
+        self._episodes = [
+            features_of(place, one, self._seen, self._acted, oracle) for place, one in enumerate(trajectories)
+        ]
+        self._check_labels()
+        seen = [one.observations for one in self._episodes]
+        size = self._seen.size
+        self.standardization = Standardization.of(seen) if self.config.standardize else Standardization.none(size)
+        self._episodes = [replace(one, observations=self.standardization(one.observations)) for one in self._episodes]
+        self.store = self._empty_store()
+        self._steps = [self.store.add(one) for one in self._episodes]
+        self._rewards = torch.zeros(self.store.capacity + 1)  # by the numbers of steps
+        self._data = fingerprint([vars(one) for one in self._episodes])
+
+    def _check_labels(self) -> None:
+        """Refuse what cannot teach the method anything."""
+        if not self._episodes:
+            raise ValueError("trajectories must be at least one episode, got none: record some.")
+        labels = sum(int(one.labeled.sum()) for one in self._episodes)
+        needless = self.method.redistributor == "oracle" or (
+            isinstance(self.learner, BC) and self.redistributor.sampling is None and not self.redistributor.only_labeled
+        )
+        if not labels and not needless:
+            bags = sum(one.num_bags for one in self._episodes)
+            raise ValueError(
+                f"trajectories must have labeled bags for {self.method.name}, got {bags} without: label some."
+            )
+        if not any(one.closed or one.num_bags > 1 for one in self._episodes):
+            raise ValueError("trajectories must have a closed bag, got open ones only: record whole episodes.")
+
+    def _empty_store(self) -> EpisodeStore:
+        capacity = sum(len(one) + 1 for one in self._episodes)
+        store = EpisodeStore(capacity, self._seen.size, self._acted.size)
+        factors: StepFactors | None = getattr(self.redistributor, "factors", None)
+        store.keep(None if factors is None else TaskFactors(factors, self.standardization))
+        return store
+
+    @property
+    def episodes(self) -> int:
+        """How many were recorded."""
+        return len(self._episodes)
+
+    @property
+    def updates(self) -> int:
+        """How often the learner was updated."""
+        return self.total_steps
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the redistributor was fitted, and has said its rewards."""
+        return self.imputation is not None
+
+    def run(self, until: int) -> Iterator[Progress]:
+        """Train until so many updates were made in all, and yield how the run stands after each evaluation."""
+        while self.total_steps < until:
+            self.step()
+            if self.due:
+                yield self.progress()
+
+    @property
+    def due(self) -> bool:
+        """Whether an evaluation is due now."""
+        return self.total_steps % self.config.evaluate_every == 0
+
+    def step(self) -> None:
+        """Make one update of the learner; before the first one, fit the redistributor.
+
+        Raises:
+            FloatingPointError: A loss is not finite.
+            ValueError: The redistributor refuses the bags.
+        """
+        if not self.fitted:
+            self.fit()
+        places = self.store.sample_steps(self.config.batch_size, self._draws, self.redistributor.only_labeled)
+        batch = self.store.transitions(places, self._rewards[torch.from_numpy(places)][:, None])
+        self._means.add("learner", self.learner.update(batch.to(self._device)))
+        self.total_steps += 1
+
+    def fit(self) -> None:
+        """Fit the redistributor, and have it say the rewards that the learner will see.
+
+        Raises:
+            FloatingPointError: A loss is not finite.
+            ValueError: The redistributor refuses the bags, or too few are labeled to hold some out.
+        """
+        config = self.config
+        store, held = self._parted()
+        self.imputation = impute(
+            self.redistributor, store, self._bag_draws, config.fit_updates, config.fit_batch, self._fitted_with, held,
+            config.fit_check_every,
+        )  # fmt: skip
+        if self.imputation.error is not None:
+            self._means.add("redistributor", {"held_out_error": self.imputation.error})
+        self.store.relabel_all(self.redistributor)
+        given = [self._given(steps, one) for steps, one in zip(self._steps, self._episodes, strict=True)]
+        scale = reward_scale(*self._learned(given)) if config.scale_rewards else 1.0
+        for steps, rewards in zip(self._steps, given, strict=True):
+            self._rewards[torch.from_numpy(steps)] = torch.from_numpy(scale * rewards).float()
+
+    def _fitted_with(self, metrics: Metrics) -> None:
+        self._means.add("redistributor", metrics)
+
+    def _parted(self) -> tuple[EpisodeStore, Held | None]:
+        """Return the store to fit to, in which held-out bags look unlabeled, and these bags."""
+        share, sampling = self.config.held_out, self.redistributor.sampling
+        if not share or sampling is None or self.redistributor.name in NO_PREDICTION:
+            return self.store, None
+        chosen = held_out(self._episodes, share, self._held_draws)
+        store = self._empty_store()
+        for one, out in zip(self._episodes, chosen, strict=True):
+            store.add(replace(one, labeled=one.labeled & ~out))
+        bags = bags_of(self.store, np.concatenate(chosen), sampling.history)
+        return store, Held(bags, self.config.fit_patience)
+
+    def _given(self, steps: npt.NDArray[np.int64], episode: Trajectory) -> Floats:
+        """Return the rewards of an episode's steps before they are scaled, `[T]`."""
+        said: Floats = self.store.stored_rewards(steps)[:, 0].double().numpy()
+        if not self.config.keep_labels or self.redistributor.name in KEEPS_NO_LABELS:
+            return said
+        return np.where(labeled_steps(episode), layout.shown_rewards(episode), said)
+
+    def _learned(self, given: Sequence[Floats]) -> tuple[Sequence[Floats], Sequence[Bools]]:
+        """Return the rewards of each episode, and of which steps a learner may see them."""
+        labeled = self.redistributor.only_labeled
+        return given, [
+            one.labeled[one.bag_ids] if labeled else one.bag_ids < one.num_bags - (not one.closed)
+            for one in self._episodes
+        ]
+
+    def rewards(self) -> list[Floats]:
+        """Return what the learner is given for each step of each episode, `[T]`: 0.0 in a bag that is still open."""
+        return [self._rewards[torch.from_numpy(steps)].double().numpy() for steps in self._steps]
+
+    def progress(self) -> Progress:
+        """Evaluate the policy, and say how the run stands: its steps are updates of the learner."""
+        done = self.total_steps // self.config.evaluate_every * self.config.evaluation_episodes
+        evaluation = self.evaluate(self.config.evaluation_episodes, self._evaluation_seed + done)
+        return Progress(self.total_steps, self.episodes, evaluation, self._means.take())
+
+    def evaluate(self, episodes: int, seed: int) -> Evaluation:
+        """Play some episodes with the policy as it is, without exploring."""
+        return evaluate(self._evaluation_env, self.act, episodes, seed)
+
+    def act(self, observation: Any) -> Any:
+        """Return the policy's own action for an observation as the environment gives it."""
+        kept = element(self._evaluation_env.observation_space, observation)
+        features = torch.from_numpy(self.standardization(self._seen.encode(kept[None])))
+        return self._acted.decode(self.learner.act(features, explore=False).numpy())[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that `load_state_dict` needs to go on bit for bit, beside the episodes themselves."""
+        generators = self._generators()
+        fitted = None if self.imputation is None else vars(self.imputation)
+        return {
+            "parts": {"learner": self.learner.state_dict(), "redistributor": self.redistributor.state_dict()},
+            "draws": {name: generator.bit_generator.state for name, generator in generators.items()},
+            "counts": {"total_steps": self.total_steps},
+            "means": self._means.sums,
+            "imputation": fitted,
+            "rewards": self._rewards.clone(),
+            "standardization": vars(self.standardization),
+            "data": self._data,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the saved state of a run of the same method, settings, seed and episodes.
+
+        Raises:
+            CheckpointError: The saved run had other episodes.
+        """
+        if state["data"] != self._data:
+            raise CheckpointError("the saved run must have had these trajectories, and it had others: pass those.")
+        self.learner.load_state_dict(state["parts"]["learner"])
+        self.redistributor.load_state_dict(state["parts"]["redistributor"])
+        for name, generator in self._generators().items():
+            generator.bit_generator.state = state["draws"][name]
+        self.total_steps = state["counts"]["total_steps"]
+        self._means.sums = {name: list(sums) for name, sums in state["means"].items()}
+        self.imputation = None if state["imputation"] is None else Imputation(**state["imputation"])
+        self._rewards = state["rewards"].clone()
+
+    def _generators(self) -> dict[str, np.random.Generator]:
+        return {"steps": self._draws, "bags": self._bag_draws, "held_out": self._held_draws}
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._evaluation_env.close()
