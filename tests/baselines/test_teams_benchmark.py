@@ -20,10 +20,11 @@ def test_it_runs_and_writes_its_rows(tmp_path, capsys):
     words = ["--agents", "3", "--worlds", "2", "--rollout", "20", "--pairs", "1", "--out", str(file)]
     assert benchmark.main(words) == 0
     with file.open(newline="") as stream:
-        shares = [float(row["ratio"]) for row in csv.DictReader(stream)]
-    assert len(shares) == 3
-    assert all(0.0 < share < 1.0 for share in shares[:2])
-    assert capsys.readouterr().out.count("goal") == 3
+        ratios = [float(row["ratio"]) for row in csv.DictReader(stream)]
+    assert len(ratios) == 4
+    assert all(0.0 < share < 1.0 for share in ratios[:2])
+    assert all(faster > 0.0 for faster in ratios[2:])
+    assert capsys.readouterr().out.count("goal") == 4
 
 
 @pytest.mark.parametrize(
