@@ -184,7 +184,7 @@ class KeptAnswers:
 
 
 class RecordedAnswers:
-    """Answers that were recorded, given again in their order: nobody is asked, whatever the question.
+    """Answers that were recorded, given again in their order: nobody is asked.
 
     For examples and tests of what comes after a model. `KeptAnswers` is for going on with a model's own answers: it
     looks them up by their questions.
@@ -192,15 +192,18 @@ class RecordedAnswers:
     Attributes:
         model: Whose answers these are.
         left: Those that were not given yet.
+        prompt_sha256: How the conversations begin that they belong to; None for any.
     """
 
-    def __init__(self, model: str, answers: Sequence[str]) -> None:
+    def __init__(self, model: str, answers: Sequence[str], prompt_sha256: str | None = None) -> None:
         """Have given none yet."""
-        self.model, self.left = model, list(answers)
+        self.model, self.left, self.prompt_sha256 = model, list(answers), prompt_sha256
 
     @classmethod
     def read(cls, file: Path | Traversable) -> RecordedAnswers:
         """Return the answers of a file: a JSON object with "model", a text, and "answers", a list of JSON objects.
+
+        It may have a "prompt_sha256": of the text of the first message, in hex digits.
 
         Raises:
             OSError: The file cannot be read.
@@ -214,18 +217,29 @@ class RecordedAnswers:
             raise ValueError(f"{wanted}, got something else ({error!r}): mend it.") from error
         if not isinstance(model, str) or not isinstance(answers, list):
             raise ValueError(f"{wanted}, got {model!r:.80} and {answers!r:.80}: mend it.")
-        return cls(model, [json.dumps(answer, ensure_ascii=False) for answer in answers])
+        said = [json.dumps(answer, ensure_ascii=False) for answer in answers]
+        return cls(model, said, told.get("prompt_sha256"))
 
     def __call__(self, messages: Sequence[Message], count: int, temperature: float, occasion: str = "") -> list[str]:
         """Return the next so many answers.
 
         Raises:
-            ChatError: Fewer are left.
+            ChatError: Fewer are left, or they were given to another prompt.
         """
+        if self.prompt_sha256 is not None:
+            self._check_prompt(messages)
         if positive_int("count", count) > len(self.left):
             raise ChatError(f"{count} more answers must be recorded, got {len(self.left)}: record what is missing.")
         given, self.left = self.left[:count], self.left[count:]
         return given
+
+    def _check_prompt(self, messages: Sequence[Message]) -> None:
+        digest = hashlib.sha256(messages[0]["content"].encode()).hexdigest() if messages else "nothing"
+        if digest != self.prompt_sha256:
+            raise ChatError(
+                f"the recorded answers are to a prompt with SHA-256 {self.prompt_sha256}, got {digest}: the task's "
+                "text has changed since, record answers to it."
+            )
 
 
 def question(model: str, messages: Sequence[Message], count: int, temperature: float, occasion: str = "") -> str:

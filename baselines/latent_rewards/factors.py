@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bagged_envs.baselines.api import Floats32
 from bagged_envs.baselines.latent_rewards.cage.process import CagedFunction
+from bagged_envs.baselines.latent_rewards.cage.verify import check_steady
 from bagged_envs.baselines.latent_rewards.program import Program
 from bagged_envs.wrappers.arguments import positive_int
 
@@ -35,7 +36,7 @@ class ProgramFactors:
     def __init__(
         self, program: Program, observation_size: int, action_size: int, allow_weaker_sandbox: bool = False
     ) -> None:
-        """Ask the program about one step of zeros, for the number of its factors.
+        """Try the program on random rows, and on one of zeros for the number of its factors.
 
         Args:
             program: The program.
@@ -45,7 +46,7 @@ class ProgramFactors:
 
         Raises:
             CageError: Programs cannot be caged on this machine.
-            ProgramError: The program is refused, or fails.
+            ProgramError: The program is refused, fails, or says of a row what depends on the rows beside it.
             ValueError: It was written for other sizes.
         """
         sizes = positive_int("observation_size", observation_size), positive_int("action_size", action_size)
@@ -90,4 +91,7 @@ class ProgramFactors:
 @functools.lru_cache(maxsize=8)
 def _worker(text: str, allow_weaker_sandbox: bool, sizes: tuple[int, int]) -> CagedFunction:
     """Return the process for a text and sizes of rows, on which the number of factors may depend."""
-    return CagedFunction(text, allow_weaker_sandbox=allow_weaker_sandbox)
+    function = CagedFunction(text, allow_weaker_sandbox=allow_weaker_sandbox)
+    with CagedFunction(text, allow_weaker_sandbox=allow_weaker_sandbox, hash_seed=1) as other:
+        check_steady(function, other, *sizes)
+    return function

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from bagged_envs.baselines.actions import BoxActions
 from bagged_envs.baselines.api import Metrics, Transitions
+from bagged_envs.baselines.learners import state as states
 from bagged_envs.baselines.learners.tanh_mean import TanhMean
 from bagged_envs.baselines.networks import generators
 from bagged_envs.baselines.settings import check_settings
@@ -120,16 +120,14 @@ class BC:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of everything that `load_state_dict` needs to go on bit for bit."""
-        parts = {"actor": self.actor.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return copy.deepcopy({**parts, "generator": self.generator.get_state(), "updates": self.updates})
+        return states.saved(self._parts(), self.generator, self.updates)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state of the same settings.
 
         Weights and optimizers move between devices. Noise does not: on another kind of device it goes on as it is.
         """
-        self.actor.load_state_dict(copy.deepcopy(state["actor"]))
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        if state["generator"].shape == self.generator.get_state().shape:
-            self.generator.set_state(state["generator"].cpu())
-        self.updates = int(state["updates"])
+        self.updates = states.load(state, self._parts(), self.generator)
+
+    def _parts(self) -> dict[str, Any]:
+        return {"actor": self.actor, "optimizer": self.optimizer}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bagged_envs.baselines.actions import BoxActions
 from bagged_envs.baselines.api import Metrics, Transitions
+from bagged_envs.baselines.learners import state as states
 from bagged_envs.baselines.learners.tanh_mean import TanhMean
 from bagged_envs.baselines.learners.td3 import bellman_targets, critic_loss
 from bagged_envs.baselines.networks import MLP, Ensemble, generators
@@ -238,19 +239,14 @@ class IQL:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of everything that `load_state_dict` needs to go on bit for bit."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return copy.deepcopy({**parts, "generator": self.generator.get_state(), "updates": self.updates})
+        return states.saved(self._parts(), self.generator, self.updates)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state of the same settings.
 
         Weights and optimizers move between devices. Noise does not: on another kind of device it goes on as it is.
         """
-        for name, part in self._parts().items():
-            part.load_state_dict(copy.deepcopy(state[name]))
-        if state["generator"].shape == self.generator.get_state().shape:
-            self.generator.set_state(state["generator"].cpu())
-        self.updates = int(state["updates"])
+        self.updates = states.load(state, self._parts(), self.generator)
 
     def _parts(self) -> dict[str, Any]:
         names = ("actor", "critics", "value", "target_critics")

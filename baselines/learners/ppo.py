@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from bagged_envs.baselines.actions import BoxActions
 from bagged_envs.baselines.api import Metrics, Transitions
+from bagged_envs.baselines.learners import state as states
 from bagged_envs.baselines.networks import MLP, generators
 from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.updates import adam, descend, finite, fitting
@@ -423,25 +423,19 @@ class PPO:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of everything that `load_state_dict` needs to go on bit for bit."""
-        state = {name: part.state_dict() for name, part in self._parts().items()}
-        state["choice"] = [parameter.detach() for parameter in self.choice.parameters]
-        return copy.deepcopy(
-            {**state, "generator": self.generator.get_state(), "updates": self.updates, "left": self._left}
-        )
+        choice = [parameter.detach().clone() for parameter in self.choice.parameters]
+        return states.saved(self._parts(), self.generator, self.updates) | {"choice": choice, "left": self._left}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state of the same settings.
 
         Weights and optimizers move between devices. Draws do not: on another kind of device they go on as they are.
         """
-        for name, part in self._parts().items():
-            part.load_state_dict(copy.deepcopy(state[name]))
+        self.updates = states.load(state, self._parts(), self.generator)
+        self._left = float(state.get("left", 1.0))
         with torch.no_grad():
             for parameter, saved in zip(self.choice.parameters, state["choice"], strict=True):
                 parameter.copy_(saved)
-        if state["generator"].shape == self.generator.get_state().shape:
-            self.generator.set_state(state["generator"].cpu())
-        self.updates, self._left = int(state["updates"]), float(state.get("left", 1.0))
 
     def _parts(self) -> dict[str, Any]:
         return {"policy": self.policy, "value": self.value, "optimizer": self.optimizer}

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from bagged_envs.baselines.api import Metrics, TeamEpisodes
+from bagged_envs.baselines.learners import state as states
 from bagged_envs.baselines.networks import MLP, generators, initialize
 from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.updates import adam, descend, finite
@@ -359,19 +360,14 @@ class QMIX:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of everything that `load_state_dict` needs to go on bit for bit."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return copy.deepcopy({**parts, "generator": self.generator.get_state(), "updates": self.updates})
+        return states.saved(self._parts(), self.generator, self.updates)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state of the same settings.
 
         Weights and optimizers move between devices. Draws do not: on another kind of device they go on as they are.
         """
-        for name, part in self._parts().items():
-            part.load_state_dict(copy.deepcopy(state[name]))
-        if state["generator"].shape == self.generator.get_state().shape:
-            self.generator.set_state(state["generator"].cpu())
-        self.updates = int(state["updates"])
+        self.updates = states.load(state, self._parts(), self.generator)
 
     def _parts(self) -> dict[str, Any]:
         names = ("agent", "mixer", "target_agent", "target_mixer", "optimizer")

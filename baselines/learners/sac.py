@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bagged_envs.baselines.actions import BoxActions
 from bagged_envs.baselines.api import Metrics, Transitions
+from bagged_envs.baselines.learners import state as states
 from bagged_envs.baselines.networks import MLP, Ensemble, generators
 from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.updates import adam, descend, finite, fitting, follow
@@ -227,22 +228,17 @@ class SAC:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of everything that `load_state_dict` needs to go on bit for bit."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        numbers = {"log_temperature": self.log_temperature.detach(), "updates": self.updates}
-        return copy.deepcopy({**parts, **numbers, "generator": self.generator.get_state()})
+        told = states.saved(self._parts(), self.generator, self.updates)
+        return told | {"log_temperature": self.log_temperature.detach().clone()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state of the same settings.
 
         Weights and optimizers move between devices. Noise does not: on another kind of device it goes on as it is.
         """
-        for name, part in self._parts().items():
-            part.load_state_dict(copy.deepcopy(state[name]))
+        self.updates = states.load(state, self._parts(), self.generator)
         with torch.no_grad():
             self.log_temperature.copy_(state["log_temperature"])
-        if state["generator"].shape == self.generator.get_state().shape:
-            self.generator.set_state(state["generator"].cpu())
-        self.updates = int(state["updates"])
 
     def _parts(self) -> dict[str, Any]:
         names = ("actor", "critics", "target_critics", "actor_optimizer", "critic_optimizer", "temperature_optimizer")

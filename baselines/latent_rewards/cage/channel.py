@@ -219,8 +219,8 @@ def _started(command: Sequence[str], hash_seed: int) -> subprocess.Popen[bytes]:
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    assert process.stdin is not None
-    assert process.stdout is not None
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the process must be started with pipes: pass stdin=PIPE and stdout=PIPE.")
     for pipe in (process.stdin, process.stdout):
         os.set_blocking(pipe.fileno(), False)
     return process.stdin, process.stdout

@@ -15,6 +15,7 @@ from bagged_envs.baselines.latent_rewards.cage.process import DEFAULT, CagedFunc
 # How far two numbers may be apart, relative to the larger, that are the same: sums are rounded by their order.
 SAME = 1e-9
 ROWS_ALONE = 8
+RANDOM_ROWS = 64
 
 
 def verify(
@@ -52,9 +53,35 @@ def verify(
         _raise_all(list(_of_values(values, limits.magnitude)))
         _raise_all(list(_of_rows(ask, inputs, values)))
     with CagedFunction(text, limits, allow_weaker_sandbox, hash_seed=2) as function:
-        if function(*inputs, patience).tobytes() != values.tobytes():
-            raise FailedError("the same inputs must give the same factors, but a second process gave others.")
+        _check_same(function(*inputs, patience), values)
     return int(values.shape[1])
+
+
+def check_steady(first: CagedFunction, second: CagedFunction, observation_size: int, action_size: int) -> None:
+    """Check on random rows what must hold wherever a program is used, also one that comes without steps to try.
+
+    It says the same in two processes, and of a row whatever rows are beside it: else what it said of a step once would
+    not be what it says of it the next time. Numbers that are not finite may come, for rows that no task knows.
+
+    Args:
+        first: The program in a process.
+        second: The same in another, with another `hash_seed`.
+        observation_size: D.
+        action_size: U.
+
+    Raises:
+        ProgramError: It does not hold, or the program fails.
+    """
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(RANDOM_ROWS, observation_size)), rng.normal(size=(RANDOM_ROWS, action_size))
+    values = first(*inputs)
+    _raise_all(list(_of_rows(first, inputs, values)))
+    _check_same(second(*inputs), values)
+
+
+def _check_same(values: Floats, before: Floats) -> None:
+    if values.tobytes() != before.tobytes():
+        raise FailedError("the same inputs must give the same factors, but a second process gave others.")
 
 
 def _raise_all(problems: list[str]) -> None:
@@ -94,10 +121,11 @@ def _of_rows(ask: Callable[..., Floats], inputs: tuple[Floats, Floats], values: 
     rows = len(values)
     orders = [np.random.default_rng(0).permutation(rows)]
     orders += [np.array([row]) for row in np.linspace(0, rows - 1, min(rows, ROWS_ALONE)).astype(int)]
-    scales, wrong = np.abs(values).max(axis=0), np.zeros(values.shape[1], np.bool_)
+    scales = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=0)
+    wrong = np.zeros(values.shape[1], np.bool_)
     for order in orders:
-        apart = np.abs(ask(inputs[0][order], inputs[1][order]) - values[order]).max(axis=0)
-        wrong |= ~(apart <= SAME * scales)
+        alone = ask(inputs[0][order], inputs[1][order])
+        wrong |= ~np.isclose(alone, values[order], rtol=0.0, atol=SAME * scales, equal_nan=True).all(axis=0)
     for number in np.flatnonzero(wrong) + 1:
         yield (
             f"factor {number} must depend on its own row alone, but changes with the rows beside it or their order: "

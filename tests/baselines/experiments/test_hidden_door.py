@@ -12,12 +12,14 @@ from bagged_envs.baselines.experiments.hidden_door import (
     ANSWERS,
     CANDIDATES,
     METHODS,
+    RECORDED,
     episodes,
     generated,
     light,
     lighting,
     main,
     measure,
+    played,
     plot,
     run,
     summary,
@@ -130,14 +132,27 @@ def test_episodes_are_paid_at_their_ends_and_fewer_are_the_first_of_more():
     assert {one.rewards.sum() for one in more} == {0.0, 1.0, 3.0}
 
 
-def test_rd_pays_for_lighting_the_lamp_and_lare_does_not(made, tmp_path):
-    program = tmp_path / "program.txt"
-    program.write_text(made.text)
-    rd, lare = (measure(name, episodes(0, 100), 0, str(program), 200) for name in ("rd", "lare_rd answers"))
-    assert rd["lighting"] > 0.1
-    assert abs(lare["lighting"]) < 1e-6
-    assert abs(lare["light"]) < 1e-6 < abs(rd["light"])
+@pytest.fixture
+def program(made, tmp_path):
+    file = tmp_path / "program.txt"
+    file.write_text(made.text)
+    return str(file)
+
+
+def test_in_one_seed_early_in_a_fit_rd_pays_for_lighting_the_lamp_and_lare_does_not(program):
+    rd, lare = (measure(name, episodes(0, 100), 0, program, 200) for name in ("rd", "lare_rd answers"))
+    assert rd["lighting"] > 0.1  # the slow test has seeds that are not chosen, and what lasts
+    assert max(abs(lare["lighting"]), abs(lare["light"])) < 1e-6
     assert lare["correlation"] > 0.95 > rd["correlation"]
+
+
+@pytest.mark.slow
+def test_on_recorded_episodes_rd_goes_on_to_pay_for_lighting_the_lamp(program):
+    data = [played(seed, RECORDED, 0) for seed in range(3)]
+    rd = [measure("rd", own, seed, program, 1_000)["lighting"] for seed, own in enumerate(data)]
+    lare = [measure("lare_rd answers", own, seed, program, 1_000)["lighting"] for seed, own in enumerate(data)]
+    assert min(rd) > 0.05
+    assert max(map(abs, lare)) < 1e-6
 
 
 def test_the_command_goes_on_where_it_was(tmp_path):

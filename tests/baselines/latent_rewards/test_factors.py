@@ -1,6 +1,7 @@
 """Programs by name, their factors from the cage, and the steps that they are tried on."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import pytest
 import bagged_envs
 from bagged_envs.baselines.latent_rewards import factors as module
 from bagged_envs.baselines.latent_rewards.cage import seccomp
-from bagged_envs.baselines.latent_rewards.cage.errors import CageError
+from bagged_envs.baselines.latent_rewards.cage.errors import CageError, ProgramError
+from bagged_envs.baselines.latent_rewards.cage.process import CagedFunction
 from bagged_envs.baselines.latent_rewards.factors import ProgramFactors
 from bagged_envs.baselines.latent_rewards.program import Program, program_name
 from bagged_envs.baselines.latent_rewards.steps import random_steps
@@ -90,6 +92,21 @@ class TestFactors:
         assert module._worker.cache_info().misses == started
         for size in (1, 2):  # on which the number of factors depends
             assert ProgramFactors(Program.named(EVERYTHING), size, 1).size == size + 1
+
+    @pytest.mark.parametrize(
+        "factor",
+        ["observation - np.mean(observation)", "observation / len(observation)", "np.cumsum(action, axis=0)"],
+    )
+    def test_a_file_whose_rows_see_each_other_is_refused(self, tmp_path, factor):
+        file = tmp_path / "mine.txt"
+        file.write_text(ROOT.replace("10 * action", factor))
+        with pytest.raises(ProgramError, match="factor 2 must depend on its own row alone"):
+            ProgramFactors(Program.named(str(file)), 1, 1)
+
+    def test_a_text_that_says_other_things_in_another_process_is_refused(self, monkeypatch):
+        monkeypatch.setattr(module, "CagedFunction", partial(CagedFunction, allow_list=False, names="all"))
+        with pytest.raises(ProgramError, match="a second process gave others"):
+            ProgramFactors(Program(ROOT.replace("10 * action", "action + hash('a') % 1000")), 1, 1)
 
     def test_what_is_not_finite_is_mended_counted_and_warned_of_once(self):
         factors = ProgramFactors(Program(ROOT, "mine.txt"), 1, 1)

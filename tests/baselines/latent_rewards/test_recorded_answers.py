@@ -1,5 +1,6 @@
 """Answers that are given again in their order."""
 
+import hashlib
 import json
 
 import pytest
@@ -39,6 +40,18 @@ def test_a_file_gives_answers_in_the_form_of_a_model_s(tmp_path):
     (said,) = chat(ASKED, 1, 0.0)
     assert chat.model == "nobody"
     assert parsed(said)._asdict() == SAID
+
+
+def test_a_file_may_say_what_was_asked(tmp_path):
+    file = tmp_path / "answers.json"
+    digest = hashlib.sha256(b"What?").hexdigest()
+    file.write_text(json.dumps({"model": "nobody", "answers": [SAID, SAID], "prompt_sha256": digest}))
+    chat = RecordedAnswers.read(file)
+    assert chat([*ASKED, {"role": "user", "content": "Again?"}], 1, 0.0)
+    for other in ([{"role": "user", "content": "What"}], []):
+        with pytest.raises(ChatError, match=f"a prompt with SHA-256 {digest}, got "):
+            chat(other, 1, 0.0)
+    assert chat(ASKED, 1, 0.0)
 
 
 @pytest.mark.parametrize("told", ["no JSON", "[1]", '{"answers": []}', '{"model": "nobody", "answers": "a"}'])
