@@ -318,20 +318,13 @@ def _check_storable(schedule: RewardSchedule, exact_count: int | None) -> None:
 
 def _paid(number: int, trajectory: Trajectory, ledger: SlotLedger, schedule: RewardSchedule) -> Trajectory:
     """Return an episode as the ledger pays it; its end, cut or not, closes the last bag."""
-    rewards, ends, observed = [], [], []
-    last = len(trajectory) - 1
-    ledger.discard()
-    judge = _judge(trajectory, schedule)
-    for step, reward in enumerate(_dense(number, trajectory).tolist()):
-        rewards.append(ledger.pay(reward, step == last, judge))
-        ends.append(ledger.bag_end)
-        observed.append(ledger.observed)
-    closes = np.array(ends)
+    dense = _dense(number, trajectory).tolist()
+    rewards, bag_ids, labeled = ledger.pay_episode(dense, _judge(trajectory, schedule))
     return replace(
         trajectory,
-        rewards=np.array(rewards, dtype=np.float64),
-        bag_ids=np.cumsum(closes) - closes,
-        labeled=np.array(observed)[closes],
+        rewards=rewards,
+        bag_ids=bag_ids,
+        labeled=labeled,
         closed=True,
         extras={name: array for name, array in trajectory.extras.items() if name != "dense_rewards"},
     )

@@ -200,6 +200,37 @@ class SlotLedger:
             return 0.0
         return self._close(total, count, ended, judge)
 
+    def pay_episode(
+        self, rewards: Sequence[float], judge: Callable[[float], bool] | None = None
+    ) -> tuple[Floats, npt.NDArray[np.int64], Bools]:
+        """Begin an episode, the random streams going on, and pay all of it, whose end closes the last bag.
+
+        Args:
+            rewards: The dense rewards of its T steps.
+            judge: As for `pay`.
+
+        Returns:
+            What is paid for each step, float64 `[T]`; the number of each step's bag, int64 `[T]`, from 0; and of each
+            bag whether its label is shown, bool.
+
+        Raises:
+            NonFiniteRewardError: As `pay`.
+            TypeError: As `pay`.
+
+        Example:
+            >>> paid, bags, labeled = SlotLedger(RewardSchedule(bag_len=2)).pay_episode([1.0, 2.0, 4.0])
+            >>> paid.tolist(), bags.tolist(), labeled.tolist()
+            ([0.0, 3.0, 4.0], [0, 0, 1], [True, True])
+        """
+        self.discard()
+        last, paid, closes, observed = len(rewards) - 1, [], [], []
+        for step, reward in enumerate(rewards):
+            paid.append(self.pay(reward, step == last, judge))
+            closes.append(self.bag_end)
+            observed.append(self.observed)
+        ends = np.array(closes, dtype=np.bool_)
+        return np.array(paid, dtype=np.float64), np.cumsum(ends) - ends, np.array(observed, dtype=np.bool_)[ends]
+
     def _close(self, total: float, count: int, ended: bool, judge: Callable[[float], bool] | None) -> float:
         if self._kind == "mean":
             paid = total / count

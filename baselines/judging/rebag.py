@@ -58,20 +58,13 @@ def dense_rewards(trajectory: Trajectory) -> Floats:
 def _rebagged(trajectory: Trajectory, ledger: SlotLedger) -> Trajectory:
     if not trajectory.closed:
         raise ValueError("trajectories must be whole episodes, got one with an open bag: leave it out.")
-    dense, last = dense_rewards(trajectory), len(trajectory) - 1
-    ledger.discard()
-    rewards, ends, observed = [], [], []
-    for step, reward in enumerate(dense.tolist()):
-        rewards.append(ledger.pay(reward, step == last))
-        ends.append(ledger.bag_end)
-        observed.append(ledger.observed)
-    closes = np.array(ends)
+    rewards, bag_ids, labeled = ledger.pay_episode(dense_rewards(trajectory).tolist())
     return Trajectory(
         observations=trajectory.observations,
         actions=trajectory.actions,
-        rewards=np.array(rewards, dtype=np.float64),
-        bag_ids=np.cumsum(closes) - closes,
-        labeled=np.array(observed)[closes],
+        rewards=rewards,
+        bag_ids=bag_ids,
+        labeled=labeled,
         terminated=trajectory.terminated,
         extras=trajectory.extras,
     )
