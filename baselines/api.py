@@ -134,7 +134,7 @@ class TeamEpisodes:
         observations: float32 `[B, L + 1, A, D]`, with what was observed after the last step.
         actions: float32 `[B, L, A, U]`.
         allowed: bool `[B, L + 1, A, U]`: which actions could be chosen.
-        present: bool `[B, L + 1, A]`: who is there in each step; beside the last observation, who was in the last step.
+        present: bool `[B, L + 1, A]`: who is there in each step; with the last observation, whom the task did not end.
         rewards: float32 `[B, L]`, redistributed, of all agents together.
         terminated: float32 `[B, L]`: 1.0 where the task itself ended; truncation does not stop bootstrapping.
         learned: bool `[B, L]`: which steps are learned from: never padding.

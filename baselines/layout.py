@@ -61,6 +61,21 @@ def present(trajectory: Trajectory, agents: int) -> Bools:
     return np.asarray(alive[:steps])
 
 
+def staying(trajectory: Trajectory, agents: int) -> Bools:
+    """Return which agents the task has not ended with the last step, bool `[A]`: for those of a cut episode it goes on.
+
+    They are those of extras["alive"] after the last step; where that has none though the task did not end, those of
+    the last step.
+    """
+    there: Bools = present(trajectory, agents)[-1]
+    alive = trajectory.extras.get("alive")
+    if trajectory.terminated:
+        return np.zeros_like(there)
+    if alive is None or agents == 1 or not alive[-1].any():
+        return there
+    return np.asarray(there & alive[-1])
+
+
 def allowed(trajectory: Trajectory, agents: int, size: int) -> Bools:
     """Return which actions each agent may choose, bool `[T + 1, A, U]`: extras["action_mask"], or all of them.
 

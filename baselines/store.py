@@ -307,12 +307,10 @@ class EpisodeStore:
         return TeamEpisodes(rewards=shared, **{name: torch.from_numpy(array) for name, array in columns.items()})
 
     def _observed(self, steps: Ints, there: Bools) -> dict[str, Array]:
-        """Return what belongs to observations, `[B, L + 1, ...]`: after the last step is who was there in it."""
+        """Return what belongs to observations, `[B, L + 1, ...]`."""
         rows = np.concatenate((steps, self._ring.after(steps[:, -1:])), axis=1)
         seen = np.pad(there, ((0, 0), (1, 0)), constant_values=True)
         present = self._padded("present", rows, seen)
-        which, lengths = np.arange(len(steps)), there.sum(axis=1)
-        present[which, lengths] = present[which, lengths - 1]
         allowed = np.ones((*present.shape, self.action_size), dtype=np.bool_)
         if self._masks:
             allowed = self._padded("allowed", rows, seen)
@@ -498,7 +496,7 @@ class EpisodeStore:
                 "observations", trajectory.observations, self.observation_features, self.agents, self.observation_size
             ),
             "actions": layout.flat("actions", trajectory.actions, self.action_features, self.agents, self.action_size),
-            "present": there,
+            "present": np.concatenate((there, layout.staying(trajectory, self.agents)[None])),
             "paid": layout.shares("rewards", layout.shown_rewards(trajectory), there),
             "terminated": np.zeros(steps),
         }

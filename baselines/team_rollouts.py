@@ -91,13 +91,13 @@ class TeamRollouts:
         rewards = scratch.relabel(self._redistributor, indices) if fitted else steps.paid[:, 0]
         ends = torch.zeros(len(indices), dtype=torch.bool)
         ends[np.cumsum([len(episode) for episode in episodes]) - 1] = True
-        terminated = torch.zeros(len(indices))
-        terminated[ends] = torch.tensor([float(episode.terminated) for episode in episodes])
+        staying = [layout.staying(episode, self._store.agents) for episode in episodes]
         chosen = torch.ones_like(ends)
         if self._redistributor.only_labeled:
             chosen = torch.from_numpy(np.concatenate([episode.labeled[episode.bag_ids] for episode in episodes]))
         judged = [self._judged(episodes, one, after) for after, one in enumerate(observed(steps))]
-        return agents_rollout(steps, rewards.cpu(), terminated, ends, chosen, judged, self._allowed(episodes))
+        stay = torch.from_numpy(np.stack(staying))
+        return agents_rollout(steps, rewards.cpu(), stay, ends, chosen, judged, self._allowed(episodes))
 
     def _allowed(self, episodes: Sequence[Trajectory]) -> Tensor | None:
         """Return which actions could be chosen, `[N, A, U]`; None where no episode tells."""
@@ -123,7 +123,7 @@ def observed(steps: BagBatch) -> tuple[Tensor, Tensor]:
 def agents_rollout(
     steps: BagBatch,
     rewards: Tensor,
-    terminated: Tensor,
+    staying: Tensor,
     ends: Tensor,
     chosen: Tensor,
     judged: Sequence[Tensor | None] = (None, None),
@@ -137,22 +137,23 @@ def agents_rollout(
     Args:
         steps: `[N, 1, A, _]`, whole episodes, one after the other.
         rewards: `[N, A]`.
-        terminated: float32 `[N]`, 1.0 where the task itself ended.
+        staying: bool `[E, A]`, which agents of each episode the task had not ended after its last step.
         ends: bool `[N]`, an episode's last steps.
         chosen: bool `[N]`, which steps are learned from.
         judged: What the critic sees before and after each step, `[N, A, C]`; None for what the agent observes.
         allowed: bool `[N, A, U]`, which actions could be chosen; None for all.
     """
     there = steps.mask[:, 0]  # [N, A]
-    goes_on = there.roll(-1, dims=0) & ~ends[:, None]
-    gone = torch.where(ends[:, None], terminated[:, None], (~goes_on).float())
+    after = there.roll(-1, dims=0)
+    goes_on = after & ~ends[:, None]
+    after[ends] = staying
     last = ~(goes_on & chosen.roll(-1)[:, None])
     rows = by_agent(there & chosen[:, None])
-    seen, after = observed(steps)
-    parts = (seen, steps.actions[:, 0], rewards, after, gone, last)
-    observations, actions, paid, following, ended, lasts = (by_agent(part)[rows] for part in parts)
+    seen, following = observed(steps)
+    parts = (seen, steps.actions[:, 0], rewards, following, (~after).float(), last)
+    observations, actions, paid, followed, ended, lasts = (by_agent(part)[rows] for part in parts)
     more = [None if one is None else by_agent(one)[rows] for one in (*judged, allowed)]
-    return Rollout(observations, actions, paid, following, ended, lasts, None, *more)
+    return Rollout(observations, actions, paid, followed, ended, lasts, None, *more)
 
 
 def by_agent(values: Tensor) -> Tensor:

@@ -37,8 +37,9 @@ class JointEnv(gym.Env[Any, Any]):
         The episode ends with the team's last agent: terminated if all who end with it are, truncated if one of them is.
 
     Info:
-        `agent_rewards` float64 `(A,)`, `alive` bool `(A,)`, the world's facts that the environment names in
-        `shared_info`, and `action_mask` `(A, n)` where the agents' infos have one (zeros for those who have ended).
+        `agent_rewards` float64 `(A,)`, `alive` bool `(A,)`, whom the task has not ended, the world's facts that the
+        environment names in `shared_info`, and `action_mask` `(A, n)` where the agents' infos have one (zeros for those
+        who have ended).
     """
 
     face = "joint"
@@ -99,7 +100,7 @@ class JointEnv(gym.Env[Any, Any]):
         self._observations, infos = self.env.reset(seed=seed, options=options)
         if self._opponents is not None:
             self._opponents.reset(seed)
-        return self._observed(), self._told({}, infos)
+        return self._observed(), self._told({}, infos, self.env.agents)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Make one step of all agents.
@@ -118,7 +119,9 @@ class JointEnv(gym.Env[Any, Any]):
         ended = not any(agent in left for agent in self.agents)
         done = ended and all(terminated[agent] for agent in present)
         cut = ended and any(truncated[agent] for agent in present)
-        return self._observed(), self._pay(rewards, present), done, cut, self._told(rewards, infos)
+        # A limit within the environment cuts those who live, as one around it does.
+        alive = [agent for agent in present if not terminated[agent]] if ended else left
+        return self._observed(), self._pay(rewards, present), done, cut, self._told(rewards, infos, alive)
 
     def _split(self, action: Any) -> Any:
         action = in_space("action", action, self.action_space)
@@ -140,8 +143,7 @@ class JointEnv(gym.Env[Any, Any]):
             return {str(agent): one for agent, one in zip(self.agents, each, strict=True)}
         return tuple(each) if isinstance(self.observation_space, Tuple) else np.array(each)
 
-    def _told(self, rewards: dict[Any, Any], infos: dict[Any, Any]) -> dict[str, Any]:
-        alive = self.env.agents
+    def _told(self, rewards: dict[Any, Any], infos: dict[Any, Any], alive: Sequence[Any]) -> dict[str, Any]:
         told: dict[str, Any] = {
             "agent_rewards": np.array([rewards.get(agent, 0.0) for agent in self.agents], dtype=np.float64),
             "alive": np.array([agent in alive for agent in self.agents]),

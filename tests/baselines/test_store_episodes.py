@@ -40,12 +40,13 @@ def padded(array, rows):
 def check(batch, row, one, only_labeled):
     """Whether a row is an episode, and padding."""
     steps, columns = len(one), batch.learned.shape[1]
-    shown = one.labeled[one.bag_ids]
+    shown, alive = one.labeled[one.bag_ids], one.extras["alive"].copy()
+    alive[-1] &= not one.terminated
     expected = {
         "observations": padded(one.observations, columns + 1),
         "actions": padded(one.actions, columns),
         "allowed": padded(one.extras["action_mask"], columns + 1),
-        "present": padded(one.extras["alive"][[*range(steps), steps - 1]], columns + 1),
+        "present": padded(alive, columns + 1),
         "rewards": padded(np.where(shown, one.rewards, 0.0), columns),
         "learned": padded(shown if only_labeled else np.ones(steps, dtype=bool), columns),
         "terminated": padded(np.append(np.zeros(steps - 1), one.terminated), columns),

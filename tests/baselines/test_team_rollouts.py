@@ -116,6 +116,15 @@ def test_an_agent_that_is_gone_has_no_steps_and_ended_where_it_was():
     assert rollout.rewards.tolist() == pytest.approx([0.0, 0.0, 0.0, 100.1, 0.0, 0.0])
 
 
+def test_who_dies_in_the_step_that_cuts_the_others_has_no_later_value():
+    one = with_alive(trajectory([2], 1, agents=2), [[1, 1], [1, 1], [1, 0]])
+    rollout = team().rollout([one], True)
+    assert rollout.terminated.tolist() == [0.0, 0.0, 0.0, 1.0]
+    assert rollout.last.tolist() == [False, True] * 2
+    done = replace(one, terminated=True)
+    assert team().rollout([done], True).terminated.tolist() == [0.0, 1.0] * 2
+
+
 def still():
     return lambda observations, infos: np.zeros((2, 2), dtype=int)
 

@@ -55,7 +55,7 @@ class TestJoint:
             alive.append(info["alive"].tolist())
             seen.append((observation[0].any(), list(parallel.last), info["agent_rewards"].tolist()))
         assert rewards == [111.0, 222.0, 444.0, 880.0]
-        assert alive == [[True] * 3, [True] * 3, [False, True, True], [False] * 3]
+        assert alive == [[True] * 3, [True] * 3, [False, True, True], [False, True, False]]
         # b is still observed in the step that ends it, as PettingZoo's environments do.
         assert seen[2] == (True, ["b", "a", "c"], [4.0, 40.0, 400.0])
         assert seen[3] == (False, ["a", "c"], [0.0, 80.0, 800.0])
