@@ -239,6 +239,7 @@ class TestShift:
 
 
 class TestRecipes:
+    @pytest.mark.slow
     def test_stable_baselines3_as_the_page_says(self, tmp_path):
         chosen = ("--id", "EpisodicInvertedPendulum-v0", "--out", "logs")
         result = run("sb3_eval.py", "--timesteps", "1024", *chosen, cwd=tmp_path)

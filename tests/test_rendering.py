@@ -50,6 +50,7 @@ def test_a_delayed_task_renders_what_its_dense_twin_renders(opengl, id):
     assert np.array_equal(*frames)
 
 
+@pytest.mark.slow
 def test_a_task_that_needs_opengl_to_load_passes_its_checks(opengl):
     from bagged_envs import check
 

@@ -74,7 +74,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "learner"),
-    [("uniform-mappo", {"hidden": "[8]"}), ("rd-qmix", {"hidden": "8", "hypernet": "[]", "batch": "4"})],
+    [
+        pytest.param("uniform-mappo", {"hidden": "[8]"}, marks=pytest.mark.slow),
+        ("rd-qmix", {"hidden": "8", "hypernet": "[]", "batch": "4"}),
+    ],
 )
 def test_a_run_of_the_command_goes_on_to_the_bit(name, learner, tmp_path):
     settings = {

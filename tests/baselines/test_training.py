@@ -19,9 +19,13 @@ from tests.baselines.runs import ARGUMENTS, ID, SMALL, after, method, training
 
 METHODS = [*(f"{name}-td3" for name in REDISTRIBUTORS), "rrd-sac", "identity-ddpg"]
 METHODS += [f"{name}-ppo" for name in ("identity", "uniform", "rrd", "rudder")]
+# One for each way in which rewards come to learners, and all of them in `make slow`.
+QUICK = ("identity-td3", "rrd-td3", "rbt-td3", "rudder-td3", "lare_rd-td3", "rrd-sac", "rudder-ppo")
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
+)
 def test_a_run_that_was_stopped_in_mid_episode_goes_on_to_the_bit(name, tmp_path):
     config = replace(SMALL, random_steps=95)  # updates are the most work, and a few are as good as many
     whole = after(training(name, config=config), 170)

@@ -132,7 +132,9 @@ def scripted(script):
     return ScriptedEnv(script, leak=True)
 
 
-@pytest.mark.parametrize("number", range(40))
+@pytest.mark.parametrize(
+    "number", [number if number % 9 < 3 else pytest.param(number, marks=pytest.mark.slow) for number in range(40)]
+)
 def test_sync_async_wrapped_outside_and_inside_equal_a_loop_over_singles(number):
     mode, shared = MODES[number % 3], number % 2 == 0
     schedule, options, scripts = configuration(number)
@@ -177,7 +179,10 @@ def test_infos_are_those_of_a_vector_of_wrapped_environments_key_by_key_and_mask
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("variant", "backend"), [("Bagged", "sync"), ("Bagged", "async"), ("Sparse", "sync")])
+@pytest.mark.parametrize(
+    ("variant", "backend"),
+    [("Bagged", "sync"), pytest.param("Bagged", "async", marks=pytest.mark.slow), ("Sparse", "sync")],
+)
 def test_a_real_task_equals_a_loop(variant, backend, mode):
     id, arguments = f"{variant}Reacher-v0", {"max_episode_steps": 6, "label_fraction": 0.5, "observe_bag": True}
     if variant == "Bagged":

@@ -205,7 +205,9 @@ def assert_same(left, right):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("schedule", [CASES[4], CASES[10], CASES[11], CASES[16]], ids=str)
+@pytest.mark.parametrize(
+    "schedule", [CASES[16], *(pytest.param(CASES[k], marks=pytest.mark.slow) for k in (4, 10, 11))], ids=str
+)
 def test_delays_inside_processes_agree_too(mode, schedule):
     """As above with a process per environment, which is slow to start: a few cases, one script."""
     mode = AutoresetMode[mode]

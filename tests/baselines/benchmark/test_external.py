@@ -110,6 +110,7 @@ class TestEveryLibrary:
         assert bool(updated) == name.startswith("rrd-")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [needs(name) for name in ("torchrl-sac", "cleanrl-style-td3")])
 def test_a_seed_makes_it_the_same_however_often_it_is_evaluated(monkeypatch, name):

@@ -42,6 +42,7 @@ def test_prey_that_stays_is_touched_more_often_than_prey_that_flees():
     assert hunted > fleeing
 
 
+@pytest.mark.slow
 def test_a_table_has_each_match_once(tmp_path):
     out = tmp_path / "table.csv"
     cross_play.run(out, seeds=1, iterations=1, episodes=1)
