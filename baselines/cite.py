@@ -34,6 +34,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "lare_sign": ("qu2025latent",),
     "vib": ("qu2025latent", "ren2022rrd"),
     "reward_design": ("qu2025latent",),
+    "imputer": ("romeo2024imputed",),
     "td3": ("fujimoto2018td3",),
     "ddpg": ("lillicrap2016ddpg",),
     "sac": ("haarnoja2018sac",),
