@@ -30,6 +30,7 @@ from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.team_training import TeamTraining
 from bagged_envs.baselines.training import Training, TrainingConfig
 from bagged_envs.dataset_file import remove_unfinished, versions
+from bagged_envs.dataset_form import the_minari
 from bagged_envs.datasets import Dataset, record, save
 from bagged_envs.registration import env_id
 from bagged_envs.tasks import TASKS
@@ -109,10 +110,11 @@ class RecipeConfig:
 
         Raises:
             TypeError: One is no int.
-            ValueError: One is too small, or the replay buffer would not hold what SAC played.
+            ValueError: One is too small, there is no such setting, or the replay buffer would not hold what SAC played.
         """
         for name in ("steps", "medium", "expert", "threads"):
             positive_int(name, getattr(self, name))
+        self.sac.resolved()  # wrong settings are refused here
         if self.expert <= self.medium:
             raise ValueError(f"expert must be more steps than medium={self.medium}, got {self.expert}.")
         if self.medium > self.of_run.capacity:
@@ -123,7 +125,12 @@ class RecipeConfig:
     @property
     def of_run(self) -> TrainingConfig:
         """Settings of SAC's run."""
-        return TrainingConfig(**{"evaluate_every": 20_000, **self.training})
+        return runs.config_of(self.sac, {"evaluate_every": 20_000, **self.training})
+
+    @property
+    def sac(self) -> Method:
+        """What is trained: SAC on rewards as they are paid, in each step."""
+        return Method.named("identity-sac", learner=self.learner)
 
 
 def silent(what: str, steps: int) -> AbstractContextManager[Report]:
@@ -166,6 +173,7 @@ def make(
     folder, sac = out / recipe.name, out / f"sac-{recipe.task.lower()}"
     run = sac_run(recipe.task, config, seed)
     told = described(recipe, config, run)
+    the_minari()  # that it is missing should not show after hours
     with lease(sac):
         if folder.exists():
             return _made_before(folder, told)
@@ -185,8 +193,7 @@ def recipe_file(folder: Path) -> Path:
 
 def sac_run(task: str, config: RecipeConfig, seed: int) -> Run:
     """Return the training that all datasets of a task come from: SAC, paid in each step."""
-    method = Method.named("identity-sac", learner=config.learner)
-    return Run(method, env_id("Bagged", task), {"bag_len": 1}, config.of_run, seed, threads=config.threads)
+    return Run(config.sac, env_id("Bagged", task), {"bag_len": 1}, config.of_run, seed, threads=config.threads)
 
 
 def described(recipe: Recipe, config: RecipeConfig, run: Run) -> dict[str, Any]:

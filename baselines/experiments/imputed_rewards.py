@@ -55,10 +55,12 @@ def joint(true: Floats, imputed: Floats, bins: int = BINS) -> list[tuple[float, 
     low, high = np.quantile(np.concatenate((true, imputed)), (OUTSIDE, 1.0 - OUTSIDE))
     low, high = (float(np.round(end, 6)) for end in (low, high))
     edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
-    counts, *_ = np.histogram2d(*(np.clip(one, edges[0], edges[-1]) for one in (true, imputed)), bins=[edges, edges])
+    rows, columns = (np.clip(np.digitize(one, edges) - 1, 0, bins - 1) for one in (true, imputed))
+    counts = np.zeros((bins, bins), dtype=np.int64)
+    np.add.at(counts, (rows, columns), 1)
     middles = (edges[1:] + edges[:-1]) / 2
     places = zip(*np.nonzero(counts), strict=True)
-    return [(float(middles[row]), float(middles[column]), int(counts[row, column])) for row, column in places]
+    return [(float(middles[x]), float(middles[y]), int(counts[x, y])) for x, y in places]
 
 
 def add(run: OfflineRun, out: Path) -> None:

@@ -31,6 +31,7 @@ from bagged_envs.baselines.experiments import offline_run, offline_table, sweep
 from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.recipes import RECIPES, recipe_file
 from bagged_envs.whole_file import write_whole
+from bagged_envs.wrappers.arguments import known
 
 ARMS = ("labels_only", "imputer", "constant", "oracle")
 LEARNERS = ("td3_bc", "iql")
@@ -106,12 +107,14 @@ def whole(out: Path, updates: int) -> set[tuple[str, ...]]:
     return {tuple(row[key] for key in KEYS) for row in read_rows(out) if int(row["step"]) >= updates}
 
 
-def collect(runs: Path, out: Path) -> int:
-    """Write the evaluations of all runs in a folder into one table, and return how many rows it has.
+def collect(runs: Path, out: Path, cells: Sequence[Cell]) -> int:
+    """Write the evaluations of a protocol's runs in a folder into one table, and return how many rows it has.
 
-    Rows of runs that are not in the folder stay.
+    Rows of runs that are not in the folder stay; protocols may share the folder.
     """
-    new = [row for file in sorted(runs.glob("*/evaluations.csv")) for row in _rows(file)]
+    own = {cell.key(0)[:-1] for cell in cells}  # of any seed
+    files = sorted(runs.glob("*/evaluations.csv"))
+    new = [row for file in files for row in _rows(file) if tuple(row[key] for key in KEYS[:-1]) in own]
     here = {tuple(row[key] for key in KEYS) for row in new}
     kept = [row for row in read_rows(out) if tuple(row[key] for key in KEYS) not in here]
     _write(out, COLUMNS, sorted((*kept, *new), key=lambda row: (*(row[key] for key in KEYS), int(row["step"]))))
@@ -183,17 +186,18 @@ def main(words: Sequence[str] | None = None) -> int:
 def _run_all(given: argparse.Namespace) -> int:
     updates, seeds = PRESETS[given.preset]
     updates, seeds = given.updates or updates, given.seeds or seeds
-    only = None if given.only is None else given.only.split(",")
-    cells = [cell for cell in PROTOCOLS[given.protocol] if only is None or cell.data in only]
+    every = list(dict.fromkeys(cell.data for cell in PROTOCOLS[given.protocol]))
+    only = every if given.only is None else [known("--only", name, every) for name in given.only.split(",")]
+    cells = [cell for cell in PROTOCOLS[given.protocol] if cell.data in only]
     check_data(cells, given.data)
     sweep.claim(given.out, [f"protocol.name={given.protocol}", f"protocol.updates={updates}"])
     tell_datasets(PROTOCOLS[given.protocol], given.data, given.out)
     failed = 0
     with ThreadPoolExecutor(given.workers) as pool:
-        every = commands(cells, given.data, given.runs, updates, seeds, given.out)
-        for code in pool.map(sweep.run, every):
+        made = commands(cells, given.data, given.runs, updates, seeds, given.out)
+        for code in pool.map(sweep.run, made):
             failed += code != 0
-            print(f"{collect(given.runs, given.out)} rows in {given.out}", flush=True)
+            print(f"{collect(given.runs, given.out, PROTOCOLS[given.protocol])} rows in {given.out}", flush=True)
     return int(failed > 0)
 
 

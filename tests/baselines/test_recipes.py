@@ -1,6 +1,7 @@
 """Recipes of datasets: what is recorded is what SAC did, and a stopped making goes on to the bit."""
 
 import json
+import sys
 from contextlib import contextmanager
 
 import gymnasium as gym
@@ -41,7 +42,7 @@ def made(tmp_path_factory):
 
 @contextmanager
 def stopped(what, step):
-    """Watches, and interrupts the second thing that is done, or the first, at a step."""
+    """Watches, and interrupts what is called so at a step."""
 
     def watch(now, steps):
         @contextmanager
@@ -163,7 +164,7 @@ class TestMade:
             (made[0] / "elsewhere").rename(made[0] / "hopper-medium")
 
 
-@pytest.mark.parametrize(("what", "step"), [("sac", 77), ("medium policy", 60)])
+@pytest.mark.parametrize(("what", "step"), [("sac", 77), pytest.param("medium policy", 60, marks=pytest.mark.slow)])
 def test_a_making_that_was_stopped_goes_on_to_the_bit(made, tmp_path, what, step):
     left = tmp_path / ".hopper-medium.0123.unfinished"
     left.mkdir()
@@ -173,6 +174,13 @@ def test_a_making_that_was_stopped_goes_on_to_the_bit(made, tmp_path, what, step
     make("hopper-medium", tmp_path, CONFIG, SEED, 30)
     assert digests(tmp_path / "hopper-medium") == digests(made[0] / "hopper-medium")
     assert not left.exists()
+
+
+def test_without_minari_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "minari", None)
+    with pytest.raises(gym.error.DependencyNotInstalled, match="datasets need Minari"):
+        make("hopper-medium", tmp_path, CONFIG)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_do_not_make_one(tmp_path):
@@ -202,6 +210,8 @@ class TestRefusals:
             ({"steps": 0}, "steps must be an int of at least 1, got 0"),
             ({"expert": 90}, "expert must be more steps than medium=90, got 90"),
             ({"training": {"capacity": 80}}, "training.capacity must hold medium=90 steps, got 80"),
+            ({"training": {"batch": 8}}, "A setting of training must be one of .*got 'batch'"),
+            ({"learner": {"hiden": (8,)}}, "A setting of 'sac' must be one of .*got 'hiden'"),
         ],
     )
     def test_numbers(self, wrong, message):

@@ -181,7 +181,13 @@ def test_runs_are_made_once_and_collected(data, tmp_path, monkeypatch, capsys):
     for other in ("--updates", "16"), ("--data", str(tmp_path)):
         with pytest.raises(SystemExit):
             offline.main([*words, *other])
+    with pytest.raises(SystemExit):
+        offline.main([*words, "--only", "hopper-rondom"])
+    # Runs of other protocols in the same folder are none of this table.
+    others = tuple(dataclasses.replace(cell, labels=0.2) for cell in cells)
+    assert offline.collect(tmp_path / "runs", tmp_path / "others.csv", others) == 0
     told = " ".join(capsys.readouterr().err.split())
+    assert "--only must be one of 'hopper-random', got 'hopper-rondom'" in told.replace("‘", "'")
     assert "is for runs with protocol.name=labels protocol.updates=8, got" in told
     assert "bagged-envs dataset make hopper-random" in told
 
