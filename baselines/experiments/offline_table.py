@@ -186,9 +186,10 @@ def plot(out: Path, file: Path) -> None:
             axis.bar(at, means, width=0.7 / len(names), color=f"C{number}", alpha=0.5, label=HEADINGS[name])
             for place, one in zip(at, found, strict=True):
                 axis.plot([place] * len(one), one, "o", color=f"C{number}", markersize=3)
-        axis.set(title=TOLD_LEARNERS[learner], ylabel="normalized score")
+        axis.set_title(TOLD_LEARNERS[learner], loc="left")
+        axis.set_ylabel("normalized score")
         axis.set_xticks(np.arange(len(places)), [place.replace("-", "\n", 1) for place in places])
-        axis.legend(frameon=False, fontsize="small", ncols=len(names))
+        axis.legend(frameon=False, fontsize="small", ncols=len(names), loc="lower right", bbox_to_anchor=(1.0, 1.0))
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(file, dpi=120)

@@ -193,6 +193,9 @@ def test_an_episode_that_was_cut_has_no_return():
     space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
     found = summary("Hopper", Dataset((fallen, cut), space, space, "some/dense-v0"))
     assert found["return"] == pytest.approx(fallen.rewards.sum())
+    limited = trajectory([1] * 1000, terminated=False)  # Hopper's time limit
+    found = summary("Hopper", Dataset((fallen, cut, limited), space, space, "some/dense-v0"))
+    assert found["return"] == pytest.approx((fallen.rewards.sum() + limited.rewards.sum()) / 2)
     assert summary("Hopper", Dataset((cut,), space, space, "some/dense-v0"))["score"] is None
 
 
