@@ -1,4 +1,4 @@
-"""The command `bagged-envs`: list, describe, check, demo, train, redistribute, factors, diagnose, cite, bench."""
+"""The command `bagged-envs`: environments, training, redistribution, datasets and benchmarks, one function for each."""
 
 from __future__ import annotations
 
@@ -236,6 +236,42 @@ def cite_command(id: str, method: str | None = None, /) -> int:
     return 0
 
 
+def dataset_list_command() -> int:
+    """List the recipes of datasets, one per line: what they are made of."""
+    for name, recipe in _baselines("recipes").RECIPES.items():
+        print(f"{name}: {' and '.join(recipe.parts)} of {recipe.task}")
+    return 0
+
+
+def dataset_make_command(
+    name: str,
+    settings: tuple[str, ...] = (),
+    /,
+    steps: int = 200_000,
+    seed: int = 0,
+    out: Path = Path("datasets"),
+    medium: int = 200_000,
+    expert: int = 400_000,
+    threads: int = 1,
+    checkpoint_every: int = 25_000,
+) -> int:
+    """Make a dataset by a recipe, or go on where that was stopped: train SAC, and record what it does.
+
+    Args:
+        name: A recipe, such as halfcheetah-medium; `bagged-envs dataset list` lists them.
+        settings: Of SAC and of its run, such as learner.hidden=[64,64].
+        steps: Transitions of the dataset; at most so many of a replay buffer, which has what it has.
+        seed: Of everything random.
+        out: The folder of datasets, and of SAC's runs, which the recipes of a task share.
+        medium: After how many environment steps SAC is half trained.
+        expert: After how many it is trained; recipes without an expert do not go so far.
+        threads: Of torch.
+        checkpoint_every: Environment steps of SAC between two checkpoints.
+    """
+    made = _baselines("dataset_command").make_from_command
+    return int(made(name, settings, steps, seed, out, medium, expert, threads, checkpoint_every))
+
+
 def bench_run_command(
     suite: str,
     /,
@@ -422,6 +458,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "diagnose": diagnose_command,
     "cite": cite_command,
 }
+DATASET: dict[str, Callable[..., Any]] = {"list": dataset_list_command, "make": dataset_make_command}
 BENCH: dict[str, Callable[..., Any]] = {
     "run": bench_run_command,
     "estimate": bench_estimate_command,
@@ -464,7 +501,11 @@ def main(arguments: list[str] | None = None) -> int:
     sys.path.insert(0, os.getcwd())  # so that my_module:ID finds what stands in the current folder, as python does
     try:
         _spelled(bench_report_command, "with_", "with")
-        commands = {**COMMANDS, "bench": _grouped(BENCH, "Run benchmarks: methods on environments with seeds.")}
+        commands = {
+            **COMMANDS,
+            "dataset": _grouped(DATASET, "Make datasets for learning offline, by recipes."),
+            "bench": _grouped(BENCH, "Run benchmarks: methods on environments with seeds."),
+        }
         config = (OmitArgPrefixes, OmitSubcommandPrefixes)
         return int(
             subcommand_cli_from_dict(

@@ -108,6 +108,15 @@ def load(path: Path | str) -> Dataset:
         raise error if isinstance(error, DatasetError) else DatasetError(f"{folder / MANIFEST}: {error}") from error
 
 
+def remove_unfinished(path: Path) -> None:
+    """Remove what was left beside a dataset's folder by a process that was killed while it saved it.
+
+    Nobody else may be saving it.
+    """
+    for left in path.parent.glob(f".{path.name}.*{MARK}"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
 @contextmanager
 def _whole_folder(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}{MARK}")

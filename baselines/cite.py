@@ -34,6 +34,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "lare_sign": ("qu2025latent",),
     "vib": ("qu2025latent", "ren2022rrd"),
     "reward_design": ("qu2025latent",),
+    "imputer": ("romeo2024imputed",),
     "td3": ("fujimoto2018td3",),
     "ddpg": ("lillicrap2016ddpg",),
     "sac": ("haarnoja2018sac",),
@@ -95,7 +96,7 @@ def keys_of(method: str) -> list[str]:
     arm = {**preset_arms(), **ARMS}.get(method)
     if arm is not None and arm.kind == "redistribution":
         return list(PARTS[arm.method])
-    if arm is None or arm.kind == "training":
+    if arm is None or arm.kind in ("training", "offline"):
         made = Method.named(method if arm is None else arm.method)
         return [*PARTS[made.redistributor], *PARTS[made.learner]]
     module, _, learner = arm.method.rpartition(".")[2].partition(":")

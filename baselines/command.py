@@ -58,7 +58,7 @@ def train_from_command(
     console = Console()
     console.print(f"{folder}", highlight=False)
     try:
-        with _Bar(console, steps) as bar, Board(folder) if tensorboard else nullcontext() as board:
+        with Bar(console, steps) as bar, Board(folder) if tensorboard else nullcontext() as board:
             rows = train(run, folder, steps, checkpoint_every, both(bar.report, board))
             bar.finished(rows)
     except (FloatingPointError, OSError, RuntimeError, KeyboardInterrupt) as error:
@@ -109,18 +109,18 @@ def value(text: str) -> Any:
     return text
 
 
-class _Bar:
+class Bar:
     """A bar with steps per second, and the return and the redistribution loss of the last evaluation."""
 
-    def __init__(self, console: Console, steps: int) -> None:
+    def __init__(self, console: Console, steps: int, what: str = "train") -> None:
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
         self._progress = Progress(*columns, console=console)
-        self._task = self._progress.add_task("train", total=steps, told="")
+        self._task = self._progress.add_task(what, total=steps, told="")
         self._told = ""
         self._steps = 0  # that were made under this bar
-        self._shown = 0
+        self._reached = self._shown = 0
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> Bar:
         self._progress.start()
         return self
 
@@ -130,6 +130,7 @@ class _Bar:
     def report(self, step: int, row: Mapping[str, Any] | None) -> None:
         """Show how the run stands; as lines where the output is no terminal."""
         self._steps += 1
+        self._reached = step
         if row is not None:
             loss = row["redistribution_loss"]
             self._told = f"return {row['return']:.1f}" + ("" if loss is None else f", redistribution loss {loss:.3g}")
@@ -142,8 +143,9 @@ class _Bar:
             self._progress.update(self._task, completed=step, told=told)
 
     def finished(self, rows: Sequence[Row]) -> None:
-        """Say so where there was nothing left to do."""
+        """Fill the bar; say so where there was nothing left to do."""
         if self._steps:
+            self._progress.update(self._task, completed=self._reached)
             return
         total = self._progress.tasks[0].total
         self._progress.update(self._task, completed=total)

@@ -17,6 +17,7 @@ from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
 
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,46 @@ class Imputation:
     updates: int
     made: int
     error: float | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How predicted rewards agree with true ones.
+
+    Attributes:
+        steps: Of how many steps.
+        r2: The share of the true rewards' variance that is explained: 1.0 at best, 0.0 for their mean, below for worse;
+            nan where they are all alike.
+        error: The mean absolute error.
+    """
+
+    steps: int
+    r2: float
+    error: float
+
+
+def agreement(said: Sequence[Floats], true: Sequence[Floats], of: Sequence[Bools]) -> Agreement:
+    """Compare rewards per step, `[T]` of each episode, in the steps that are meant.
+
+    Args:
+        said: What was predicted.
+        true: What it should be.
+        of: bool `[T]`, which steps count: such as those whose own reward was not shown.
+
+    Raises:
+        ValueError: No step counts.
+
+    Example:
+        >>> mask = np.array([True, True, True, False])
+        >>> agreement([np.array([1.0, 2.0, 6.0, 0.0])], [np.array([1.0, 3.0, 5.0, 9.0])], [mask])
+        Agreement(steps=3, r2=0.75, error=0.6666666666666666)
+    """
+    mask = np.concatenate(of)
+    one, other = (np.concatenate(rewards)[mask] for rewards in (said, true))
+    if not len(one):
+        raise ValueError("of must have steps to compare, got none: all rewards were shown.")
+    spread, left = float(np.square(other - other.mean()).sum()), float(np.square(one - other).sum())
+    return Agreement(len(one), 1.0 - left / spread if spread else math.nan, float(np.abs(one - other).mean()))
 
 
 class Held:

@@ -126,8 +126,8 @@ class Method:
 
     @property
     def discount(self) -> float:
-        """The learner's."""
-        return float(self.learner_settings.get("discount", LEARNERS[self.learner].config.discount))
+        """The learner's; 1.0 of one that looks at no reward, and has none."""
+        return float(self.learner_settings.get("discount", getattr(LEARNERS[self.learner].config, "discount", 1.0)))
 
     def resolved(self) -> dict[str, dict[str, Any]]:
         """Return all settings of the redistributor and of the learner, defaults included.

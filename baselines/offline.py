@@ -18,7 +18,7 @@ from bagged_envs.baselines.collect import element
 from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.imputation import Held, Imputation, bags_of, held_out, impute
-from bagged_envs.baselines.judging.fit import NO_PREDICTION
+from bagged_envs.baselines.judging.fit import NO_PREDICTION, updates_of
 from bagged_envs.baselines.learners.bc import BC
 from bagged_envs.baselines.methods import LEARNERS, OFFLINE_LEARNERS, Method
 from bagged_envs.baselines.player import SEEDS
@@ -33,6 +33,7 @@ from bagged_envs.wrappers.arguments import int_between, known
 
 # Rewards of these are no predictions of labels in the task's units: true labels cannot stand among them.
 KEEPS_NO_LABELS = (*NO_PREDICTION, "reward_design", "lare_sign")
+FIT_STEPS = 10_000  # environment steps whose worth of updates a redistributor gets where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class OfflineConfig:
         scale_rewards: Whether the learner's rewards are divided by the range of the episodes' returns, and multiplied
             by 1,000. Returns are of the rewards that the learner is given, never of hidden ones.
         keep_labels: Whether a labeled bag of a single step keeps its true reward where others are predicted.
-        fit_updates: Updates of the redistributor, at most, before the learner begins.
+        fit_updates: Updates of the redistributor, at most, before the learner begins; None for as many as its own
+            schedule makes in 10,000 environment steps, so that methods whose updates are long make fewer.
         fit_batch: Steps that one of them sees at least.
         held_out: The share of the labeled bags by which the redistributor's updates are stopped; 0.0 makes all of them.
             Not for methods whose rewards are made of the label itself: they make all of them.
@@ -59,7 +61,7 @@ class OfflineConfig:
     standardize: bool = True
     scale_rewards: bool = False
     keep_labels: bool = True
-    fit_updates: int = 10_000
+    fit_updates: int | None = None
     fit_batch: int = 256
     held_out: float = 0.1
     fit_check_every: int = 250
@@ -103,8 +105,9 @@ class OfflineTraining:
 
     First the redistributor is fitted to the labeled bags, and says a reward for each step of a closed bag, once; then
     the learner is updated with random ones of these steps, or of those in labeled bags alone (`labels_only`). On bags
-    of one step `rd` is reward imputation: regression of the rewards of labeled transitions. Where only some steps have
-    a reward, `constant` and `oracle` are what it lies between.
+    of one step `imputer` is reward imputation as it was published, and `rd` the same with more inputs: regression of
+    the rewards of labeled transitions. Where only some steps have a reward, `constant` and `oracle` are what it lies
+    between.
 
     The store holds standardized observations; programs that say factors see the task's own. A time limit ends no task:
     an episode's last transition is bootstrapped unless the episode terminated. Evaluation plays the ID, acts without
@@ -269,10 +272,11 @@ class OfflineTraining:
             FloatingPointError: A loss is not finite.
             ValueError: The redistributor refuses the bags, or too few are labeled to hold some out.
         """
-        config = self.config
+        config, schedule = self.config, self.redistributor.schedule
+        most = updates_of(schedule, FIT_STEPS) if config.fit_updates is None else config.fit_updates
         store, held = self._parted()
         self.imputation = impute(
-            self.redistributor, store, self._bag_draws, config.fit_updates, config.fit_batch, self._fitted_with, held,
+            self.redistributor, store, self._bag_draws, most, config.fit_batch, self._fitted_with, held,
             config.fit_check_every,
         )  # fmt: skip
         if self.imputation.error is not None:
@@ -316,6 +320,21 @@ class OfflineTraining:
     def rewards(self) -> list[Floats]:
         """Return what the learner is given for each step of each episode, `[T]`: 0.0 in a bag that is still open."""
         return [self._rewards[torch.from_numpy(steps)].double().numpy() for steps in self._steps]
+
+    def predictions(self) -> list[Floats]:
+        """Return what the redistributor says of each step, `[T]` of each episode: 0.0 in a bag that is still open.
+
+        In the task's units, and of labeled transitions, too, what is predicted, not what is known: to be compared with
+        true rewards that the run was never told.
+
+        Raises:
+            ValueError: It was not fitted yet.
+        """
+        if not self.fitted:
+            raise ValueError("the redistributor must be fitted before it predicts: call fit() first.")
+        if not self.store.version:  # the run was loaded: what was said then is not kept
+            self.store.relabel_all(self.redistributor)
+        return [self.store.stored_rewards(steps)[:, 0].double().numpy() for steps in self._steps]
 
     def progress(self) -> Progress:
         """Evaluate the policy, and say how the run stands: its steps are updates of the learner."""

@@ -167,6 +167,12 @@ class EpisodeStore:
         """How many labeled bags there are."""
         return len(self._ring.queues["labeled_bags"])
 
+    def whole_episodes(self) -> Iterator[Ints]:
+        """Yield the numbers of the steps of each episode whose last bag is closed, int64 `[T]`, the oldest first."""
+        for first in self._ring.queues["episodes"].all():
+            steps, there = self.following(np.array([first]), self._ring.longest)
+            yield steps[there]
+
     def add(self, trajectory: Trajectory) -> Ints:
         """Store an episode; of one that goes on, add the whole later, or its steps are there twice.
 

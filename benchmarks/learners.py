@@ -1,4 +1,4 @@
-"""How fast the learners are against stable-baselines3's, as `python -m benchmarks.learners`.
+"""How fast learners are against stable-baselines3's, and TD3+BC against our TD3: `python -m benchmarks.learners`.
 
 Both sides run in one process, alternating, with the same networks, batch size and replayed transitions; a ratio is
 taken per pair of runs and the median of the pairs is reported. "Updates" repeats gradient steps on what has been
@@ -21,12 +21,13 @@ import torch
 from bagged_envs.baselines.api import Transitions
 from bagged_envs.baselines.learners.sac import SAC
 from bagged_envs.baselines.learners.td3 import TD3, TD3Config
+from bagged_envs.baselines.learners.td3_bc import td3_bc
 from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell
 
 TASK = "HalfCheetah-v5"
 BATCH, STORED = 256, 10_000
 # Goals by threads of torch; SAC's is the same for any.
-TD3_GOALS, SAC_GOAL = {1: 1.15, 2: 1.4}, 1.2
+TD3_GOALS, SAC_GOAL, TD3_BC_GOAL = {1: 1.15, 2: 1.4}, 1.2, 0.95
 
 
 class Replay:
@@ -52,7 +53,7 @@ class Replay:
 class Ours:
     """One of our learners with its storage and its environment."""
 
-    def __init__(self, learner: type[TD3] | type[SAC], stored: int, extra: int) -> None:
+    def __init__(self, learner: Callable[..., TD3 | SAC], stored: int, extra: int) -> None:
         self.env = gym.make(TASK)
         size, actions = self.env.observation_space.shape[0], self.env.action_space.shape[0]
         self.learner = learner(size, self.env.action_space, seed=0)
@@ -148,12 +149,24 @@ def against_sb3(
     return rows
 
 
+def against_td3(steps: int, pairs: int, stored: int, clock: str) -> Row:
+    """Updates of TD3+BC over those of our TD3: the distance to the recorded actions should cost next to nothing."""
+    ours, theirs = Ours(td3_bc, stored, 1), Ours(TD3, stored, 1)
+    ratios = paired_ratios(
+        lambda: seconds(ours.updates, steps, clock), lambda: seconds(theirs.updates, steps, clock), pairs
+    )
+    ours.env.close()
+    theirs.env.close()
+    return at_least(f"TD3+BC / TD3, updates, {TASK}, threads: {torch.get_num_threads()}", ratios, TD3_BC_GOAL)
+
+
 def measure(steps: int, pairs: int, stored: int, clock: str) -> list[Row]:
-    """Measure both learners with the threads that torch has."""
+    """Measure all learners with the threads that torch has."""
     goal = TD3_GOALS.get(torch.get_num_threads(), min(TD3_GOALS.values()))
     return [
         *against_sb3(TD3, goal, steps, pairs, stored, clock),
         *against_sb3(SAC, SAC_GOAL, steps, pairs, stored, clock),
+        against_td3(steps, pairs, stored, clock),
     ]
 
 

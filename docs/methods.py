@@ -33,6 +33,7 @@ TITLES = {
     "lare_sign": "LaRe without a reward model",
     "vib": "VIB",
     "reward_design": "Reward design",
+    "imputer": "Imputer",
 }
 CONTEXTS = {"step": "the step", "label": "the step, and its bag's label and length", "bag": "all steps of the bag"}
 

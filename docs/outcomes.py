@@ -1,4 +1,4 @@
-"""The tables of `redistribution.md` and `learning.md`, from the files in `results`; `generate.py` writes."""
+"""The tables of `redistribution.md`, `learning.md` and others, from the files in `results`; `generate.py` writes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tables import HIDDEN, filled, table
 
-from bagged_envs.baselines.experiments import curves, gradient_variance, hidden_door, teams
+from bagged_envs.baselines.experiments import curves, gradient_variance, hidden_door, offline_table, teams
 from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.judging.ranking import BETTER, agreement
 from bagged_envs.baselines.judging.redistribute import HEADINGS
@@ -206,7 +206,18 @@ def teams_page() -> str:
     return filled(DOCS / "teams.md", made)
 
 
+def offline_page() -> str:
+    """The tables of learning offline, with the rows that there are."""
+    made: dict[str, Callable[[], str]] = {}
+    for protocol in ("table", "labels", "bags"):
+        for name, lines in offline_table.told(RESULTS / f"offline_{protocol}.csv", protocol).items():
+            text = "\n".join(lines) if len(lines) > 2 else "No runs yet."
+            made[f"offline {name}"] = partial(str, text)
+    return filled(DOCS / "offline.md", made)
+
+
 PAGES = {
+    DOCS / "offline.md": offline_page,
     DOCS / "teams.md": teams_page,
     DOCS / "redistribution.md": redistribution,
     DOCS / "learning.md": learning,

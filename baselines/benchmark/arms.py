@@ -8,18 +8,20 @@ from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal
 
-from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.methods import OFFLINE_LEARNERS, Method
+from bagged_envs.baselines.offline import OfflineConfig, offline_config
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class, pinned
 from bagged_envs.baselines.redistributors.rd import PARTICLE
 from bagged_envs.baselines.runs import config_of
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import int_between, known, string
 
-Kind = Literal["training", "agent", "redistribution"]
+Kind = Literal["training", "agent", "redistribution", "offline"]
 GROUPS: Mapping[Kind, tuple[str, ...]] = {  # of settings
     "training": ("redistributor", "learner", "training"),
     "agent": ("learner",),
     "redistribution": ("redistributor",),
+    "offline": ("redistributor", "learner", "training"),
 }
 OFF_POLICY = ("random_steps", "batch_size", "updates", "n_step")  # settings of a run that no other learner has
 
@@ -30,8 +32,8 @@ class Arm:
 
     Attributes:
         name: What tables call it.
-        method: `<redistributor>-<learner>`, which is trained; `module:function` of a factory of agents (see `agents`);
-            or a redistributor alone, whose rewards are judged.
+        method: `<redistributor>-<learner>`, which is trained, on recorded episodes where its learner never plays;
+            `module:function` of a factory of agents (see `agents`); or a redistributor alone, whose rewards are judged.
         source: Where its settings come from.
         trials: How many other settings were tried, on tuning seeds, before these were chosen.
         redistributor: Settings of the redistributor that are not its defaults.
@@ -72,9 +74,6 @@ class Arm:
         if ":" in self.method and not all(self.method.partition(":")[::2]):
             raise ValueError(f"method of {self.name!r} must be module:function, got {self.method!r}.")
         self.settings()
-        if self.kind == "training" and self.made().offline:
-            learner = self.made().learner
-            raise ValueError(f"method of {self.name!r} must learn while it plays, got {learner}: use OfflineTraining.")
         idle = [name for name in OFF_POLICY if name in self.training]
         if idle and (self.method.endswith("-ppo") or self.made().team):
             learner = self.made().learner
@@ -82,17 +81,19 @@ class Arm:
 
     @property
     def kind(self) -> Kind:
-        """What is done with it: our own training, the training of another library's agent, or judging its rewards."""
+        """What is done with it: our training, another library's, judging its rewards, or learning offline."""
         if ":" in self.method:
             return "agent"
-        return "redistribution" if self.method in REDISTRIBUTORS else "training"
+        if self.method in REDISTRIBUTORS:
+            return "redistribution"
+        return "offline" if self.method.partition("-")[2] in OFFLINE_LEARNERS else "training"
 
     @property
     def is_control(self) -> bool:
         """Whether it learns from rewards as they are paid."""
         if self.kind == "agent":
             return not self.learner.get("redistributor")
-        return self.kind == "training" and self.made().redistributor == "identity"
+        return self.kind in ("training", "offline") and self.made().redistributor == "identity"
 
     def made(self) -> Method:
         """Return the method of ours that is trained.
@@ -111,6 +112,15 @@ class Arm:
         """
         return config_of(self.made(), {**self.training, **settings})
 
+    def offline_config(self, **settings: Any) -> OfflineConfig:
+        """Return the settings of a run on recorded episodes, with some more of them.
+
+        Raises:
+            TypeError: A setting has a wrong type.
+            ValueError: There is no such setting, or a value is out of range.
+        """
+        return offline_config(self.made().learner, {**self.training, **settings})
+
     def settings(self) -> dict[str, Any]:
         """Return all that results depend on, defaults included: neither its name nor how it was chosen."""
         told = {"method": self.method, "redistributor": {}, "learner": dict(self.learner), "training": {}}
@@ -121,7 +131,7 @@ class Arm:
             for name in self.redistributor:
                 known(f"A setting of {self.method!r}", name, [one.name for one in fields(kind)])
             return {**told, "redistributor": pinned(asdict(kind(**self.redistributor)))}
-        method, config = self.made(), self.config()
+        method, config = self.made(), self.offline_config() if self.kind == "offline" else self.config()
         training = {name: value for name, value in asdict(config).items() if not name.startswith("evaluat")}
         resolved = method.resolved()
         resolved["redistributor"] = pinned(resolved["redistributor"])
@@ -203,6 +213,16 @@ TEAM_SOURCES = {
     "the package's hand-written programs",
 }
 
+OFFLINE = {
+    "td3_bc": "TD3+BC as by its authors' code (arXiv:2106.06860)",
+    "iql": "IQL as by its authors' code (arXiv:2110.06169), its actor's rate decayed over 1,000,000 updates",
+}
+OFFLINE_SOURCES = {
+    **{name: SOURCES[name] for name in ("identity", "labels_only", "uniform", "rd", "rrd", "oracle")},
+    "constant": "a control: the mean label per step for every step",
+    "imputer": "reward imputation (arXiv:2407.10839), with two hidden layers of 256, Adam at 3e-4 and batches of 256",
+}
+
 SAC_OF_TORCHRL = "SAC as by TorchRL's example (sota-implementations/sac)"
 TD3_OF_CLEANRL = "TD3 as by CleanRL's td3_continuous_action.py"
 
@@ -241,6 +261,11 @@ ROWS = (
         Arm(f"{name}-{learner}", f"{name}-{learner}", _source(name, source), trials=0)
         for learner, source in LEARNED.items()
         for name in SOURCES
+    ),
+    *(
+        Arm(f"{name}-{learner}", f"{name}-{learner}", source if name in CONTROLS else f"{source}; {told}", trials=0)
+        for learner, source in OFFLINE.items()
+        for name, told in OFFLINE_SOURCES.items()
     ),
     # Redistributors alone: how good their rewards are.
     *(Arm(name, name, source, trials=0) for name, source in SOURCES.items()),

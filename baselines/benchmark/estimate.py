@@ -18,13 +18,18 @@ from rich.table import Table
 
 from bagged_envs.baselines.benchmark.arms import ARMS
 from bagged_envs.baselines.benchmark.job import Job
-from bagged_envs.baselines.benchmark.probe import Cost, agent_cost, judging_cost, stepping, training_cost
+from bagged_envs.baselines.benchmark.probe import Cost, agent_cost, judging_cost, offline_cost, stepping, training_cost
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.judging.recordings import POLICIES, dense_env
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import positive_int, real_number
 
-MEASURE = {"training": training_cost, "agent": agent_cost, "redistribution": judging_cost}
+MEASURE = {
+    "training": training_cost,
+    "agent": agent_cost,
+    "redistribution": judging_cost,
+    "offline": offline_cost,
+}
 LONGEST = 1_000  # steps of an episode of an environment without a time limit
 ROW = 300  # bytes of an evaluation, in all files together
 RECORDING = "(recording)"  # no runs of the suite: what its judged runs share
@@ -128,10 +133,10 @@ def _capacity(job: Job) -> int:
 
 
 def _recordings(jobs: list[Job], steps: Mapping[Place, float], report: Callable[[str], None]) -> Iterator[Share]:
-    """Yield what it takes to record the episodes that redistributors are judged on: once for each task and seed."""
+    """Yield what it takes to record episodes, to be judged on or to be learned from: once for each task and seed."""
     judged: dict[Place, list[Job]] = {}
     for job in jobs:
-        if job.arm.kind == "redistribution":
+        if job.arm.kind in ("redistribution", "offline"):
             judged.setdefault(_place(job), []).append(job)
     learning = None
     for place, some in judged.items():

@@ -18,7 +18,7 @@ TRAINED: Kinds = {
     "rows": (list,), "final": (float,), "normalized": (float, type(None)), "seconds": (float, int),
 }  # fmt: skip
 JUDGED: Kinds = {"scores": (dict,), "refused": (str,), "seconds_per_update": (float, type(None))}
-KINDS: Mapping[str, Kinds] = {"training": TRAINED, "agent": TRAINED, "redistribution": JUDGED}
+KINDS: Mapping[str, Kinds] = {"training": TRAINED, "agent": TRAINED, "redistribution": JUDGED, "offline": TRAINED}
 JOB: Kinds = {
     "method": (str,), "redistributor": (dict,), "learner": (dict,), "training": (dict,), "id": (str,),
     "arguments": (dict,), "seed": (int,), "steps": (int,), "device": (str,), "threads": (int,), "protocol": (str,),

@@ -15,6 +15,7 @@ from bagged_envs.baselines import runs
 from bagged_envs.baselines.benchmark.agents import packages, train_agent
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.form import read_counted
+from bagged_envs.baselines.benchmark.on_recordings import train_on_recordings
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.provenance import machine, revision
 from bagged_envs.baselines.benchmark.quality import scores_of
@@ -122,9 +123,9 @@ class Job:
     ) -> dict[str, Any]:
         """Make the run, go on with it, or return what it came to.
 
-        The folder has what `runs.train` writes (nothing for an agent or a redistributor that is judged: these begin
-        anew after a stop), and `result.json`, which is there once the run is whole and whose hash says that it is. A
-        run that fails leaves `failure.json`, and is tried again by the next one who works there.
+        The folder has what `runs.train` writes (nothing for an agent, a redistributor that is judged, and learning
+        offline: these begin anew after a stop), and `result.json`, which is there once the run is whole and whose hash
+        says that it is. A run that fails leaves `failure.json`, and is tried again by the next one who works there.
 
         Args:
             out: Where the folders of the benchmark are.
@@ -197,7 +198,8 @@ class Job:
     def _made(self, folder: Path, checkpoint_every: int, report: Report) -> dict[str, Any]:
         if self.arm.kind == "redistribution":
             return self._judged(folder.parent, report)
-        rows = self._trained(folder, checkpoint_every, report)
+        learned = self._offline if self.arm.kind == "offline" else self._trained
+        rows = learned(folder, checkpoint_every, report)
         final, task = self.protocol.final([row["return"] for row in rows]), task_of(spec_of(self.id)).name
         # A task that was changed has another scale.
         known = task in self.protocol.references and not task_arguments(self.differing)
@@ -212,6 +214,12 @@ class Job:
         arm, protocol = self.arm, self.protocol
         own = (self.id, self.arguments, self.seed, self.steps, protocol.recording, out, self.threads)
         return scores_of(arm.method, arm.redistributor, *own, lambda step: report(step, None))
+
+    def _offline(self, folder: Path, checkpoint_every: int, report: Report) -> list[runs.Row]:
+        protocol = self.protocol
+        config = self.arm.offline_config(evaluate_every=protocol.every, evaluation_episodes=protocol.episodes)
+        own = (self.id, self.arguments, self.seed, self.steps, protocol.recording, folder.parent, self.threads)
+        return train_on_recordings(self.arm.made(), config, *own, report)
 
     def _trained(self, folder: Path, checkpoint_every: int, report: Report) -> list[runs.Row]:
         if self.arm.kind == "training":

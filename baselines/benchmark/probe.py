@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-import bagged_envs
+from bagged_envs import resolved_schedule
 from bagged_envs.baselines import runs
 from bagged_envs.baselines.benchmark.agents import Watched, factory
 from bagged_envs.baselines.benchmark.arms import Arm
@@ -26,6 +26,7 @@ from bagged_envs.baselines.judging.fit import REFUSALS, Spaces, updates_of
 from bagged_envs.baselines.judging.models import finite_model
 from bagged_envs.baselines.judging.rebag import rebag
 from bagged_envs.baselines.judging.recordings import dense_env
+from bagged_envs.baselines.offline import FIT_STEPS, OfflineTraining
 from bagged_envs.baselines.redistributors import config_class, make_redistributor, settings_on
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining
@@ -40,6 +41,7 @@ STEPPING_SECONDS = 0.3  # of random actions
 MARK = 50  # steps between two looks at the clock
 ACTIONS = 200  # of an agent, to be timed
 EPISODES = 4  # random ones, to fit a redistributor to
+FITS = 20  # updates of it, before a learner that never plays
 REGRESSION = Arm("rd", "rd", "as a judge fits the dense rewards", 0, {"bags": 256, "standardize": True})
 
 
@@ -145,13 +147,36 @@ def judging_cost(job: Job, seconds: float) -> Cost:
     recorded = Collector(env, seed=0).collect(lambda observation: act(), episodes=EPISODES)
     spaces, known = Spaces(env.observation_space, env.action_space), finite_model(env) is not None
     env.close()
-    schedule = bagged_envs.resolved_schedule(job.id, **delay_arguments({**spec_of(job.id).kwargs, **job.arguments}))
+    schedule = resolved_schedule(job.id, **delay_arguments({**spec_of(job.id).kwargs, **job.arguments}))
     arm = replace(job.arm, redistributor=settings_on(job.arm.method, job.arm.redistributor, job.id))
     took = _fitting(arm, spaces.store(rebag(recorded, schedule)), job.steps, seconds)
     if not known:  # a regression of the dense rewards is fitted, too, to compare with
         dense = spaces.store(rebag(recorded, RewardSchedule(bag_len=1)))
         took += _fitting(REGRESSION, dense, REGRESSION_STEPS, seconds / 4)
     return Cost(0, took / job.steps, 0.0)
+
+
+def offline_cost(job: Job, seconds: float) -> Cost:
+    """Return what learning offline takes: fitting, shared out over the learner's updates, and these; not recording."""
+    env = dense_env(job.id, job.arguments)
+    act = random_actions(env.action_space, seed=0)
+    episodes = Collector(env, seed=0).collect(lambda observation: act(), episodes=EPISODES)
+    env.close()
+    given = resolved_schedule(job.id, **delay_arguments({**spec_of(job.id).kwargs, **job.arguments}))
+    paid = rebag(episodes, replace(given, label_fraction=1.0))  # few episodes might have no label at all
+    method, config = job.arm.made(), job.arm.offline_config(fit_updates=FITS, held_out=0.0)
+    training = OfflineTraining(method, job.id, paid, job.arguments, config, seed=0)
+    begin = time.process_time()
+    training.fit()
+    made = 0 if training.imputation is None else training.imputation.made
+    most = job.arm.offline_config().fit_updates or updates_of(training.redistributor.schedule, FIT_STEPS)
+    fitting = (time.process_time() - begin) * most / FITS if made else 0.0
+    took = _timed(training.step, seconds)
+    begin = time.process_time()
+    lengths = training.evaluate(1, seed=0).lengths
+    acting = (time.process_time() - begin) / sum(lengths)
+    training.close()
+    return Cost(0, took + fitting / job.steps, acting)
 
 
 def _fitting(arm: Arm, store: EpisodeStore, steps: int, seconds: float) -> float:

@@ -52,7 +52,7 @@ def scores_of(
         `seconds_per_update`, None where nothing is learned.
     """
     torch.set_num_threads(threads)
-    _record(id, arguments, seed, recording, out / RECORDINGS)
+    record(id, arguments, seed, recording, out / RECORDINGS)
     case = make_case(id, arguments, seed, recording, out / RECORDINGS)
     each, made = _worth(redistributor, settings_on(redistributor, settings, id), case, steps), 0
 
@@ -81,7 +81,7 @@ def _worth(redistributor: str, settings: Mapping[str, Any], case: Case, steps: i
     return steps / updates_of(made.schedule, steps)
 
 
-def _record(id: str, arguments: Mapping[str, Any], seed: int, recording: RecordingConfig, folder: Path) -> None:
+def record(id: str, arguments: Mapping[str, Any], seed: int, recording: RecordingConfig, folder: Path) -> None:
     """Have the episodes recorded, by one run only; the others wait for it."""
     while True:
         try:

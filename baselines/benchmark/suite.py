@@ -162,7 +162,7 @@ class Suite:
             for arm in self.arms:
                 if arm.kind == "agent":
                     factory(arm.method)
-                if arm.kind != "training":
+                if arm.kind not in ("training", "offline"):
                     continue
                 try:
                     _make_learner(arm.made(), id, env)

@@ -15,6 +15,7 @@ from bagged_envs.baselines.redistributors.constant import Constant
 from bagged_envs.baselines.redistributors.diaster import Diaster
 from bagged_envs.baselines.redistributors.grd import GRD
 from bagged_envs.baselines.redistributors.identity import Identity, LabelsOnly
+from bagged_envs.baselines.redistributors.imputer import Imputer
 from bagged_envs.baselines.redistributors.ircr import IRCR
 from bagged_envs.baselines.redistributors.lare import LaReRD, LaReRRDUnbiased
 from bagged_envs.baselines.redistributors.lare_sign import LaReSign
@@ -39,7 +40,7 @@ REDISTRIBUTORS: dict[str, type[Any]] = {
     redistributor.name: redistributor
     for redistributor in (
         Identity, LabelsOnly, Oracle, Uniform, Constant, IRCR, RD, RRD, RRDUnbiased, GRD, Diaster, RBT, RUDDER, AREL,
-        STAS, TAR2, LaReRD, LaReRRDUnbiased, LaReSign, VIB, RewardDesign,
+        STAS, TAR2, LaReRD, LaReRRDUnbiased, LaReSign, VIB, RewardDesign, Imputer,
     )
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ SETTINGS = {
     "constant": {"every": 5},
     "ircr": {"every": 5},
     "rd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
+    "imputer": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
     "rrd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
     "rrd_unbiased": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},
     "lare_rd": {"warm_up": 30, "bags": 4, "hidden": (8,), "every": 5, "updates": 2},

@@ -12,7 +12,7 @@ from bagged_envs.baselines.api import Sampling
 from bagged_envs.baselines.imputation import Held, bags_of, held_out, impute, label_error, widened
 from bagged_envs.baselines.networks import MLP
 from bagged_envs.baselines.redistributors import make_redistributor
-from bagged_envs.baselines.redistributors.fitting import Inputs
+from bagged_envs.baselines.redistributors.imputer import Imputer, ImputerConfig
 from bagged_envs.baselines.redistributors.rd import RD, RDConfig
 from bagged_envs.baselines.store import EpisodeStore
 from tests.baselines import batches
@@ -20,7 +20,6 @@ from tests.baselines.batches import ACTION, OBSERVATION
 from tests.baselines.trajectories import trajectory
 
 LABELED = [True, False, True, True, False, True]
-CONFIG = RDConfig(hidden=(8, 8))
 
 
 def state_action(batch):
@@ -32,16 +31,16 @@ def with_change(batch):
 
 
 @pytest.mark.parametrize(
-    ("inputs", "seen"),
-    [(None, with_change), (Inputs(OBSERVATION + ACTION, state_action), state_action)],
-    ids=["as rd", "state and action"],
+    ("kind", "config", "seen"),
+    [(RD, RDConfig, with_change), (Imputer, ImputerConfig, state_action)],
+    ids=["rd", "imputer: state and action"],
 )
 @pytest.mark.parametrize("loss", ["mean", "sum"])
-def test_rd_on_bags_of_one_step_is_regression_on_labeled_transitions(inputs, seen, loss):
+def test_rd_on_bags_of_one_step_is_regression_on_labeled_transitions(kind, config, seen, loss):
     """The same loss, the same gradient and the same weights as a network fitted by plain squared errors."""
     batch = batches.bags_of([1] * 6, labeled=LABELED)
-    config = RDConfig(hidden=(8, 8), loss=loss)
-    imputer = RD(OBSERVATION, ACTION, config, seed=0, inputs=inputs)
+    config = config(hidden=(8, 8), loss=loss, standardize=False)
+    imputer = kind(OBSERVATION, ACTION, config, seed=0)
     features = seen(batch)[:, 0, 0]  # [B, F]
     network = MLP((features.shape[1], 8, 8, 1), torch.Generator().manual_seed(0))
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)

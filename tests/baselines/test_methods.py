@@ -18,6 +18,13 @@ def test_a_name_has_two_parts():
     assert (learner.config.tau, learner.config.discount) == (0.5, 0.99)
 
 
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_every_learner_has_a_discount_and_one_that_looks_at_no_reward_has_1(learner):
+    assert Method.named(f"rd-{learner}").discount == (1.0 if learner == "bc" else 0.99)
+    if learner != "bc":
+        assert Method.named(f"rd-{learner}", learner={"discount": 0.5}).discount == 0.5
+
+
 def test_ddpg_is_td3_with_other_settings():
     learner = Method.named("identity-ddpg").make_learner(3, ACTIONS, seed=0)
     assert isinstance(learner, TD3)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from bagged_envs.baselines import checkpoint
+from bagged_envs.baselines import checkpoint, offline
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
+from bagged_envs.baselines.imputation import agreement
 from bagged_envs.baselines.methods import OFFLINE_LEARNERS, Method
 from bagged_envs.baselines.offline import OfflineConfig, OfflineTraining, offline_config
 from bagged_envs.baselines.recorded import labeled_steps, reward_scale
@@ -182,6 +183,56 @@ class TestLeaks:
         assert one.imputation.error is None
 
 
+class TestPredictions:
+    def test_they_are_compared_with_rewards_that_were_hidden(self, recorded):
+        """The truth of unlabeled transitions, against what a run that never saw it says of them."""
+        shown = [changed(one, extras={}) for one in recorded]
+        method = Method.named("imputer-td3_bc", {"hidden": (32,), "learning_rate": 1e-2}, {"hidden": (8,)})
+        config = dataclasses.replace(SMALL, fit_updates=200, fit_check_every=20)
+        one = OfflineTraining(method, ID, shown, config=config, seed=3)
+        one.fit()
+        hidden = [~labeled_steps(episode) for episode in recorded]
+        true = [episode.extras["dense_rewards"] for episode in recorded]
+        found = agreement(one.predictions(), true, hidden)
+        mask, said, truth = flat(hidden), flat(one.predictions()), true_rewards(recorded)
+        assert found.steps == mask.sum() > 100
+        assert found.error == pytest.approx(np.abs(said - truth)[mask].mean())
+        assert found.r2 == pytest.approx(1.0 - np.mean((said - truth)[mask] ** 2) / truth[mask].var())
+        assert 0.2 < found.r2 < 1.0
+        # Where labels are kept, the learner's rewards agree with all labels; the predictions do not.
+        assert agreement(one.rewards(), true, [~of for of in hidden]).error < 1e-6
+        assert agreement(one.predictions(), true, [~of for of in hidden]).error > 1e-3
+
+    def test_of_a_constant_they_explain_nothing(self, recorded):
+        one = training("constant-td3_bc", recorded, dataclasses.replace(SMALL, fit_updates=200))
+        one.fit()
+        hidden = [~labeled_steps(episode) for episode in recorded]
+        assert agreement(one.predictions(), [e.extras["dense_rewards"] for e in recorded], hidden).r2 <= 0.0
+
+    def test_a_run_that_was_loaded_says_the_same(self, recorded):
+        one, again = (training("rd-td3_bc", recorded) for _ in range(2))
+        with pytest.raises(ValueError, match="must be fitted before it predicts"):
+            one.predictions()
+        one.fit()
+        again.load_state_dict(one.state_dict())
+        np.testing.assert_array_equal(flat(again.predictions()), flat(one.predictions()))
+
+    def test_there_must_be_something_to_compare(self):
+        with pytest.raises(ValueError, match="of must have steps to compare, got none"):
+            agreement([np.zeros(2)], [np.zeros(2)], [np.zeros(2, dtype=bool)])
+
+
+@pytest.mark.parametrize(("name", "updates"), [("rd", 10_000), ("rudder", 1000), ("rbt", 1140), ("stas", 100)])
+def test_updates_are_those_of_a_methods_own_schedule_where_no_number_is_given(name, updates, recorded, monkeypatch):
+    def noted(redistributor, store, generator, most, *others):
+        raise RuntimeError(most)
+
+    monkeypatch.setattr(offline, "impute", noted)
+    config = dataclasses.replace(SMALL, fit_updates=None)
+    with pytest.raises(RuntimeError, match=f"^{updates}$"):
+        OfflineTraining(Method.named(f"{name}-bc"), ID, recorded, config=config, seed=0).fit()
+
+
 class TestScale:
     def test_of_the_range_of_returns(self):
         every = [np.array([True, True])] * 3
@@ -337,8 +388,7 @@ class TestRefusals:
             Training(f"rd-{learner}", "BaggedHopper-v0", seed=0)
         with pytest.raises(ValueError, match="the learner of a team must be one of"):
             TeamTraining(f"rd-{learner}", "EpisodicCooperativeNavigation-v0", seed=0)
-        with pytest.raises(ValueError, match=f"method of 'x' must learn while it plays, got {learner}"):
-            Arm("x", f"rd-{learner}", "a test", trials=0)
+        assert Arm("x", f"rd-{learner}", "a test", trials=0).kind == "offline"
 
     def test_others_do(self, recorded):
         with pytest.raises(ValueError, match="td3 learns while it plays: use Training, or name one of td3_bc, iql, bc"):

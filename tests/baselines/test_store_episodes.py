@@ -69,6 +69,11 @@ def test_drawn_episodes_are_those_that_were_added(makers, seed, only_labeled, sa
         store = other
     whole = [one for one in model.kept if one.closed]
     assert store.num_whole_episodes == len(whole)
+    begun = list(store.whole_episodes())
+    assert [len(steps) for steps in begun] == [len(one) for one in whole]
+    for steps, one in zip(begun, whole, strict=True):
+        seen = store.transitions(steps).observations.numpy().reshape(len(one), AGENTS, -1)
+        np.testing.assert_array_equal(seen, one.observations[:-1])
     if not whole:
         return
     count = 1 + seed % len(whole)

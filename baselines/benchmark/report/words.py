@@ -41,11 +41,24 @@ def _setting(content: Content) -> list[str]:
     environments = ", ".join(sorted({cell.label for cell in content.cells}))
     lengths = listed(_lengths(content.cells))
     seeds = spans(sorted({run.seed for run in content.runs}))
+    offline = {run.method for run in content.runs if run.result["kind"] == "offline"}
+    what = "updates" if offline == {run.method for run in content.runs} else "environment steps"
     return [
-        f"We trained {counted(len({run.method for run in content.runs}), 'method')} for {lengths} environment steps on "
+        f"We trained {counted(len({run.method for run in content.runs}), 'method')} for {lengths} {what} on "
         f"{counted(len(content.cells), 'environment')} with delayed rewards ({environments}), under "
         f"{under(content.protocol)} of bagged_envs, with the test seeds {seeds}: "
-        f"{_runs_each(content.runs)}. {_apart(content.protocol)}"
+        f"{_runs_each(content.runs)}. {_apart(content.protocol)}",
+        *_offline(sorted(offline), content.protocol),
+    ]
+
+
+def _offline(methods: Sequence[str], protocol: Protocol) -> list[str]:
+    """Return what the steps of methods are that never played, and from what they learned."""
+    if not methods:
+        return []
+    return [
+        f"Without playing learned {listed(methods)}, whose steps are updates: from {recording(protocol)}; these "
+        "episodes were paid as the environment pays."
     ]
 
 

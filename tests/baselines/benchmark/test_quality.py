@@ -105,7 +105,7 @@ def test_episodes_are_recorded_once_though_several_need_them(tmp_path, monkeypat
     monkeypatch.setattr(quality, "recorded", counted)
     monkeypatch.setattr(quality, "PAUSE", 0.01)
     own = ("EpisodicKeyDoor-v0", {}, 7, RECORDING, tmp_path)
-    threads = [threading.Thread(target=quality._record, args=own) for _ in range(3)]
+    threads = [threading.Thread(target=quality.record, args=own) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -133,7 +133,7 @@ def test_a_score_that_comes_out_otherwise_is_seen(place, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "judgment"}, "kind must be one of training, agent, redistribution, got 'judgment'"),
+        ({"kind": "judgment"}, "kind must be one of training, agent, redistribution, offline, got 'judgment'"),
         ({"scores": {}}, "scores.absolute_error must be of type float or null, got nothing"),
         ({"refused": None}, "refused must be of type str"),
         ({"task": "HiddenDoor"}, "task must be KeyDoor, got HiddenDoor"),

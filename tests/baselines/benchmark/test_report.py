@@ -436,6 +436,15 @@ class TestWords:
         ):
             assert part in said, part
 
+    @pytest.mark.parametrize(("others", "what"), [(["rd-iql"], "updates"), (["rd-iql", "ours"], "environment steps")])
+    def test_the_methods_paragraph_of_learning_offline(self, tmp_path, kept, protocol, others, what):
+        kinds = {"rd-iql": "offline", "ours": "training"}
+        folder = write(tmp_path / "runs", *(result(kept, name, 7, flat(3.0), kind=kinds[name]) for name in others))
+        write_report(folder, protocol=protocol, formats=["txt"])
+        said = (folder / "report" / "methods.txt").read_text()
+        assert f"for 120 {what} on 1 environment" in said
+        assert "Without playing learned rd-iql, whose steps are updates: from 4 episodes of each of three" in said
+
     def test_how_the_control_was_chosen(self, tmp_path, kept, protocol):
         doors = {"id": "EpisodicKeyDoor-v0", "task": "KeyDoor"}
         found = [result(kept, name, seed, flat(1.0)) for name in ("identity", "far identity") for seed in (0, 7, 8)]

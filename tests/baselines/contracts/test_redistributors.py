@@ -23,6 +23,7 @@ RBT = {"width": 32, "dropout": 0.0, "score_scale": "root", "first_rate": 1e-3, "
 FINDS_LINEAR_REWARDS = {
     "rd": ({"learning_rate": 1e-3}, 64, 120),
     "rrd_unbiased": ({"learning_rate": 1e-3, "steps": 5}, 64, 250),
+    "imputer": ({"learning_rate": 1e-3}, 64, 120),
     "lare_rd": ({"learning_rate": 1e-3}, 64, 120),
     "lare_rrd_unbiased": ({"learning_rate": 1e-3, "steps": 5}, 64, 250),
     "rbt": (

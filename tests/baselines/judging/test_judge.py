@@ -108,7 +108,7 @@ class TestStepFunctions:
     def test_who_is_one(self, name):
         redistributor = make_redistributor(name, 3, 1, **program_of(name))
         reason = no_function(redistributor)
-        steps = {"rd", "rrd", "rrd_unbiased", "grd", "diaster", "vib", "reward_design", "constant"}
+        steps = {"rd", "rrd", "rrd_unbiased", "grd", "diaster", "vib", "reward_design", "constant", "imputer"}
         assert (reason is None) == (name in steps or name.startswith("lare_"))
         if reason is not None:
             with pytest.raises(ValueError, match=reason):

@@ -18,6 +18,6 @@ def test_it_runs_and_writes_its_rows(tmp_path, capsys):
     assert benchmark.main(["--steps", "2", "--pairs", "1", "--stored", "50", "--out", str(file)]) == 0
     with file.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 4
+    assert len(rows) == 5
     assert all(0.05 < float(row["ratio"]) < 20.0 for row in rows)
     assert capsys.readouterr().out.count("goal") == len(rows)

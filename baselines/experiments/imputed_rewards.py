@@ -1,0 +1,125 @@
+"""Imputed rewards against true ones: how often which meets which, over the transitions whose reward was not shown.
+
+    python -m bagged_envs.baselines.experiments.imputed_rewards datasets/halfcheetah-medium datasets/hopper-medium \
+        --labels 0.01 --out docs/results/imputed_rewards.csv --plot docs/results/imputed_rewards.png
+
+The imputer is fitted as in a run of `offline_run` with the same seed; no learner is trained. The table has the joint
+histogram of each dataset, a row for each cell that is not empty; datasets that it has are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bagged_envs.baselines.experiments.offline_run import OfflineRun, late, task_id
+from bagged_envs.baselines.growing_table import append_row, done, read_rows
+from bagged_envs.baselines.imputation import agreement
+from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.offline import OfflineTraining
+from bagged_envs.baselines.recorded import labeled_steps
+from bagged_envs.datasets import load
+from bagged_envs.wrappers import RewardSchedule
+
+Floats = npt.NDArray[np.float64]
+BINS = 30
+OUTSIDE = 0.001  # of the rewards at each end, which are counted in the outermost cells
+
+
+def rewards_of(run: OfflineRun) -> tuple[Floats, Floats]:
+    """Return the true and the imputed rewards of the transitions whose reward was not shown, `[N]` each."""
+    dense = load(run.data)
+    episodes = late(run, dense)
+    training = OfflineTraining(run.method, task_id(dense), episodes, seed=run.seed)
+    training.fit()
+    training.close()
+    hidden = np.concatenate([~labeled_steps(one) for one in episodes])
+    true = np.concatenate([one.rewards for one in dense.trajectories])
+    return true[hidden], np.concatenate(training.predictions())[hidden]
+
+
+def joint(true: Floats, imputed: Floats, bins: int = BINS) -> list[tuple[float, float, int]]:
+    """Return the middles of each cell of the joint histogram that is not empty, and its count.
+
+    Both axes have the same cells, between quantiles of all rewards; what lies outside is counted in the outermost.
+
+    Example:
+        >>> joint(np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0]), bins=2)
+        [(0.25, 0.25, 1), (0.25, 0.75, 1), (0.75, 0.75, 1)]
+    """
+    low, high = np.quantile(np.concatenate((true, imputed)), (OUTSIDE, 1.0 - OUTSIDE))
+    low, high = (float(np.round(end, 6)) for end in (low, high))
+    edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
+    rows, columns = (np.clip(np.digitize(one, edges) - 1, 0, bins - 1) for one in (true, imputed))
+    counts = np.zeros((bins, bins), dtype=np.int64)
+    np.add.at(counts, (rows, columns), 1)
+    middles = (edges[1:] + edges[:-1]) / 2
+    places = zip(*np.nonzero(counts), strict=True)
+    return [(float(middles[x]), float(middles[y]), int(counts[x, y])) for x, y in places]
+
+
+def add(run: OfflineRun, out: Path) -> None:
+    """Write the histogram of a dataset into a table."""
+    true, imputed = rewards_of(run)
+    found = agreement([imputed], [true], [np.ones(len(true), dtype=np.bool_)])
+    for x, y, count in joint(true, imputed):
+        row = {"data": run.data.name, "labels": run.labels, "seed": run.seed, "r2": f"{found.r2:.4f}"}
+        append_row(out, {**row, "true": f"{x:.6g}", "imputed": f"{y:.6g}", "count": count})
+    print(f"{run.data.name}: R² {found.r2:.3f}, mean absolute error {found.error:.3f}", flush=True)
+
+
+def plot(out: Path, file: Path) -> None:
+    """Draw a panel per dataset: counts by true and by imputed reward, and the diagonal on which they are equal."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.colors import LogNorm
+
+    rows = read_rows(out)
+    names = list(dict.fromkeys(row["data"] for row in rows))
+    columns = min(3, len(names))
+    shape = -(-len(names) // columns), columns
+    figure, axes = plt.subplots(*shape, figsize=(3.4 * columns, 3.2 * shape[0]), squeeze=False)
+    for axis in axes.flat[len(names) :]:
+        axis.axis("off")
+    for axis, name in zip(axes.flat, names, strict=False):
+        own = [row for row in rows if row["data"] == name]
+        true, imputed, counts = (np.array([float(row[key]) for row in own]) for key in ("true", "imputed", "count"))
+        axis.scatter(true, imputed, c=counts, norm=LogNorm(), s=14, marker="s", cmap="viridis")
+        ends = [min(true.min(), imputed.min()), max(true.max(), imputed.max())]
+        axis.plot(ends, ends, color="gray", linewidth=0.8)
+        axis.set(title=f"{name}, R² {float(own[0]['r2']):.2f}", xlabel="true reward", ylabel="imputed reward")
+        axis.title.set_fontsize("small")
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(file, dpi=120)
+    plt.close(figure)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="*", help="folders of dense datasets")
+    parser.add_argument("--labels", type=float, default=0.01)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--plot", type=Path, help="also draw the table")
+    given = parser.parse_args(words)
+    torch.set_num_threads(1)
+    method, schedule = Method.named("imputer-bc"), RewardSchedule(bag_len=1)
+    for folder in given.data:
+        if (folder.name, str(given.labels), str(given.seed)) not in done(given.out, ("data", "labels", "seed")):
+            add(OfflineRun(method, folder, schedule, given.labels, {}, given.seed), given.out)
+    if given.plot:
+        plot(given.out, given.plot)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

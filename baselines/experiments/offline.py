@@ -1,0 +1,205 @@
+"""Learning offline from few labels: a fixed protocol, a process per run, and one table of how the runs went.
+
+    bagged-envs dataset make halfcheetah-medium  # and so on: `--data` names their folder
+    python -m bagged_envs.baselines.experiments.offline table --data datasets --runs runs \
+        --out docs/results/offline_table.csv
+    python -m bagged_envs.baselines.experiments.offline table --out docs/results/offline_table.csv --tell
+
+Protocols: `table` compares the labeled transitions alone, imputed rewards, one constant reward and all true rewards, on
+nine datasets of whose rewards 1 % are shown, with TD3+BC and IQL; `labels` is one dataset with 0.1 to 5 %, and `bags`
+the same dataset with bags of 20 steps and with whole episodes as bags, through redistributors, both with TD3+BC.
+
+Runs that were stopped go on, and those that the table has whole are left out. `--tell` prints the table in Markdown.
+The score of a run is its last one. A table is for one protocol and number of updates: they stand beside it, in
+`<out>.settings.json`. What datasets came to is written beside it, too, in `<out>.datasets.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bagged_envs.baselines.experiments import offline_run, offline_table, sweep
+from bagged_envs.baselines.growing_table import read_rows
+from bagged_envs.baselines.recipes import RECIPES, recipe_file
+from bagged_envs.whole_file import write_whole
+from bagged_envs.wrappers.arguments import known
+
+ARMS = ("labels_only", "imputer", "constant", "oracle")
+LEARNERS = ("td3_bc", "iql")
+ONE = "halfcheetah-medium-replay"  # of policies of all kinds, so that it matters which actions were good
+KEYS = ("data", "schedule", "labels", "method", "seed")
+COLUMNS = (*KEYS, *offline_run.COLUMNS)
+OF_DATASETS = ("recipe", "seed", "medium", "expert", "transitions", "episodes", "return", "score")
+STEPS, BAGS, EPISODES = "bag_len=1", "bag_len=20", "bag_len=None"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is run with each seed.
+
+    Attributes:
+        data: One of `RECIPES`.
+        schedule: Of the rewards, as a word of `offline_run`.
+        labels: The share of bags that are labeled.
+        method: Who learns.
+    """
+
+    data: str
+    schedule: str
+    labels: float
+    method: str
+
+    def key(self, seed: int) -> tuple[str, ...]:
+        """Return what tells a run from the others of a table: its values of `KEYS`."""
+        return self.data, self.schedule, str(self.labels), self.method, str(seed)
+
+
+PROTOCOLS: dict[str, tuple[Cell, ...]] = {
+    "table": tuple(
+        Cell(data, STEPS, 0.01, f"{arm}-{learner}") for data in RECIPES for learner in LEARNERS for arm in ARMS
+    ),
+    "labels": tuple(
+        Cell(ONE, STEPS, share, f"{arm}-td3_bc") for share in (0.001, 0.005, 0.01, 0.05) for arm in ARMS[:2]
+    ),
+    "bags": tuple(
+        Cell(ONE, schedule, 1.0, f"{name}-td3_bc")
+        for schedule in (BAGS, EPISODES)
+        for name in ("identity", "uniform", "constant", "rd", "rrd", "oracle")
+    ),
+}
+PRESETS = {"laptop": (20_000, 3), "full": (1_000_000, 5)}  # updates and seeds; data is as it was made
+EVERY = 5000  # updates between two evaluations, or a quarter of a shorter run
+
+
+def commands(cells: Sequence[Cell], data: Path, runs: Path, updates: int, seeds: int, out: Path) -> Iterator[list[str]]:
+    """Yield the command of each run that is not in the table: those with one seed before those with the next."""
+    done = whole(out, updates)
+    for seed in range(seeds):
+        for cell in cells:
+            if cell.key(seed) not in done:
+                yield command(cell, seed, data, runs / "-".join(cell.key(seed)), updates)
+
+
+def command(cell: Cell, seed: int, data: Path, folder: Path, updates: int) -> list[str]:
+    """Return the command of a run."""
+    words = [cell.method, str(data / cell.data), cell.schedule, *_settings(cell.method, updates)]
+    words += ["--labels", str(cell.labels), "--seed", str(seed), "--updates", str(updates), "--out", str(folder)]
+    return [sys.executable, "-m", offline_run.__name__, *words]
+
+
+def _settings(method: str, updates: int) -> list[str]:
+    every = min(max(1, updates // 4), EVERY)
+    decay = [f"learner.decay_steps={updates}"] if method.endswith("-iql") else []  # to 0 at the end, as published
+    return [f"training.evaluate_every={every}", *decay]
+
+
+def whole(out: Path, updates: int) -> set[tuple[str, ...]]:
+    """Return which runs a table has to the end."""
+    return {tuple(row[key] for key in KEYS) for row in read_rows(out) if int(row["step"]) >= updates}
+
+
+def collect(runs: Path, out: Path, cells: Sequence[Cell]) -> int:
+    """Write the evaluations of a protocol's runs in a folder into one table, and return how many rows it has.
+
+    Rows of runs that are not in the folder stay; protocols may share the folder.
+    """
+    own = {cell.key(0)[:-1] for cell in cells}  # of any seed
+    files = sorted(runs.glob("*/evaluations.csv"))
+    new = [row for file in files for row in _rows(file) if tuple(row[key] for key in KEYS[:-1]) in own]
+    here = {tuple(row[key] for key in KEYS) for row in new}
+    kept = [row for row in read_rows(out) if tuple(row[key] for key in KEYS) not in here]
+    _write(out, COLUMNS, sorted((*kept, *new), key=lambda row: (*(row[key] for key in KEYS), int(row["step"]))))
+    return len(kept) + len(new)
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    ran = json.loads(file.with_name("run.json").read_text())
+    told = {"data": ran["data"], "schedule": ran["schedule"], "labels": str(ran["labels"]), "method": ran["method"]}
+    return [{**told, "seed": str(ran["seed"]), **row} for row in read_rows(file)]
+
+
+def _write(file: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(file, text.getvalue())
+
+
+def datasets_file(out: Path) -> Path:
+    """Return the file beside a table that says what its datasets came to."""
+    return out.with_suffix(".datasets.csv")
+
+
+def check_data(cells: Sequence[Cell], data: Path) -> None:
+    """Check that the datasets are there.
+
+    Raises:
+        FileNotFoundError: One is not.
+    """
+    for name in dict.fromkeys(cell.data for cell in cells):
+        if not (data / name).is_dir():
+            raise FileNotFoundError(f"{data / name} must be a dataset: bagged-envs dataset make {name} --out {data}")
+
+
+def tell_datasets(cells: Sequence[Cell], data: Path, out: Path) -> None:
+    """Write what the datasets came to, as their recipes' files say."""
+    files = [recipe_file(data / name) for name in dict.fromkeys(cell.data for cell in cells)]
+    _write(datasets_file(out), OF_DATASETS, [json.loads(file.read_text()) for file in files if file.exists()])
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line; return 1 where a run failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("protocol", choices=list(PROTOCOLS))
+    parser.add_argument("--data", type=Path, default=Path("datasets"))
+    parser.add_argument("--only", help="names of datasets, with commas between; all of the protocol otherwise")
+    parser.add_argument("--preset", choices=list(PRESETS), default="laptop")
+    parser.add_argument("--updates", type=int, help="of each run, instead of the preset's")
+    parser.add_argument("--seeds", type=int, help="how many, instead of the preset's")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tell", action="store_true", help="run nothing, print what the table says")
+    parser.add_argument("--plot", type=Path, help="run nothing, draw the table")
+    given = parser.parse_args(words)
+    if given.tell or given.plot:
+        print("\n\n".join("\n".join(lines) for lines in offline_table.told(given.out, given.protocol).values()))
+        if given.plot:
+            offline_table.plot(given.out, given.plot)
+        return 0
+    try:
+        return _run_all(given)
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
+
+
+def _run_all(given: argparse.Namespace) -> int:
+    updates, seeds = PRESETS[given.preset]
+    updates, seeds = given.updates or updates, given.seeds or seeds
+    every = list(dict.fromkeys(cell.data for cell in PROTOCOLS[given.protocol]))
+    only = every if given.only is None else [known("--only", name, every) for name in given.only.split(",")]
+    cells = [cell for cell in PROTOCOLS[given.protocol] if cell.data in only]
+    check_data(cells, given.data)
+    sweep.claim(given.out, [f"protocol.name={given.protocol}", f"protocol.updates={updates}"])
+    tell_datasets(PROTOCOLS[given.protocol], given.data, given.out)
+    failed = 0
+    with ThreadPoolExecutor(given.workers) as pool:
+        made = commands(cells, given.data, given.runs, updates, seeds, given.out)
+        for code in pool.map(sweep.run, made):
+            failed += code != 0
+            print(f"{collect(given.runs, given.out, PROTOCOLS[given.protocol])} rows in {given.out}", flush=True)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

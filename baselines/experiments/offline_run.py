@@ -1,0 +1,272 @@
+"""One run of learning offline: a dataset whose rewards come late or are mostly missing, a method, a seed.
+
+    python -m bagged_envs.baselines.experiments.offline_run imputer-td3_bc datasets/hopper-medium bag_len=1 \
+        --labels 0.01 --seed 0 --updates 20000 --out runs/one
+
+The dataset is dense; words without a dot are the schedule that delays it, `--labels` the share of its bags that are
+labeled, exactly, and the seed draws which. Words that begin with `redistributor.`, `learner.` or `training.` are
+settings. Kept in the folder: `run.json`, a row per evaluation in `evaluations.csv`, and a checkpoint of the last one,
+from which a run that was stopped goes on, to the bit.
+
+A row has, beside the policy's return and its normalized score, how what the redistributor says agrees with the true
+rewards of steps whose own was not shown: R² and the mean absolute error. Nothing that learns ever sees these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bagged_envs.baselines import checkpoint
+from bagged_envs.baselines.command import grouped
+from bagged_envs.baselines.imputation import Agreement, agreement
+from bagged_envs.baselines.lease import lease
+from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.offline import OfflineTraining, offline_config
+from bagged_envs.baselines.recorded import labeled_steps
+from bagged_envs.baselines.runs import CHECKPOINT, as_json, versions
+from bagged_envs.baselines.scores import normalized_score
+from bagged_envs.datasets import Dataset, delayed, load
+from bagged_envs.registration import env_id
+from bagged_envs.tasks import TASKS
+from bagged_envs.trajectory import Trajectory
+from bagged_envs.whole_file import write_whole
+from bagged_envs.wrappers import RewardSchedule
+from bagged_envs.wrappers.arguments import positive_int
+
+Row = dict[str, Any]
+COLUMNS = (
+    *("step", "return", "return_std", "score", "length"),
+    *("r2", "error", "fit_updates", "held_out_error", "seconds"),
+)
+
+
+@dataclass(frozen=True)
+class OfflineRun:
+    """What is run: everything that the result depends on, but how long.
+
+    Attributes:
+        method: Who learns.
+        data: The folder of a dense dataset.
+        schedule: Of its rewards.
+        labels: The share of the bags that are labeled; None for what the schedule says.
+        config: Settings that belong to no method.
+        seed: Of which labels there are, and of everything else that is random.
+    """
+
+    method: Method
+    data: Path
+    schedule: RewardSchedule
+    labels: float | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what would only fail after the data was read.
+
+        Raises:
+            ValueError: The share of labels is none, or the method does not learn offline.
+        """
+        if self.labels is not None and not 0.0 < self.labels <= 1.0:
+            raise ValueError(f"labels must be a share above 0 and at most 1, got {self.labels}.")
+        offline_config(self.method.learner, self.config)
+
+    def described(self, dataset: Dataset) -> dict[str, Any]:
+        """Return all of it, as JSON carries it."""
+        told = {
+            "method": self.method.name,
+            "settings": self.method.resolved(),
+            "data": self.data.name,
+            "data_seed": dataset.seed,
+            "data_steps": dataset.steps,
+            "schedule": str(self.schedule),
+            "labels": self.labels,
+            "config": vars(offline_config(self.method.learner, self.config)),
+            "seed": self.seed,
+            "versions": versions(task_id(dataset)),
+        }
+        found: dict[str, Any] = as_json(told)
+        return found
+
+
+def task_id(dataset: Dataset) -> str:
+    """Return an ID of ours on whose task a dataset was recorded; its delay does not matter to an evaluation.
+
+    Raises:
+        ValueError: It was recorded in no task of ours.
+    """
+    named = None if dataset.env_spec is None else json.loads(dataset.env_spec)["id"]
+    for task in TASKS.values():
+        if task.base_id is not None and task.base_id == named:
+            return env_id("Bagged", task.name)
+    raise ValueError(f"{dataset.dataset_id} must be recorded in a task of ours, such as Hopper-v5, got {named}.")
+
+
+def late(run: OfflineRun, dense: Dataset) -> tuple[Trajectory, ...]:
+    """Return the episodes as the method gets them: the true rewards are there for `oracle` only."""
+    count = None
+    if run.labels is not None:
+        bags = delayed(dense, run.schedule, run.seed).num_bags
+        count = max(1, round(run.labels * bags))
+    episodes = delayed(dense, run.schedule, run.seed, exact_count=count).trajectories
+    if run.method.redistributor != "oracle":
+        return episodes
+    return tuple(
+        replace(one, extras={"dense_rewards": true.rewards})
+        for one, true in zip(episodes, dense.trajectories, strict=True)
+    )
+
+
+def train(run: OfflineRun, folder: Path, updates: int, report: Callable[[Row], None] = lambda row: None) -> list[Row]:
+    """Train, or go on where the folder's checkpoint is, until so many updates were made in all; return the rows.
+
+    Args:
+        run: What is run.
+        folder: Where it is kept.
+        updates: Of the learner; those after the last evaluation are worth nothing.
+        report: Called with each new row.
+
+    Raises:
+        CheckpointError: The folder's checkpoint is damaged.
+        DatasetError: The dataset is damaged.
+        FloatingPointError: A loss is not finite; rows and checkpoint stay.
+        Taken: Another process works in the folder.
+        ValueError: Another run is in the folder, or an argument is wrong.
+    """
+    positive_int("updates", updates)
+    torch.set_num_threads(1)
+    with lease(folder):
+        dense = load(run.data)
+        _claim(folder, run.described(dense))
+        config, episodes = offline_config(run.method.learner, run.config), late(run, dense)
+        training = OfflineTraining(run.method, task_id(dense), episodes, config=config, seed=run.seed)
+        try:
+            compare = partial(compared, episodes, dense.trajectories)
+            return _trained(training, compare, folder, updates, report)
+        finally:
+            training.close()
+
+
+def _claim(folder: Path, described: Mapping[str, Any]) -> None:
+    file = folder / "run.json"
+    found = json.loads(file.read_text()) if file.exists() and (folder / CHECKPOINT).exists() else described
+    different = [name for name in described if described[name] != found.get(name)]
+    if different:
+        name = different[0]
+        raise ValueError(
+            f"{folder} has a run with {name}={found.get(name)}, this one has {described[name]}: choose another out, or "
+            "remove that one."
+        )
+    write_whole(file, json.dumps(described, indent=2, allow_nan=False) + "\n")
+
+
+def _trained(
+    training: OfflineTraining,
+    compare: Callable[[OfflineTraining], Agreement | None],
+    folder: Path,
+    updates: int,
+    report: Callable[[Row], None],
+) -> list[Row]:
+    begun, rows, seconds = time.perf_counter(), list[Row](), 0.0
+    if (folder / CHECKPOINT).exists():
+        state = checkpoint.load(folder / CHECKPOINT)
+        training.load_state_dict(state["training"])
+        rows, seconds = state["rows"], state["seconds"]
+    if training.total_steps < updates and not training.fitted:
+        training.fit()
+    agrees = compare(training) if training.total_steps < updates else None
+    while training.total_steps < updates:
+        training.step()
+        if training.due:
+            spent = round(seconds + time.perf_counter() - begun, 1)
+            rows.append(_row(training, agrees, spent))
+            _keep(training, folder, rows, spent)
+            report(rows[-1])
+    return rows
+
+
+def _keep(training: OfflineTraining, folder: Path, rows: Sequence[Row], seconds: float) -> None:
+    """Write the checkpoint first: the table is made of what it has."""
+    checkpoint.save(folder / CHECKPOINT, {"training": training.state_dict(), "rows": list(rows), "seconds": seconds})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(folder / "evaluations.csv", text.getvalue())
+
+
+def compared(
+    episodes: Sequence[Trajectory], dense: Sequence[Trajectory], training: OfflineTraining
+) -> Agreement | None:
+    """Return how what is said of steps agrees with the truth; None of a method that leaves them out, or is told it.
+
+    Args:
+        episodes: As the method got them.
+        dense: The same with the true rewards.
+        training: Which has fitted its redistributor.
+    """
+    redistributor = training.redistributor
+    hidden = [~labeled_steps(one) for one in episodes]
+    if redistributor.only_labeled or redistributor.name == "oracle" or not any(map(np.any, hidden)):
+        return None
+    return agreement(training.predictions(), [one.rewards for one in dense], hidden)
+
+
+def _row(training: OfflineTraining, agrees: Agreement | None, seconds: float) -> Row:
+    progress = training.progress()
+    evaluation, fitted = progress.evaluation, training.imputation
+    return {
+        "step": progress.step,
+        "return": evaluation.mean,
+        "return_std": evaluation.std,
+        "score": normalized_score(training.id, evaluation.mean),
+        "length": sum(evaluation.lengths) / len(evaluation.lengths),
+        "r2": None if agrees is None else agrees.r2,
+        "error": None if agrees is None else agrees.error,
+        "fit_updates": None if fitted is None else fitted.updates,
+        "held_out_error": None if fitted is None else fitted.error,
+        "seconds": seconds,
+    }
+
+
+def parsed(words: Sequence[str] | None = None) -> tuple[OfflineRun, argparse.Namespace]:
+    """Return the run that words describe, and what else they say.
+
+    Raises:
+        ValueError: A name or a setting is wrong.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("method")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("settings", nargs="*")
+    parser.add_argument("--labels", type=float, help="the share of labeled bags; all where it is not given")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--updates", type=int, default=20_000)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args(words)
+    groups = grouped(given.settings)
+    method = Method.named(given.method, groups["redistributor"], groups["learner"])
+    schedule = RewardSchedule(**groups["environment"])
+    return OfflineRun(method, given.data, schedule, given.labels, groups["training"], given.seed), given
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    run, given = parsed(words)
+    train(run, given.out, given.updates, lambda row: print(row, flush=True))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

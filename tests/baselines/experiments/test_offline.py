@@ -1,0 +1,278 @@
+"""Learning offline as an experiment: what is run, who sees what, what the tables say, and what goes on."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from bagged_envs.baselines.experiments import imputed_rewards, offline, offline_run, offline_table, sweep
+from bagged_envs.baselines.experiments.offline_run import OfflineRun, late, parsed, task_id, train
+from bagged_envs.baselines.imputation import agreement
+from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.recorded import labeled_steps
+from bagged_envs.datasets import load, record, save
+from bagged_envs.wrappers import RewardSchedule
+
+SMALL = {"batch_size": 8, "fit_updates": 20, "fit_batch": 8, "fit_check_every": 5}
+SMALL |= {"evaluate_every": 5, "evaluation_episodes": 1}
+STEPS = RewardSchedule(bag_len=1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder with a dense dataset of a random policy on Hopper, which falls after some twenty steps."""
+    folder = tmp_path_factory.mktemp("data")
+    save(record("Hopper-v5", None, "hopper/random-v0", episodes=12, seed=0), folder / "hopper-random")
+    return folder
+
+
+def run_of(data, name="imputer-td3_bc", schedule=STEPS, labels=0.1, seed=0):
+    redistributor = {"hidden": (8,)} if name.startswith(("imputer", "rd")) else {}
+    method = Method.named(name, redistributor, {"hidden": (8,)})
+    return OfflineRun(method, data / "hopper-random", schedule, labels, SMALL, seed)
+
+
+def timeless(rows):
+    return [{**row, "seconds": None} for row in rows]
+
+
+class TestRun:
+    def test_what_is_kept(self, data, tmp_path):
+        rows = train(run_of(data), tmp_path / "run", 10)
+        assert [row["step"] for row in rows] == [5, 10]
+        assert set(rows[0]) == set(offline_run.COLUMNS)
+        assert 0 < rows[0]["fit_updates"] <= 20
+        told = json.loads((tmp_path / "run" / "run.json").read_text())
+        assert (told["data"], told["schedule"], told["labels"]) == ("hopper-random", "bag_len=1", 0.1)
+        assert told["settings"]["redistributor"]["hidden"] == [8]
+        assert (tmp_path / "run" / "evaluations.csv").read_text().count("\n") == 3
+
+    def test_a_run_that_was_stopped_goes_on_to_the_bit(self, data, tmp_path):
+        def stop(row):
+            raise KeyboardInterrupt
+
+        whole = train(run_of(data), tmp_path / "whole", 10)
+        with pytest.raises(KeyboardInterrupt):
+            train(run_of(data), tmp_path / "other", 10, stop)
+        assert timeless(train(run_of(data), tmp_path / "other", 10)) == timeless(whole)
+        assert train(run_of(data), tmp_path / "other", 10) == train(run_of(data), tmp_path / "other", 5)
+
+    def test_another_run_in_its_folder_is_refused(self, data, tmp_path):
+        train(run_of(data), tmp_path, 5)
+        with pytest.raises(ValueError, match="has a run with labels=0.1, this one has 0.2: choose another out"):
+            train(run_of(data, labels=0.2), tmp_path, 5)
+
+    @pytest.mark.parametrize("name", ["imputer-td3_bc", "labels_only-iql"])
+    def test_hidden_rewards_change_nothing_but_what_is_told_of_them(self, name, data, tmp_path):
+        run = run_of(data, name)
+        dense = load(run.data)
+        shown = [labeled_steps(one) for one in late(run, dense)]
+        changed = tuple(
+            dataclasses.replace(one, rewards=np.where(mask, one.rewards, 100.0 - one.rewards))
+            for one, mask in zip(dense.trajectories, shown, strict=True)
+        )
+        save(dataclasses.replace(dense, trajectories=changed), tmp_path / "poisoned")
+        honest = train(run, tmp_path / "one", 5)
+        other = train(dataclasses.replace(run, data=tmp_path / "poisoned"), tmp_path / "other", 5)
+        hidden = {"r2": None, "error": None, "seconds": None}
+        assert {**honest[0], **hidden} == {**other[0], **hidden}
+        assert (honest[0]["error"] != other[0]["error"]) == (name == "imputer-td3_bc")
+
+    def test_what_is_told_of_imputed_rewards_is_of_hidden_transitions(self, data, tmp_path):
+        (row,) = train(run_of(data), tmp_path, 5)
+        dense = load(data / "hopper-random")
+        training = offline_run.OfflineTraining(
+            run_of(data).method, "BaggedHopper-v0", late(run_of(data), dense),
+            config=offline_run.offline_config("td3_bc", SMALL), seed=0,
+        )  # fmt: skip
+        training.fit()
+        hidden = [~labeled_steps(one) for one in late(run_of(data), dense)]
+        found = agreement(training.predictions(), [one.rewards for one in dense.trajectories], hidden)
+        assert (row["r2"], row["error"]) == (found.r2, found.error)
+        assert found.steps == dense.steps - round(0.1 * dense.steps)
+
+    def test_a_share_of_labels_is_exact_and_the_seed_draws_which(self, data):
+        dense = load(data / "hopper-random")
+        labeled = [np.concatenate([one.labeled for one in late(run_of(data, seed=n), dense)]) for n in (0, 0, 1)]
+        assert [int(one.sum()) for one in labeled] == [round(0.1 * dense.steps)] * 3
+        assert (labeled[0] == labeled[1]).all()
+        assert (labeled[0] != labeled[2]).any()
+
+    def test_only_the_oracle_is_told_the_truth(self, data):
+        dense = load(data / "hopper-random")
+        assert not any(one.extras for one in late(run_of(data, "uniform-td3_bc"), dense))
+        told = late(run_of(data, "oracle-td3_bc"), dense)
+        assert all(
+            (a.extras["dense_rewards"] == b.rewards).all() for a, b in zip(told, dense.trajectories, strict=True)
+        )
+
+    def test_whole_episodes_as_bags(self, data, tmp_path):
+        (row,) = train(run_of(data, "rd-td3_bc", RewardSchedule(bag_len=None), 1.0), tmp_path, 5)
+        assert row["r2"] < 1.0
+        assert (row["step"], row["fit_updates"] > 0) == (5, True)
+
+    def test_data_of_another_task_is_refused(self, data):
+        dense = load(data / "hopper-random")
+        assert task_id(dense) == "BaggedHopper-v0"
+        with pytest.raises(ValueError, match="must be recorded in a task of ours, such as Hopper-v5, got None"):
+            task_id(dataclasses.replace(dense, env_spec=None))
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [({"labels": 0.0}, "labels must be a share above 0"), ({"config": {"hidden": 3}}, "A setting of offline")],
+    )
+    def test_wrong_arguments(self, data, changes, message):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(run_of(data), **changes)
+
+
+class TestProtocols:
+    def test_the_table_is_nine_datasets_by_four_arms_by_two_learners(self, tmp_path):
+        cells = offline.PROTOCOLS["table"]
+        assert len(cells) == len(set(cells)) == 9 * 4 * 2
+        assert {cell.labels for cell in cells} == {0.01}
+        made = list(offline.commands(cells, tmp_path, tmp_path, 100, 2, tmp_path / "none.csv"))
+        seeds = [words[words.index("--seed") + 1] for words in made]
+        assert seeds == sorted(seeds)
+        assert len({words[words.index("--out") + 1] for words in made}) == len(made) == 2 * len(cells)
+
+    @pytest.mark.parametrize("protocol", list(offline.PROTOCOLS))
+    def test_every_command_can_be_read(self, protocol, tmp_path):
+        for cell in offline.PROTOCOLS[protocol]:
+            words = offline.command(cell, 1, tmp_path, tmp_path / "run", 20_000)
+            run, given = parsed(words[words.index(offline_run.__name__) + 1 :])
+            assert (run.method.name, run.labels, str(run.schedule)) == (cell.method, cell.labels, cell.schedule)
+            assert (run.data, run.seed, given.updates) == (tmp_path / cell.data, 1, 20_000)
+            decays = run.method.resolved()["learner"].get("decay_steps")
+            assert decays == (20_000 if cell.method.endswith("-iql") else None)
+
+    def test_what_the_table_has_whole_is_left_out(self, tmp_path):
+        cells = offline.PROTOCOLS["labels"]
+        rows = [dict(zip(offline.KEYS, cells[n].key(0), strict=True)) | {"step": step} for n, step in ((0, 8), (1, 7))]
+        offline._write(tmp_path / "table.csv", offline.COLUMNS, rows)
+        made = list(offline.commands(cells, tmp_path, tmp_path, 8, 1, tmp_path / "table.csv"))
+        assert len(made) == len(cells) - 1
+
+
+def test_runs_are_made_once_and_collected(data, tmp_path, monkeypatch, capsys):
+    """In this process, with two runs of eight updates each."""
+    cells = tuple(offline.Cell("hopper-random", "bag_len=1", 0.1, f"{arm}-td3_bc") for arm in ("labels_only", "oracle"))
+    monkeypatch.setitem(offline.PROTOCOLS, "labels", cells)
+    ran = []
+
+    def run(words):
+        ran.append(words)
+        return offline_run.main(words[words.index(offline_run.__name__) + 1 :])
+
+    monkeypatch.setattr(sweep, "run", run)
+    out = tmp_path / "table.csv"
+    words = ["labels", "--data", str(data), "--runs", str(tmp_path / "runs"), "--out", str(out)]
+    words += ["--updates", "8", "--seeds", "1", "--workers", "1"]
+    assert offline.main(words) == 0
+    assert len(ran) == 2
+    rows = offline.read_rows(out)
+    assert [(row["method"], row["step"]) for row in rows] == [
+        (method, step) for method in ("labels_only-td3_bc", "oracle-td3_bc") for step in ("2", "4", "6", "8")
+    ]
+    assert offline.main(words) == 0
+    assert len(ran) == 2
+    assert offline.read_rows(out) == rows
+    for other in ("--updates", "16"), ("--data", str(tmp_path)):
+        with pytest.raises(SystemExit):
+            offline.main([*words, *other])
+    with pytest.raises(SystemExit):
+        offline.main([*words, "--only", "hopper-rondom"])
+    # Runs of other protocols in the same folder are none of this table.
+    others = tuple(dataclasses.replace(cell, labels=0.2) for cell in cells)
+    assert offline.collect(tmp_path / "runs", tmp_path / "others.csv", others) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "--only must be one of 'hopper-random', got 'hopper-rondom'" in told.replace("‘", "'")
+    assert "is for runs with protocol.name=labels protocol.updates=8, got" in told
+    assert "bagged-envs dataset make hopper-random" in told
+
+
+def rows_of(scores):
+    """Rows of a table: (data, method) -> scores by seed, at step 10, after worse ones at step 5."""
+    for (data, method), values in scores.items():
+        for seed, score in enumerate(values):
+            for step, less in ((5, 1000.0), (10, 0.0)):
+                row = {"data": data, "schedule": "bag_len=1", "labels": 0.01, "method": method, "seed": seed}
+                row |= {"step": step, "score": score - less, "r2": 0.5 + seed / 10, "error": 0.25, "fit_updates": 1500}
+                yield row
+
+
+SCORES = {
+    ("hopper-medium", "labels_only-iql"): [4.0, 6.0],
+    ("hopper-medium", "imputer-iql"): [30.0, 50.0],
+    ("hopper-medium", "constant-iql"): [20.0, 20.0],
+    ("hopper-medium", "oracle-iql"): [50.0, 50.0],
+    ("walker2d-medium", "labels_only-iql"): [15.0],
+    ("walker2d-medium", "imputer-iql"): [60.0],
+    ("walker2d-medium", "constant-iql"): [20.0],
+    ("walker2d-medium", "oracle-iql"): [70.0],
+    ("halfcheetah-medium", "imputer-iql"): [99.0],
+}
+
+
+class TestTold:
+    @pytest.fixture
+    def out(self, tmp_path):
+        file = tmp_path / "table.csv"
+        offline._write(file, offline.COLUMNS, list(rows_of(SCORES)))
+        row = {"recipe": "hopper-medium", "transitions": 2000, "episodes": 7, "return": 1234.56, "score": 38.5}
+        offline._write(offline.datasets_file(file), offline.OF_DATASETS, [row])
+        return file
+
+    def test_scores_are_the_last_ones(self, out):
+        lines = offline_table.told(out, "table")["scores"]
+        assert lines[0] == "| data | learner | labels only | imputed | constant | all rewards |"
+        assert "| hopper-medium | IQL | 5.0 ± 1.4 (2) | 40.0 ± 14.1 (2) | 20.0 ± 0.0 (2) | 50.0 ± 0.0 (2) |" in lines
+        assert "| halfcheetah-medium | IQL | – | 99.0 (1) | – | – |" in lines
+
+    def test_averages_are_over_datasets_that_all_arms_have(self, out):
+        lines = offline_table.told(out, "table")["averages"]
+        # Means over two datasets: 10, 20, 50 and 60; resampling the two seeds of one moves imputed by 5 at most.
+        cells = [cell.strip() for cell in lines[2].split("|")[1:-1]]
+        assert cells[:2] == ["IQL", "2"]
+        assert cells[3:6] == ["20.0 [20.0, 20.0]", "50.0 [45.0, 55.0]", "60.0 [60.0, 60.0]"]
+        assert cells[6:] == ["5", "2.5", "0.83"]
+        assert lines[-1].endswith("| 9 | 9.19 | – | 68.51 | – | 7.5 | – | – |")
+
+    def test_how_rewards_were_imputed_and_what_datasets_came_to(self, out):
+        told = offline_table.told(out, "table")
+        assert "| hopper-medium | 0.550 | 0.250 | 1,500 | 2 |" in told["imputed"]
+        assert told["datasets"][2] == "| hopper-medium | 2,000 | 7 | 1,234.6 | 38.5 |"
+
+    def test_the_command_tells_and_draws(self, out, tmp_path, capsys):
+        assert offline.main(["table", "--out", str(out), "--plot", str(tmp_path / "table.png")]) == 0
+        assert "| halfcheetah-medium | IQL |" in capsys.readouterr().out
+        assert (tmp_path / "table.png").read_bytes()[:4] == b"\x89PNG"
+
+    def test_an_empty_table_says_nothing(self, tmp_path):
+        assert len(offline_table.told(tmp_path / "none.csv", "bags")["bags"]) == 2
+
+
+def test_a_histogram_of_imputed_against_true_rewards(data, tmp_path, monkeypatch, capsys):
+    out, picture = tmp_path / "rows.csv", tmp_path / "rows.png"
+    monkeypatch.setattr(imputed_rewards, "OfflineTraining", quick(imputed_rewards.OfflineTraining))
+    words = [str(data / "hopper-random"), "--labels", "0.1", "--out", str(out), "--plot", str(picture)]
+    assert imputed_rewards.main(words) == 0
+    rows = offline.read_rows(out)
+    dense = load(data / "hopper-random")
+    assert sum(int(row["count"]) for row in rows) == dense.steps - round(0.1 * dense.steps)
+    mean = sum(float(row["true"]) * int(row["count"]) for row in rows) / sum(int(row["count"]) for row in rows)
+    assert mean == pytest.approx(np.mean(np.concatenate([one.rewards for one in dense.trajectories])), abs=0.1)
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert imputed_rewards.main(words) == 0
+    assert offline.read_rows(out) == rows
+    assert capsys.readouterr().out.count("R²") == 1
+
+
+def quick(kind):
+    """The training with small settings of its own."""
+
+    def made(*arguments, **named):
+        return kind(*arguments, config=offline_run.offline_config("bc", SMALL), **named)
+
+    return made
