@@ -30,6 +30,19 @@ NAMING = {"dmc": ("domain", "task"), "mpe": ("scenario",)}
 LIBRARY = {"mujoco": "mujoco", "dmc": "dm_control", "marl": "pettingzoo and mpe2"}
 
 
+def missing(task: Task, error: ImportError) -> gym.error.DependencyNotInstalled:
+    """Return the error that says which extra installs what a task needs."""
+    library = LIBRARY.get(str(task.extra), task.extra)
+    return gym.error.DependencyNotInstalled(
+        f'{task.name} needs {library}: pip install "bagged_envs[{task.extra}]" ({error})'
+    )
+
+
+def unknown_argument(error: TypeError) -> TypeError:
+    """Return a task's refusal of an argument, and what the delay would have taken."""
+    return TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})")
+
+
 class Transparent(gym.Wrapper[Any, Any, Any, Any]):
     """Hides from `gym.make` that an entry point returned a wrapper: its `spec` is the unwrapped environment's.
 
@@ -80,7 +93,7 @@ class EntryPoint:
         try:
             env = creator(**{**defaults, **task_arguments(kwargs)})
         except TypeError as error:
-            raise TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})") from error
+            raise unknown_argument(error) from error
         return Transparent(env) if isinstance(env, gym.Wrapper) or self._must_be_plain(kwargs) else env
 
     def parallel(self, max_episode_steps: int | None, render_mode: str | None, kwargs: dict[str, Any]) -> Any:
@@ -120,10 +133,7 @@ class EntryPoint:
         except ImportError as error:
             if task.extra is None:
                 raise
-            library = LIBRARY.get(task.extra, task.extra)
-            raise gym.error.DependencyNotInstalled(
-                f'{task.name} needs {library}: pip install "bagged_envs[{task.extra}]" ({error})'
-            ) from error
+            raise missing(task, error) from error
 
 
 def __getattr__(name: str) -> Any:
