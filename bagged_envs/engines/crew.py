@@ -13,7 +13,8 @@ from bagged_envs.wrappers.arguments import positive_int
 
 Work: TypeAlias = Callable[[range], None]
 Tasks: TypeAlias = "SimpleQueue[tuple[Work, range] | None]"
-Results: TypeAlias = "SimpleQueue[BaseException | None]"
+Failure: TypeAlias = tuple[int, BaseException | None]  # with where the share begins
+Results: TypeAlias = "SimpleQueue[Failure]"
 
 
 def num_cores() -> int:
@@ -83,7 +84,7 @@ class Crew:
         except BaseException:  # interrupted while others work: what they still send must meet nobody
             self.close()
             raise
-        for failure in failures:
+        for _, failure in sorted(failures, key=lambda of: of[0]):
             if failure is not None:
                 raise failure
 
@@ -123,9 +124,9 @@ def _serve(tasks: Tasks, results: Results) -> None:
         del failure
 
 
-def _attempt(work: Work, part: range) -> BaseException | None:
+def _attempt(work: Work, part: range) -> Failure:
     try:
         work(part)
     except BaseException as failure:  # handed to the caller's thread, which raises it
-        return failure
-    return None
+        return part.start, failure
+    return part.start, None

@@ -71,7 +71,7 @@ class MujocoBatch:
         self.metadata = {"render_modes": modes, "render_fps": int(np.round(1.0 / self._now.dt))}
         self._everyone = list(range(num_envs))
         self._facts: Facts = {}
-        self._renderers: dict[int, MujocoRenderer] = {}
+        self._renderers: dict[int, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle what it is made of: simulators cannot be."""

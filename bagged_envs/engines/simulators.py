@@ -68,7 +68,7 @@ class Simulators:
         Raises:
             SimulationError: MuJoCo could not; other copies may have made their step.
         """
-        controls = controls.astype(np.float64, copy=False)
+        rows = list(controls.astype(np.float64, copy=False))
         ctrl, data, advance = self._ctrl, self.data, self._advance
 
         def work(part: range) -> None:
@@ -76,7 +76,7 @@ class Simulators:
             try:
                 for place in part:
                     slot = slots[place]
-                    ctrl[slot][:] = controls[slot]
+                    ctrl[slot][...] = rows[slot]
                     advance(data[slot])
             except Exception as error:
                 raise SimulationError(f"environment {slot} could not be stepped: {error} Call reset().") from error

@@ -40,7 +40,7 @@ def squares(values: Array) -> Array:
 
 def lengths(vectors: Array) -> Array:
     """Return the Euclidean norm of vectors `(N, K)`: of BLAS's dot product, as `np.linalg.norm` of one takes it."""
-    return np.sqrt(np.vecdot(vectors, vectors))
+    return np.asarray(np.sqrt(np.vecdot(vectors, vectors)))
 
 
 def between(low: float, values: Array, high: float) -> Array:

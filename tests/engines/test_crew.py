@@ -1,0 +1,133 @@
+"""Threads that share work: who does what, what becomes of errors, and that none of them stays."""
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bagged_envs.engines.crew import Crew, crew_size, num_cores, shares
+
+
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 9))
+def test_shares_are_neighbors_and_complete_and_fair(slots, size):
+    parts = shares(slots, size)
+    assert [place for part in parts for place in part] == list(range(len(slots)))
+    assert len(parts) == min(size, len(slots))
+    lengths = [len(part) for part in parts]
+    assert not lengths or max(lengths) - min(lengths) <= 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "num_envs", "size"), [(2, 8, 2), (8, 3, 3), (None, 1, 1), (None, 10**6, num_cores())]
+)
+def test_sizes(asked, num_envs, size):
+    assert crew_size(asked, num_envs) == size
+
+
+@pytest.mark.parametrize(("asked", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError)])
+def test_odd_sizes_are_refused(asked, error):
+    with pytest.raises(error, match="num_threads must be an int of at least 1"):
+        crew_size(asked, 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_all_is_done_when_it_returns(size, engine_threads):
+    crew, done, workers = Crew(size), set(), set()
+
+    def work(part):
+        workers.add(threading.get_ident())
+        done.update(part)
+
+    for _ in range(20):
+        done.clear()
+        crew.run(work, range(5))
+        assert done == set(range(5))
+    assert len(engine_threads()) == size - 1
+    assert threading.get_ident() in workers
+    crew.close()
+    assert engine_threads() == []
+
+
+def test_the_first_failure_is_raised_after_all_are_done(engine_threads):
+    crew, done = Crew(3), []
+
+    def work(part):
+        if part.start == 0:
+            done.append(part)
+            return
+        raise ValueError(f"share {part.start}")
+
+    for _ in range(3):
+        with pytest.raises(ValueError, match="share 1"):
+            crew.run(work, range(3))
+    assert len(done) == 3
+    crew.close()
+    assert engine_threads() == []
+
+
+def test_a_closed_crew_is_closed_again_without_complaint_and_can_begin_anew(engine_threads):
+    crew, done = Crew(2), []
+    crew.close()
+    crew.run(done.extend, range(4))
+    crew.close()
+    crew.close()
+    assert sorted(done) == [0, 1, 2, 3]
+    assert engine_threads() == []
+
+
+def test_a_forgotten_crew_leaves_no_thread(engine_threads):
+    crew = Crew(3)
+    crew.run(lambda part: None, range(3))
+    threads = engine_threads()
+    assert len(threads) == 2
+    del crew
+    gc.collect()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert engine_threads() == []
+
+
+def test_threads_keep_nothing_alive():
+    class Thing:
+        def work(self, part):
+            """Do nothing."""
+
+    crew, thing = Crew(2), Thing()
+    crew.run(thing.work, range(2))
+    del thing
+    gc.collect()
+    assert not [found for found in gc.get_objects() if isinstance(found, Thing)]
+    crew.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_child_starts_threads_of_its_own():
+    """In a process of its own: forking beside threads of other tests warns."""
+    code = """
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from bagged_envs.engines.crew import Crew
+crew, done = Crew(2), []
+crew.run(done.extend, range(4))
+child = os.fork()
+if child == 0:
+    crew.run(done.extend, range(4))
+    crew.close()
+    os._exit(0 if len(done) == 8 else 1)
+_, status = os.waitpid(child, 0)
+crew.run(done.extend, range(4))
+assert status == 0 and len(done) == 8, (status, done)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_an_open_crew_does_not_hold_up_the_interpreters_exit():
+    code = "from bagged_envs.engines.crew import Crew; c = Crew(3); c.run(print, range(3))"
+    result = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(result.stdout.splitlines()) == 3
