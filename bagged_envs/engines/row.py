@@ -68,9 +68,3 @@ class Row:
     position: Callable[[Any, Any], Array] | None = None
     fields: tuple[str, ...] = field(default=())
     contacts: bool = False
-
-    def __call__(self, *, num_envs: int, num_threads: int | None = None, **arguments: Any) -> Any:
-        """Return the task as a `SimulatorBatch`; see `bagged_envs.engines.mujoco_batch.MujocoBatch`."""
-        from bagged_envs.engines.mujoco_batch import MujocoBatch
-
-        return MujocoBatch(self, num_envs, num_threads, **arguments)

@@ -9,14 +9,6 @@ _WALKER = (*_RUNNER, "reward_survive")
 # With y_position, which stays, distance_from_origin gives x_position back.
 _HUMANOID = (*_WALKER, "reward_contact", "distance_from_origin")
 _OURS = "our choice: "
-# The module of `bagged_envs.engines` that has the task's row.
-_ENGINES = {
-    "arms": ("Pusher", "Reacher"),
-    "legged": ("Ant", "Humanoid", "HumanoidStandup"),
-    "pendulums": ("InvertedDoublePendulum", "InvertedPendulum"),
-    "runners": ("HalfCheetah", "Hopper", "Swimmer", "Walker2d"),
-}
-_ENGINE_OF = {name: module for module, names in _ENGINES.items() for name in names}
 
 
 def _task(
@@ -33,7 +25,7 @@ def _task(
         suite="mujoco",
         summary=summary,
         base_id=f"{name}-v5",
-        batch=f"bagged_envs.engines.{_ENGINE_OF[name]}:{name}",
+        batch=f"bagged_envs.engines.mujoco_tasks:{name}",
         max_episode_steps=max_episode_steps,
         success=criterion,
         threshold=threshold,

@@ -23,7 +23,8 @@ each_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 
 
 def row_of(task):
-    return load_env_creator(TASKS[task].batch)
+    (row,) = load_env_creator(TASKS[task].batch).args
+    return row
 
 
 @each_mode
