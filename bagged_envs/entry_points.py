@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -41,6 +42,18 @@ def missing(task: Task, error: ImportError) -> gym.error.DependencyNotInstalled:
 def unknown_argument(error: TypeError) -> TypeError:
     """Return a task's refusal of an argument, and what the delay would have taken."""
     return TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})")
+
+
+def refuse_another(task: Task, kwargs: Mapping[str, Any]) -> None:
+    """Refuse arguments that name another task of another library.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for name in NAMING.get(task.suite, ()):
+        own = task.kwargs[name]
+        if kwargs.get(name, own) != own:
+            raise ValueError(f"{name}={kwargs[name]!r} contradicts the name {task.name}, which is {own!r}.")
 
 
 class Transparent(gym.Wrapper[Any, Any, Any, Any]):
@@ -88,7 +101,7 @@ class EntryPoint:
         if self.variant is DENSE_REWARD:
             refuse_delay(dense_id(self.task), self.task, kwargs)
         checked_schedule(self.variant, self.task, kwargs)
-        self._refuse_another(kwargs)
+        refuse_another(self.task, kwargs)
         creator, defaults = self._creator()
         try:
             env = creator(**{**defaults, **task_arguments(kwargs)})
@@ -103,7 +116,7 @@ class EntryPoint:
             TypeError: The task does not know an argument.
             gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
         """
-        self._refuse_another(kwargs)
+        refuse_another(self.task, kwargs)
         creator, _ = self._creator()
         own = {key: value for key, value in kwargs.items() if key not in FACE}
         return creator.parallel(max_episode_steps, render_mode, **own)
@@ -112,12 +125,6 @@ class EntryPoint:
         """Whether a specification with these arguments has to be changed, and no `Delay` does it."""
         changed = any(value is not kwargs[key] for key, value in plain(kwargs).items())
         return changed and self.variant is DENSE_REWARD
-
-    def _refuse_another(self, kwargs: dict[str, Any]) -> None:
-        for name in NAMING.get(self.task.suite, ()):
-            own = self.task.kwargs[name]
-            if kwargs.get(name, own) != own:
-                raise ValueError(f"{name}={kwargs[name]!r} contradicts the name {self.task.name}, which is {own!r}.")
 
     def _creator(self) -> tuple[Any, dict[str, Any]]:
         task = self.task

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import VectorEnv
 
 from bagged_envs.batch import Batch
-from bagged_envs.entry_points import missing, unknown_argument
+from bagged_envs.entry_points import missing, refuse_another, unknown_argument
 from bagged_envs.registration import (
     checked_schedule,
     delay_arguments,
@@ -117,6 +117,10 @@ def _obstacle(task: Task, spec: EnvSpec) -> str | None:
         return "a callable opponents acts for one environment at a time"
     if not task.ours and spec.kwargs.get("render_mode") == "human":
         return "render_mode='human' opens a window for each environment"
+    if task.suite == "dmc" and not spec.kwargs.get("flatten", True):
+        return "flatten=False observes dicts"
+    if task.suite == "dmc" and spec.kwargs.get("engine", "native") != "native":
+        return f"engine={spec.kwargs['engine']!r} was asked for"
     return None
 
 
@@ -142,6 +146,7 @@ def _native_vector(spec: EnvSpec, task: Task, num_envs: int, vector_kwargs: dict
     names = NATIVE_ARGUMENTS[: 1 if task.ours else 2]  # a NumPy call has no threads
     for name, value in vector_kwargs.items():
         known(f"with backend='native' the name of vector_kwargs={{{name!r}: {value!r}}}", name, names)
+    refuse_another(task, spec.kwargs)
     arguments = dict(spec.kwargs)
     given = {"max_episode_steps": spec.max_episode_steps, "render_mode": arguments.pop("render_mode", None)}
     from bagged_envs.native import NativeVectorEnv
@@ -151,13 +156,14 @@ def _native_vector(spec: EnvSpec, task: Task, num_envs: int, vector_kwargs: dict
 
         envs: NativeVectorEnv = native_team(task, num_envs, arguments, {**given, **vector_kwargs})
     else:
-        threads = {"num_threads": vector_kwargs.pop("num_threads")} if "num_threads" in vector_kwargs else {}
-        envs = NativeVectorEnv(_batch(task, num_envs=num_envs, **threads, **arguments), **given, **vector_kwargs)
+        if "num_threads" in vector_kwargs:
+            arguments["num_threads"] = vector_kwargs.pop("num_threads")
+        envs = NativeVectorEnv(_batch(task, {**arguments, "num_envs": num_envs}), **given, **vector_kwargs)
     envs.spec = spec
     return envs
 
 
-def _batch(task: Task, **arguments: Any) -> Batch:
+def _batch(task: Task, arguments: dict[str, Any]) -> Batch:
     try:
         create: Any = load_env_creator(str(task.batch))
         batch: Batch = create(**arguments)
