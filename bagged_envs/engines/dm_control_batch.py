@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces.utils import flatdim
 from gymnasium.utils import seeding
 
 from bagged_envs.batch import Bools, Floats, Ints
@@ -55,11 +56,11 @@ class DMControlBatch:
         self._crew = Crew(self.num_threads)
         self._envs = [NativeDMControlEnv(domain, task, **arguments) for _ in range(num_envs)]
         first = self._envs[0]
-        self.observation_space: Any = first.observation_space
-        self.action_space: Any = first.action_space
+        self.observation_space, self.action_space = first.observation_space, first.action_space
         modes = [mode for mode in first.metadata["render_modes"] if mode != "human"]
         self.metadata = {**first.metadata, "render_modes": modes}
-        self._observations: npt.NDArray[Any] = np.stack([self.observation_space.low] * num_envs)
+        size = flatdim(first.observation_space)
+        self._observations: npt.NDArray[Any] = np.zeros((num_envs, size), dtype=first.observation_space.dtype)
         self._rewards = np.zeros(num_envs)
 
     def __reduce__(self) -> tuple[Any, ...]:

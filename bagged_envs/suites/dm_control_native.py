@@ -35,6 +35,13 @@ class NativeDMControlEnv(DMControlEnv):
         self._advance = advance(model, data, round(self._env.control_timestep() / physics.timestep()))
         self._measure = MEASURES[domain, task](model, data)
         self._ctrl, self._warnings = data.ctrl, data.warning.number
+        self._warned = self._warnings.tobytes()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode by dm_control's own code; a seed restarts the task's random numbers."""
+        begun = super().reset(seed=seed, options=options)
+        self._warned = self._warnings.tobytes()
+        return begun
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Make one control step.
@@ -52,9 +59,10 @@ class NativeDMControlEnv(DMControlEnv):
             PhysicsError: The simulation ran away.
         """
         np.copyto(self._ctrl, action)
-        before = self._warnings.tobytes()
         self._advance()
-        if self._warnings.tobytes() != before:
+        warned = self._warnings.tobytes()
+        if warned != self._warned:
+            self._warned = warned
             kinds = [name for name, count in zip(mujoco.mjtWarning.__members__, self._warnings, strict=False) if count]
             raise PhysicsError(f"the simulation ran away: MuJoCo warned of {', '.join(kinds)}. Call reset().")
         parts, reward = self._measure()
