@@ -57,7 +57,8 @@ def make_vec(
             "auto", which chooses the fastest that is exact: "native" where there is one, else "sync".
             `envs.metadata["backend"]` says which, and `envs.metadata["backend_reason"]` why.
         vector_kwargs: Arguments of Gymnasium's `SyncVectorEnv` or `AsyncVectorEnv`, such as `autoreset_mode`; with
-            "native" that one, and for MuJoCo's tasks `num_threads` (by default as many as there are cores); with
+            "native" that one, and for MuJoCo's tasks `num_threads` (by default as many as there are cores, each
+            with at least four copies); with
             "envpool": of `envpool.make_gymnasium`.
         **kwargs: As for `gym.make`: the schedule's arguments, the task's, `max_episode_steps`.
 

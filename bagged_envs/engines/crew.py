@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import TypeAlias
 
 from bagged_envs.wrappers.arguments import positive_int
 
-Work: TypeAlias = Callable[[range], None]
-Tasks: TypeAlias = "SimpleQueue[tuple[Work, range] | None]"
-Failure: TypeAlias = tuple[int, BaseException | None]  # with where the share begins
+FEWEST = 4  # copies per thread for which another one is started by default: waking it takes a few of their steps
+Work: TypeAlias = Callable[[Iterable[int]], None]
+Shares: TypeAlias = list[deque[int]]
+Tasks: TypeAlias = "SimpleQueue[tuple[Work, Shares, int] | None]"
+Failure: TypeAlias = tuple[int, BaseException | None]  # with whose it is
 Results: TypeAlias = "SimpleQueue[Failure]"
 
 
@@ -23,37 +26,40 @@ def num_cores() -> int:
 
 
 def crew_size(num_threads: int | None, num_envs: int) -> int:
-    """Return how many threads step `num_envs` copies: as many as asked for, by default one per core, and no idle ones.
+    """Return how many threads step `num_envs` copies.
+
+    Args:
+        num_threads: As many as that, but no idle ones; None for one per core, each with at least four copies.
+        num_envs: How many copies.
 
     Raises:
         TypeError: `num_threads` is no int.
         ValueError: `num_threads` is below 1.
 
     Example:
-        >>> crew_size(4, num_envs=3)
-        3
+        >>> crew_size(4, num_envs=3), crew_size(None, num_envs=3)
+        (3, 1)
     """
-    wanted = num_cores() if num_threads is None else positive_int("num_threads", num_threads)
-    return min(wanted, num_envs)
+    if num_threads is None:
+        return max(1, min(num_cores(), num_envs // FEWEST))
+    return min(positive_int("num_threads", num_threads), num_envs)
 
 
-def shares(slots: Sequence[int], size: int) -> list[range]:
-    """Return places in `slots`, cut into `size` neighboring shares that differ by one at most; none is empty.
+def shares(slots: Sequence[int], size: int) -> Shares:
+    """Return `slots` in at most `size` neighboring shares that differ by one in length; none is empty.
 
     Example:
-        >>> shares([3, 5, 6, 7, 9], 2)
-        [range(0, 3), range(3, 5)]
+        >>> [list(share) for share in shares([3, 5, 6, 7, 9], 2)]
+        [[3, 5, 6], [7, 9]]
     """
     count = min(size, len(slots))
     whole, rest = divmod(len(slots), max(count, 1))
-    borders = [0]
-    for share in range(count):
-        borders.append(borders[-1] + whole + (share < rest))
-    return [range(start, stop) for start, stop in zip(borders, borders[1:], strict=False)]
+    borders = [whole * share + min(share, rest) for share in range(count + 1)]
+    return [deque(slots[start:stop]) for start, stop in zip(borders, borders[1:], strict=False)]
 
 
 class Crew:
-    """The caller's thread and `size - 1` more, each of which works on one share at a time.
+    """The caller's thread and `size - 1` more, each of which works on its share and then helps the others.
 
     The threads start with the first work and end with `close()`, when the crew is forgotten, or at the interpreter's
     exit, which waits for none of them. A child process that was forked off starts its own.
@@ -68,17 +74,21 @@ class Crew:
         self._process = 0
 
     def run(self, work: Work, slots: Sequence[int]) -> None:
-        """Call `work` with the shares of `slots`, the first of them here, and return when all are done.
+        """Call `work` with slots, in each thread with its own, and return when all are done.
 
         Raises:
-            BaseException: What the first share that failed raised, after all are done.
+            BaseException: What `work` raised, after all threads are done; what was left of that share is done by others
+                or not at all.
         """
-        parts = shares(slots, self.size)
-        if len(parts) > 1 and self._process != os.getpid():
+        if self.size == 1 or len(slots) < 2:
+            work(slots)
+            return
+        if self._process != os.getpid():
             self._start()
-        for tasks, part in zip(self._tasks, parts[1:], strict=False):
-            tasks.put((work, part))
-        failures = [_attempt(work, part) for part in parts[:1]]
+        parts = shares(slots, self.size)
+        for member in range(1, len(parts)):
+            self._tasks[member - 1].put((work, parts, member))
+        failures = [_attempt(work, parts, 0)]
         try:
             failures += [self._results.get() for _ in parts[1:]]
         except BaseException:  # interrupted while others work: what they still send must meet nobody
@@ -117,16 +127,34 @@ def _dismiss(queues: Sequence[Tasks]) -> None:
 
 def _serve(tasks: Tasks, results: Results) -> None:
     while (task := tasks.get()) is not None:
-        work, part = task
-        failure = _attempt(work, part)
-        del task, work
+        failure = _attempt(*task)
+        del task
         results.put(failure)
         del failure
 
 
-def _attempt(work: Work, part: range) -> Failure:
+def _attempt(work: Work, parts: Shares, member: int) -> Failure:
     try:
-        work(part)
+        work(_own_and_others(parts, member))
     except BaseException as failure:  # handed to the caller's thread, which raises it
-        return part.start, failure
-    return part.start, None
+        return member, failure
+    return member, None
+
+
+def _own_and_others(parts: Shares, member: int) -> Iterator[int]:
+    """Yield what is left of a member's share, from its front, and then of the others', from their backs.
+
+    So each thread has the same copies from step to step as long as none is late; taking from a deque is atomic.
+    """
+    yield from _taken(parts[member].popleft)
+    for part in parts[member + 1 :] + parts[:member]:
+        yield from _taken(part.pop)
+
+
+def _taken(take: Callable[[], int]) -> Iterator[int]:
+    while True:
+        try:
+            slot = take()
+        except IndexError:
+            return
+        yield slot

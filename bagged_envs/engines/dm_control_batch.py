@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -40,7 +40,7 @@ class DMControlBatch:
             domain: dm_control's domain.
             task: Its task.
             num_envs: How many copies.
-            num_threads: How many threads step them; None for as many as the process has cores.
+            num_threads: How many threads step them; None for one per core, each with at least four copies.
             engine: "native".
             **arguments: As `NativeDMControlEnv`, its observation flattened.
 
@@ -90,11 +90,10 @@ class DMControlBatch:
         """
         slots = range(self.num_envs) if active is None else np.flatnonzero(active).tolist()
 
-        def work(part: range) -> None:
+        def work(own: Iterable[int]) -> None:
             slot = -1
             try:
-                for place in part:
-                    slot = slots[place]
+                for slot in own:
                     self._observations[slot], self._rewards[slot] = self._envs[slot].moved(actions[slot])
             except Exception as error:
                 raise SimulationError(f"environment {slot} could not be stepped: {error}") from error

@@ -46,7 +46,7 @@ class MujocoBatch:
         Args:
             row: The task.
             num_envs: How many copies.
-            num_threads: How many threads step them; None for as many as the process has cores.
+            num_threads: How many threads step them; None for one per core, each with at least four copies.
             **arguments: Those of Gymnasium's class.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -71,11 +71,10 @@ class Simulators:
         rows = list(controls.astype(np.float64, copy=False))
         ctrl, data, advance = self._ctrl, self.data, self._advance
 
-        def work(part: range) -> None:
+        def work(own: Iterable[int]) -> None:
             slot = -1
             try:
-                for place in part:
-                    slot = slots[place]
+                for slot in own:
                     ctrl[slot][...] = rows[slot]
                     advance(data[slot])
             except Exception as error:
