@@ -128,10 +128,11 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         self._batch, self._limit = batch, limit
         self._simulators = batch if isinstance(batch, SimulatorBatch) else None
         self._stepped = np.zeros(self.num_envs, dtype=np.bool_)
+        self._everyone = np.ones(self.num_envs, dtype=np.bool_)
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
         self._seeds: list[int] = [-1] * self.num_envs
         self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
-        self._ended = np.zeros(self.num_envs, dtype=np.bool_)
+        self._mark(np.zeros(self.num_envs, dtype=np.bool_))
         self._begun = False
 
     @property  # type: ignore[misc]
@@ -177,7 +178,7 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
             self._generators, self._seeds = before
             raise
         self._begun = True
-        self._ended = self._ended & ~mask
+        self._mark(self._ended & ~mask)
         return self._batch.observe(), self._infos(mask)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -193,13 +194,13 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         self._stepped.fill(True)
         self._elapsed += 1
         truncated = self._elapsed >= self._limit
-        if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._ended.any():
+        if self._some_ended and self.autoreset_mode is AutoresetMode.NEXT_STEP:
             stepped = ~self._ended
             rewards, terminated, truncated = np.where(stepped, rewards, 0.0), terminated & stepped, truncated & stepped
             self._begin(self._ended)
-        self._ended = terminated | truncated
+        self._mark(terminated | truncated)
         infos: dict[str, Any] = {}
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._ended.any():
+        if self._some_ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = self._finals(self._ended)
             self._begin(self._ended)
         infos.update(self._infos())
@@ -224,7 +225,7 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         self._demand_running()
         if self._simulators is None:
             return self._batch.step(self._checked(actions))
-        reset_only = self.autoreset_mode is AutoresetMode.NEXT_STEP and self._ended.any()
+        reset_only = self._some_ended and self.autoreset_mode is AutoresetMode.NEXT_STEP
         active = ~self._ended if reset_only else None
         accepted = self._simulators.accept(actions, active)
         try:
@@ -232,6 +233,9 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         except BaseException:  # some copies have made their step and others have not
             self._begun = False
             raise
+
+    def _mark(self, ended: Bools) -> None:
+        self._ended, self._some_ended = ended, np.count_nonzero(ended) > 0
 
     def _demand_open(self, call: str) -> None:
         if self.closed:
@@ -241,7 +245,7 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         self._demand_open("step")
         if not self._begun:
             raise ResetNeeded("step() cannot be called: no episode has begun. Call reset() first.")
-        if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
+        if self._some_ended and self.autoreset_mode is AutoresetMode.DISABLED:
             raise ResetNeeded(
                 f"step() cannot be called: the episodes of environments {np.flatnonzero(self._ended).tolist()} have "
                 f"ended and autoreset is disabled. Call reset(options={{'reset_mask': ...}}) first."
@@ -287,11 +291,11 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _infos(self, mask: Bools | None = None) -> dict[str, Any]:
         """Return the copies' facts with Gymnasium's masks; zeros where the mask is False."""
-        everyone = np.ones(self.num_envs, dtype=np.bool_) if mask is None else mask
-        infos = _masked(self._batch.info(), everyone)
-        stepped = everyone & self._stepped
-        if self._simulators is not None and stepped.any():  # as Gymnasium, which leaves out keys that nobody has
-            infos.update(_masked(self._simulators.step_info(), stepped))
+        infos = _masked(self._batch.info(), self._everyone if mask is None else mask)
+        if self._simulators is not None:
+            stepped = self._stepped if mask is None else mask & self._stepped
+            if np.count_nonzero(stepped):  # as Gymnasium, which leaves out keys that nobody has
+                infos.update(_masked(self._simulators.step_info(), stepped))
         return infos
 
     def _finals(self, ended: Bools) -> dict[str, Any]:
@@ -314,7 +318,7 @@ def _fact(value: Any) -> Any:
 
 
 def _masked(facts: Mapping[str, Any], mask: Bools) -> dict[str, Any]:
-    everyone, infos = bool(mask.all()), {}
+    everyone, infos = np.count_nonzero(mask) == len(mask), {}
     for key, value in facts.items():
         infos[key], infos[f"_{key}"] = value if everyone else _only(mask, value), mask.copy()
     return infos

@@ -35,7 +35,7 @@ def velocity(now: Any, position: Array) -> Array:
 
 def squares(values: Array) -> Array:
     """Return each copy's sum of squares, from `(N, ...)` to `(N,)`: in NumPy's own order, as of one copy alone."""
-    return np.asarray(np.square(values).reshape(len(values), -1).sum(axis=1))
+    return np.asarray(np.add.reduce(np.square(values).reshape(len(values), -1), axis=1))
 
 
 def lengths(vectors: Array) -> Array:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 from hypothesis import given
@@ -122,9 +123,9 @@ def test_threads_keep_nothing_alive():
 
     crew, thing = Crew(2), Thing()
     crew.run(thing.work, range(2))
+    seen = weakref.ref(thing)
     del thing
-    gc.collect()
-    assert not [found for found in gc.get_objects() if isinstance(found, Thing)]
+    assert seen() is None
     crew.close()
 
 

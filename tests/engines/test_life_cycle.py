@@ -92,7 +92,7 @@ def test_a_failing_environment_is_named_and_the_others_need_a_reset(num_threads,
 
 
 def test_a_simulation_that_runs_away_is_begun_anew_as_in_gymnasium(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warning there
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warning there, unless dm_control has it logged
     native, theirs = pair(ID, 2, reset_noise_scale=1e12, nonfinite="pass")
     for envs in (native, theirs):
         envs.reset(seed=0)
@@ -100,7 +100,8 @@ def test_a_simulation_that_runs_away_is_begun_anew_as_in_gymnasium(tmp_path, mon
         ours, other = native.step(still(native)), theirs.step(still(native))
         assert np.array_equal(ours[0], other[0], equal_nan=True)
         assert ours[2].tolist() == other[2].tolist()
-    assert list(tmp_path.iterdir()) == [tmp_path / "MUJOCO_LOG.TXT"]
+    native.close()
+    theirs.close()
 
 
 class TestClosing:
