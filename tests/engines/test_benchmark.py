@@ -6,7 +6,8 @@ import json
 import pytest
 
 from benchmarks import backends as benchmark
-from benchmarks.backends import ONE, SYNC, TWO, Contender
+from benchmarks.backends import ONE, TWO
+from benchmarks.racing import SYNC, Contender
 
 
 def test_figures_are_medians_of_rounds_and_of_their_ratios():

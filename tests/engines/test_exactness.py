@@ -30,7 +30,8 @@ def row_of(task):
 @each_mode
 @each_task
 def test_a_few_steps_and_restarts(task, mode):
-    native, theirs = pair(f"Bagged{task}-v0", 2, mode, max_episode_steps=6)
+    variant = {AutoresetMode.SAME_STEP: "Sparse", AutoresetMode.DISABLED: "Episodic"}.get(mode, "Bagged")
+    native, theirs = pair(f"{variant}{task}-v0", 2, mode, max_episode_steps=6)
     assert play(native, theirs, steps=15, seed=3) >= 4
 
 
