@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.mujoco.mujoco_env import DEFAULT_SIZE, expand_model_path
 from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.spaces import Box
 from gymnasium.utils import seeding
 
@@ -21,6 +22,7 @@ from bagged_envs.engines.crew import crew_size
 from bagged_envs.engines.row import Facts, Row
 from bagged_envs.engines.simulators import Advance, Simulators
 
+TABLE = "bagged_envs.engines.mujoco_tasks"  # where a task is found by its name
 # Of every MuJoCo environment of Gymnasium.
 RENDERING: dict[str, Any] = {
     "width": DEFAULT_SIZE,
@@ -54,7 +56,7 @@ class MujocoBatch:
             TypeError: The task does not know an argument.
             ValueError: An argument has a value that cannot be meant.
         """
-        self._made_of = (row, num_envs, num_threads, arguments)
+        self._made_of = (row.name, num_envs, num_threads, arguments)
         size = crew_size(num_threads, num_envs)
         a = task_arguments(row, arguments)
         model = load(a)
@@ -146,8 +148,10 @@ class MujocoBatch:
         now.timestep, now.dt = model.opt.timestep, model.opt.timestep * frame_skip
 
 
-def _made(row: Row, num_envs: int, num_threads: int | None, arguments: dict[str, Any]) -> MujocoBatch:
-    return MujocoBatch(row, num_envs, num_threads, **arguments)
+def _made(name: str, num_envs: int, num_threads: int | None, arguments: dict[str, Any]) -> MujocoBatch:
+    create: Any = load_env_creator(f"{TABLE}:{name}")
+    batch: MujocoBatch = create(num_envs=num_envs, num_threads=num_threads, **arguments)
+    return batch
 
 
 def task_arguments(row: Row, given: Mapping[str, Any]) -> SimpleNamespace:

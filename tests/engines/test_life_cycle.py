@@ -151,6 +151,18 @@ def test_a_copy_begins_with_a_reset_and_is_its_own(copied):
     twin.close()
 
 
+@pytest.mark.parametrize("task", ["HalfCheetah", "Ant"])
+def test_every_task_can_be_pickled(task):
+    envs = bagged_envs.make_vec(f"Bagged{task}-v0", 2, frame_skip=3, vector_kwargs={"num_threads": 2})
+    twin = pickle.loads(pickle.dumps(envs))
+    assert np.array_equal(twin.reset(seed=4)[0], envs.reset(seed=4)[0])
+    actions = np.zeros(envs.action_space.shape)
+    assert np.array_equal(twin.step(actions)[0], envs.step(actions)[0])
+    assert twin.unwrapped._batch.num_threads == 2
+    envs.close()
+    twin.close()
+
+
 def made_step(envs):
     """The same step from the same start, in a new environment."""
     other = made().unwrapped
