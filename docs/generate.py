@@ -337,8 +337,8 @@ DMC_PAGE = """\
 
 Installed by `pip install "bagged_envs[dmc]"` (Python below 3.13). Every task of `dm_control.suite`, through shimmy's
 class; observations flattened to float32 (`flatten=False` keeps the Dict, `dtype="float64"` the precision). The time
-limit is {horizon} steps. Info is empty but for the keys of the delay. {native} tasks also have a native engine, equal to
-the bit ([Vectors](vector.md)): {engines}.
+limit is {horizon} steps. Info is empty but for the keys of the delay. {native} tasks also have a native engine, equal
+to the bit ([Vectors](vector.md)): {engines}.
 
 Success in the Sparse variants: {criterion} ({criterion_source}).
 LQR: {lqr} ({lqr_source}).
