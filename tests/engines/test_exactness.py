@@ -92,7 +92,8 @@ def test_rows_have_the_arguments_of_gymnasiums_classes(task):
     ours = {"xml_file": row.model, "frame_skip": row.frame_skip, "default_camera_config": row.camera, **row.arguments}
     assert ours.keys() == theirs.keys() - {"self", "kwargs"}
     for name, value in ours.items():
-        np.testing.assert_equal(value, theirs[name].default)
+        default = theirs[name].default
+        np.testing.assert_equal(value, None if default == {} else default)  # Gymnasium 1.2's camera of two tasks
     base = inspect.signature(gym.envs.mujoco.MujocoEnv.__init__).parameters
     assert {name: base[name].default for name in RENDERING} == RENDERING
 
