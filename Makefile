@@ -72,10 +72,11 @@ wheel: install  ## build the wheel and try it in a clean environment
 docs: install  ## build the documentation; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-bench: install  ## speed of the wrappers, the particle world and the symbolic tasks against their peers, of loading datasets, cost of redistributors
+bench: install  ## speed of the wrappers, the particle world, the symbolic tasks and MuJoCo's backends against their peers, of loading datasets, cost of redistributors
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.wrappers
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.particle
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.symbolic
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.backends
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.cadence
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.training
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.training --methods lare_rd-td3 --over rd

@@ -11,7 +11,7 @@ its generator and its actions alone, and a step whose result is thrown away dist
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,39 @@ class Batch(Protocol):
 
     def render(self, slot: int, mode: str) -> Any:
         """Return a picture of one copy: uint8 `(height, width, 3)` for "rgb_array", text for "ansi"."""
+
+
+@runtime_checkable
+class SimulatorBatch(Batch, Protocol):
+    """A `Batch` of another library's simulators, which agrees with that library's own environments to the bit.
+
+    So it judges actions as they do, draws from their kind of random numbers, and has infos like theirs. A step costs
+    much and may fail: copies that are only reset are not stepped.
+    """
+
+    def generator(self, seed: int | None) -> tuple[Any, int]:
+        """Return a copy's random numbers, and the seed that they began with."""
+
+    def accept(self, actions: Any, active: Bools | None) -> npt.NDArray[Any]:
+        """Return actions as `step` takes them.
+
+        Args:
+            actions: What the caller gave.
+            active: Whose actions are used, bool `(N,)`; None for everyone's.
+
+        Raises:
+            TypeError: They are of a wrong type.
+            ValueError: They cannot be meant.
+        """
+
+    def step(self, actions: Any, active: Bools | None = None) -> tuple[Floats, Bools]:
+        """Make one step in every copy, or in the `active` ones; what is returned of others does not matter."""
+
+    def step_info(self) -> dict[str, npt.NDArray[Any]]:
+        """Return facts of the last step that no reset has, new arrays `(N, ...)`."""
+
+    def close(self) -> None:
+        """Free what it holds."""
 
 
 class AgentBatch(Protocol):

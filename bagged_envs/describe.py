@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +16,7 @@ from rich.table import Table
 from bagged_envs.make import resolved_schedule
 from bagged_envs.registration import parts, rows_of, spec_of
 from bagged_envs.suites.row import Task
+from bagged_envs.vector_envs import automatic
 from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.success import Threshold, criterion
 
@@ -60,6 +63,7 @@ def facts(id: str, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names and values of what there is to know about an ID."""
     spec = spec_of(id)
     variant, task = rows_of(spec)
+    asked = dataclasses.replace(copy.deepcopy(spec), kwargs={**spec.kwargs, **arguments})
     return [
         ("ID", resolved_id(id, arguments)),
         ("task", f"{task.name}: {task.summary}"),
@@ -68,6 +72,7 @@ def facts(id: str, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
         _criterion(task, resolved_schedule(id, **arguments)),
         ("removed from info", ", ".join(task.reward_info_keys) or _nothing_removed(task)),
         *_spaces(spec.id, arguments),
+        ("make_vec's backend", ": ".join(automatic(task, asked))),
         ("suite, tags", ", ".join((task.suite, *task.tags))),
         ("needs", " and ".join(filter(None, (_extra(task), task.needs)))),
         ("source", task.source),

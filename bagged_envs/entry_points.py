@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -28,6 +29,31 @@ DENSE_REWARD = Variant(DENSE, "the dense reward at every step", {})
 # By the suite, the arguments that tell another library which task it is. A user's own task may have them for anything.
 NAMING = {"dmc": ("domain", "task"), "mpe": ("scenario",)}
 LIBRARY = {"mujoco": "mujoco", "dmc": "dm_control", "marl": "pettingzoo and mpe2"}
+
+
+def missing(task: Task, error: ImportError) -> gym.error.DependencyNotInstalled:
+    """Return the error that says which extra installs what a task needs."""
+    library = LIBRARY.get(str(task.extra), task.extra)
+    return gym.error.DependencyNotInstalled(
+        f'{task.name} needs {library}: pip install "bagged_envs[{task.extra}]" ({error})'
+    )
+
+
+def unknown_argument(error: TypeError) -> TypeError:
+    """Return a task's refusal of an argument, and what the delay would have taken."""
+    return TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})")
+
+
+def refuse_another(task: Task, kwargs: Mapping[str, Any]) -> None:
+    """Refuse arguments that name another task of another library.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for name in NAMING.get(task.suite, ()):
+        own = task.kwargs[name]
+        if kwargs.get(name, own) != own:
+            raise ValueError(f"{name}={kwargs[name]!r} contradicts the name {task.name}, which is {own!r}.")
 
 
 class Transparent(gym.Wrapper[Any, Any, Any, Any]):
@@ -75,12 +101,12 @@ class EntryPoint:
         if self.variant is DENSE_REWARD:
             refuse_delay(dense_id(self.task), self.task, kwargs)
         checked_schedule(self.variant, self.task, kwargs)
-        self._refuse_another(kwargs)
+        refuse_another(self.task, kwargs)
         creator, defaults = self._creator()
         try:
             env = creator(**{**defaults, **task_arguments(kwargs)})
         except TypeError as error:
-            raise TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})") from error
+            raise unknown_argument(error) from error
         return Transparent(env) if isinstance(env, gym.Wrapper) or self._must_be_plain(kwargs) else env
 
     def parallel(self, max_episode_steps: int | None, render_mode: str | None, kwargs: dict[str, Any]) -> Any:
@@ -90,7 +116,7 @@ class EntryPoint:
             TypeError: The task does not know an argument.
             gymnasium.error.DependencyNotInstalled: A package is missing; the message names the extra.
         """
-        self._refuse_another(kwargs)
+        refuse_another(self.task, kwargs)
         creator, _ = self._creator()
         own = {key: value for key, value in kwargs.items() if key not in FACE}
         return creator.parallel(max_episode_steps, render_mode, **own)
@@ -99,12 +125,6 @@ class EntryPoint:
         """Whether a specification with these arguments has to be changed, and no `Delay` does it."""
         changed = any(value is not kwargs[key] for key, value in plain(kwargs).items())
         return changed and self.variant is DENSE_REWARD
-
-    def _refuse_another(self, kwargs: dict[str, Any]) -> None:
-        for name in NAMING.get(self.task.suite, ()):
-            own = self.task.kwargs[name]
-            if kwargs.get(name, own) != own:
-                raise ValueError(f"{name}={kwargs[name]!r} contradicts the name {self.task.name}, which is {own!r}.")
 
     def _creator(self) -> tuple[Any, dict[str, Any]]:
         task = self.task
@@ -120,10 +140,7 @@ class EntryPoint:
         except ImportError as error:
             if task.extra is None:
                 raise
-            library = LIBRARY.get(task.extra, task.extra)
-            raise gym.error.DependencyNotInstalled(
-                f'{task.name} needs {library}: pip install "bagged_envs[{task.extra}]" ({error})'
-            ) from error
+            raise missing(task, error) from error
 
 
 def __getattr__(name: str) -> Any:

@@ -11,12 +11,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.error import ResetNeeded
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from bagged_envs.batch import Batch, Bools
+from bagged_envs.batch import Batch, Bools, SimulatorBatch
 from bagged_envs.wrappers.arguments import known, positive_int
 from bagged_envs.wrappers.vector import reset_mask, slot_seeds
 
@@ -93,6 +93,8 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
     actions outside the action space whoever's they are (with NEXT_STEP also those of copies that are only reset), and
     raises `ResetNeeded` where a step or a reset with a mask comes before the first whole reset, or with autoreset
     disabled a step after an episode's end.
+
+    Of a `SimulatorBatch` the environment is the other library's, and the batch judges the actions.
     """
 
     def __init__(
@@ -124,10 +126,13 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(batch.observation_space, self.num_envs)
         self.action_space = batch_space(batch.action_space, self.num_envs)
         self._batch, self._limit = batch, limit
+        self._simulators = batch if isinstance(batch, SimulatorBatch) else None
+        self._stepped = np.zeros(self.num_envs, dtype=np.bool_)
+        self._everyone = np.ones(self.num_envs, dtype=np.bool_)
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
         self._seeds: list[int] = [-1] * self.num_envs
         self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
-        self._ended = np.zeros(self.num_envs, dtype=np.bool_)
+        self._mark(np.zeros(self.num_envs, dtype=np.bool_))
         self._begun = False
 
     @property  # type: ignore[misc]
@@ -153,7 +158,9 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
             ValueError: There are too many or too few seeds, `reset_mask` has another shape or no True, or the task
                 knows no such option.
             gymnasium.error.ResetNeeded: A mask leaves copies out that have not begun.
+            gymnasium.error.ClosedEnvironmentError: It is closed.
         """
+        self._demand_open("reset")
         if options is not None and not isinstance(options, Mapping):
             raise TypeError(f"options must be a dict or None, got {options!r} of type {type(options).__name__}.")
         mask = reset_mask(options, self.num_envs)
@@ -171,7 +178,7 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
             self._generators, self._seeds = before
             raise
         self._begun = True
-        self._ended = self._ended & ~mask
+        self._mark(self._ended & ~mask)
         return self._batch.observe(), self._infos(mask)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -180,35 +187,71 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         Raises:
             ValueError: The actions are not in the action space.
             gymnasium.error.ResetNeeded: No episode has begun, or with autoreset disabled one has ended.
+            gymnasium.error.ClosedEnvironmentError: It is closed.
+            RuntimeError: A simulator could not make its step; the message names the environment.
         """
-        actions = self._checked(actions)
-        rewards, terminated = self._batch.step(actions)
+        rewards, terminated = self._advanced(actions)
+        self._stepped.fill(True)
         self._elapsed += 1
         truncated = self._elapsed >= self._limit
-        if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._ended.any():
+        if self._some_ended and self.autoreset_mode is AutoresetMode.NEXT_STEP:
             stepped = ~self._ended
             rewards, terminated, truncated = np.where(stepped, rewards, 0.0), terminated & stepped, truncated & stepped
             self._begin(self._ended)
-        self._ended = terminated | truncated
+        self._mark(terminated | truncated)
         infos: dict[str, Any] = {}
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._ended.any():
+        if self._some_ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = self._finals(self._ended)
             self._begin(self._ended)
         infos.update(self._infos())
         return self._batch.observe(), rewards, terminated, truncated, infos
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a copy's attributes; simulators are not copied but made anew, and begin with a reset."""
+        self.__dict__.update(state)
+        if self._simulators is not None:
+            self._begun = False
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free what the batch holds."""
+        if self._simulators is not None:
+            self._simulators.close()
+
     def render(self) -> tuple[Any, ...]:
         """Return a picture of every copy's current state, in the render mode."""
         return tuple(_picture(self._batch, slot, self.render_mode) for slot in range(self.num_envs))
 
-    def _checked(self, actions: Any) -> Any:
+    def _advanced(self, actions: Any) -> tuple[Any, Bools]:
+        self._demand_running()
+        if self._simulators is None:
+            return self._batch.step(self._checked(actions))
+        reset_only = self._some_ended and self.autoreset_mode is AutoresetMode.NEXT_STEP
+        active = ~self._ended if reset_only else None
+        accepted = self._simulators.accept(actions, active)
+        try:
+            return self._simulators.step(accepted, active)
+        except BaseException:  # some copies have made their step and others have not
+            self._begun = False
+            raise
+
+    def _mark(self, ended: Bools) -> None:
+        self._ended, self._some_ended = ended, np.count_nonzero(ended) > 0
+
+    def _demand_open(self, call: str) -> None:
+        if self.closed:
+            raise ClosedEnvironmentError(f"{call}() was called on a closed environment: make a new one.")
+
+    def _demand_running(self) -> None:
+        self._demand_open("step")
         if not self._begun:
             raise ResetNeeded("step() cannot be called: no episode has begun. Call reset() first.")
-        if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
+        if self._some_ended and self.autoreset_mode is AutoresetMode.DISABLED:
             raise ResetNeeded(
                 f"step() cannot be called: the episodes of environments {np.flatnonzero(self._ended).tolist()} have "
                 f"ended and autoreset is disabled. Call reset(options={{'reset_mask': ...}}) first."
             )
+
+    def _checked(self, actions: Any) -> Any:
         if not self.action_space.contains(actions):
             raise ValueError(
                 f"actions must be {self.num_envs} of {self.single_action_space}, an array of shape "
@@ -221,28 +264,38 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         if len(seeds) != self.num_envs:
             raise ValueError(f"seed must be an int or {self.num_envs} seeds, got {len(seeds)}: {seed!r}.")
         # All are made before any is kept: one may be refused.
-        made = [(slot, *seeding.np_random(s)) for slot, s in enumerate(seeds) if s is not None and mask[slot]]
+        made = [(slot, *self._numbers(s)) for slot, s in enumerate(seeds) if s is not None and mask[slot]]
         for slot, generator, begun_with in made:
             self._generators[slot], self._seeds[slot] = generator, begun_with
+
+    def _numbers(self, seed: int | None) -> tuple[Any, int]:
+        return seeding.np_random(seed) if self._simulators is None else self._simulators.generator(seed)
 
     def _generator(self, slot: int) -> np.random.Generator:
         generator = self._generators[slot]
         if generator is None:
-            generator, self._seeds[slot] = seeding.np_random()
+            generator, self._seeds[slot] = self._numbers(None)
             self._generators[slot] = generator
         return generator
 
     def _begin(self, mask: Bools, options: Mapping[str, Any] | None = None) -> None:
         slots = np.flatnonzero(mask)
-        self._batch.reset(slots, [self._generator(slot) for slot in slots.tolist()], options)
+        generators = [self._generator(slot) for slot in slots.tolist()]
+        try:
+            self._batch.reset(slots, generators, options)
+        except BaseException:
+            self._begun = self._begun and self._simulators is None  # a batch of ours refuses before it does anything
+            raise
         self._elapsed[slots] = 0
+        self._stepped[slots] = False
 
     def _infos(self, mask: Bools | None = None) -> dict[str, Any]:
         """Return the copies' facts with Gymnasium's masks; zeros where the mask is False."""
-        infos: dict[str, Any] = {}
-        for key, value in self._batch.info().items():
-            infos[key] = value if mask is None else _only(mask, value)
-            infos[f"_{key}"] = np.ones(self.num_envs, dtype=np.bool_) if mask is None else mask.copy()
+        infos = _masked(self._batch.info(), self._everyone if mask is None else mask)
+        if self._simulators is not None:
+            stepped = self._stepped if mask is None else mask & self._stepped
+            if np.count_nonzero(stepped):  # as Gymnasium, which leaves out keys that nobody has
+                infos.update(_masked(self._simulators.step_info(), stepped))
         return infos
 
     def _finals(self, ended: Bools) -> dict[str, Any]:
@@ -262,6 +315,13 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
 def _fact(value: Any) -> Any:
     # Of NumPy's bools SyncVectorEnv would make an array of objects, of Python's it makes one of bools.
     return bool(value) if isinstance(value, np.bool_) else value
+
+
+def _masked(facts: Mapping[str, Any], mask: Bools) -> dict[str, Any]:
+    everyone, infos = np.count_nonzero(mask) == len(mask), {}
+    for key, value in facts.items():
+        infos[key], infos[f"_{key}"] = value if everyone else _only(mask, value), mask.copy()
+    return infos
 
 
 def _only(mask: Bools, value: Any) -> Any:

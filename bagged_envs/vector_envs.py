@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import VectorEnv
 
+from bagged_envs.batch import Batch
+from bagged_envs.entry_points import missing, refuse_another, unknown_argument
 from bagged_envs.registration import (
     checked_schedule,
     delay_arguments,
@@ -29,7 +32,8 @@ from bagged_envs.wrappers.arguments import known, positive_int
 from bagged_envs.wrappers.vector import DelayedReward
 
 BACKENDS = ("auto", "native", "sync", "async", "envpool")
-NATIVE_ARGUMENTS = ("autoreset_mode",)
+NATIVE_ARGUMENTS = ("autoreset_mode", "num_threads")
+SYNC_ARGUMENTS = ("copy", "observation_mode")  # those of SyncVectorEnv that native vectors do not have
 
 
 def make_vec(
@@ -48,11 +52,14 @@ def make_vec(
     Args:
         id: An ID of ours, or its specification.
         num_envs: How many environments.
-        backend: "native" (many copies in one NumPy call; our own particle and symbolic tasks), "sync", "async",
-            "envpool" (needs the extra; only tasks and time limits that EnvPool has), or "auto", which chooses the
-            fastest that is exact: "native" where there is one, else "sync". `envs.metadata["backend"]` says which.
-        vector_kwargs: Arguments of Gymnasium's `SyncVectorEnv` or `AsyncVectorEnv`, such as `autoreset_mode` ("native"
-            knows that one only); with "envpool": of `envpool.make_gymnasium`.
+        backend: "native" (many copies of our own particle and symbolic tasks in one NumPy call; MuJoCo's tasks in
+            threads), "sync", "async", "envpool" (needs the extra; only tasks and time limits that EnvPool has), or
+            "auto", which chooses the fastest that is exact: "native" where there is one, else "sync".
+            `envs.metadata["backend"]` says which, and `envs.metadata["backend_reason"]` why.
+        vector_kwargs: Arguments of Gymnasium's `SyncVectorEnv` or `AsyncVectorEnv`, such as `autoreset_mode`; with
+            "native" that one, and for MuJoCo's tasks `num_threads` (by default as many as there are cores, each
+            with at least four copies); with
+            "envpool": of `envpool.make_gymnasium`.
         **kwargs: As for `gym.make`: the schedule's arguments, the task's, `max_episode_steps`.
 
     Raises:
@@ -75,12 +82,10 @@ def make_vec(
     spec.max_episode_steps = limit_of(spec, kwargs.get("max_episode_steps"))
     if spec.kwargs.get("face") == "tuple":
         raise ValueError("face='tuple' pays lists of rewards, which a vector environment cannot: use face='joint'.")
-    chosen = backend
-    if backend == "auto":
-        chosen = "native" if _has_native(task, spec) else "sync"
+    chosen, reason = automatic(task, spec, vector_kwargs) if backend == "auto" else (backend, "asked for")
     if is_dense(spec):
         refuse_delay(spec.id, task, kwargs)
-        return _with_backend(_dense_vector(spec, task, num_envs, chosen, dict(vector_kwargs or {})), chosen)
+        return _with_backend(_dense_vector(spec, task, num_envs, chosen, dict(vector_kwargs or {})), chosen, reason)
     variant, _ = rows_of(spec)
     arguments = delay_arguments(spec.kwargs)
     schedule = checked_schedule(variant, task, arguments)
@@ -90,16 +95,39 @@ def make_vec(
     options = {key: value for key, value in arguments.items() if key in OPTIONS}
     envs.unwrapped.spec = spec
     delayed = DelayedReward(envs, schedule, reward_info_keys=task.reward_info_keys, **options)
-    return _with_backend(delayed, chosen)
+    return _with_backend(delayed, chosen, reason)
 
 
-def _with_backend(envs: VectorEnv[Any, Any, Any], backend: str) -> VectorEnv[Any, Any, Any]:
-    envs.metadata = {**envs.metadata, "backend": backend}
+def automatic(task: Task, spec: EnvSpec, vector_kwargs: Mapping[str, Any] | None = None) -> tuple[str, str]:
+    """Return the backend that "auto" chooses, and why in a few words."""
+    for name in SYNC_ARGUMENTS:
+        if name in (vector_kwargs or {}):
+            return "sync", f"{name} is an argument of Gymnasium's SyncVectorEnv"
+    obstacle = _obstacle(task, spec)
+    if obstacle is not None:
+        return "sync", obstacle
+    how = "all copies in one NumPy call" if task.ours else "the simulator called directly, in threads"
+    return "native", f"{how}, exact to the bit"
+
+
+def _obstacle(task: Task, spec: EnvSpec) -> str | None:
+    """Return why a task with these arguments cannot be native, or None if it can."""
+    if task.batch is None:
+        return f"{task.name} has no native engine"
+    if callable(spec.kwargs.get("opponents")):
+        return "a callable opponents acts for one environment at a time"
+    if not task.ours and spec.kwargs.get("render_mode") == "human":
+        return "render_mode='human' opens a window for each environment"
+    if task.suite == "dmc" and not spec.kwargs.get("flatten", True):
+        return "flatten=False observes dicts"
+    if task.suite == "dmc" and spec.kwargs.get("engine", "native") != "native":
+        return f"engine={spec.kwargs['engine']!r} was asked for"
+    return None
+
+
+def _with_backend(envs: VectorEnv[Any, Any, Any], backend: str, reason: str) -> VectorEnv[Any, Any, Any]:
+    envs.metadata = {**envs.metadata, "backend": backend, "backend_reason": reason}
     return envs
-
-
-def _has_native(task: Task, spec: EnvSpec) -> bool:
-    return task.batch is not None and not callable(spec.kwargs.get("opponents"))
 
 
 def _dense_vector(spec: EnvSpec, task: Task, num_envs: int, backend: str, vector_kwargs: dict[str, Any]) -> Any:
@@ -116,8 +144,10 @@ def _native_vector(spec: EnvSpec, task: Task, num_envs: int, vector_kwargs: dict
     if task.batch is None:
         with_batch = sorted(row.name for row in TASKS.values() if row.batch is not None)
         raise ValueError(f"backend='native' has no {task.name}, only {', '.join(with_batch)}: use 'auto' or 'sync'.")
+    names = NATIVE_ARGUMENTS[: 1 if task.ours else 2]  # a NumPy call has no threads
     for name, value in vector_kwargs.items():
-        known(f"with backend='native' the name of vector_kwargs={{{name!r}: {value!r}}}", name, NATIVE_ARGUMENTS)
+        known(f"with backend='native' the name of vector_kwargs={{{name!r}: {value!r}}}", name, names)
+    refuse_another(task, spec.kwargs)
     arguments = dict(spec.kwargs)
     given = {"max_episode_steps": spec.max_episode_steps, "render_mode": arguments.pop("render_mode", None)}
     from bagged_envs.native import NativeVectorEnv
@@ -127,7 +157,21 @@ def _native_vector(spec: EnvSpec, task: Task, num_envs: int, vector_kwargs: dict
 
         envs: NativeVectorEnv = native_team(task, num_envs, arguments, {**given, **vector_kwargs})
     else:
-        create: Any = load_env_creator(task.batch)
-        envs = NativeVectorEnv(create(num_envs=num_envs, **arguments), **given, **vector_kwargs)
+        if "num_threads" in vector_kwargs:
+            arguments["num_threads"] = vector_kwargs.pop("num_threads")
+        envs = NativeVectorEnv(_batch(task, {**arguments, "num_envs": num_envs}), **given, **vector_kwargs)
     envs.spec = spec
     return envs
+
+
+def _batch(task: Task, arguments: dict[str, Any]) -> Batch:
+    try:
+        create: Any = load_env_creator(str(task.batch))
+        batch: Batch = create(**arguments)
+    except ImportError as error:
+        if task.extra is None:
+            raise
+        raise missing(task, error) from error
+    except TypeError as error:
+        raise unknown_argument(error) from error
+    return batch

@@ -201,6 +201,8 @@ def dmc_page(rows: dict[str, dict[str, str]]) -> str:
     others = next(task for task in dm_control.TASKS if task.success == "return")
     return DMC_PAGE.format(
         horizon=dm_control.HORIZON,
+        native=sum(task.batch is not None for task in dm_control.TASKS),
+        engines=", ".join(task.name for task in dm_control.TASKS if task.batch is not None),
         criterion=success_text(others),
         criterion_source=others.success_source,
         lqr=success_text(lqr),
@@ -335,7 +337,8 @@ DMC_PAGE = """\
 
 Installed by `pip install "bagged_envs[dmc]"` (Python below 3.13). Every task of `dm_control.suite`, through shimmy's
 class; observations flattened to float32 (`flatten=False` keeps the Dict, `dtype="float64"` the precision). The time
-limit is {horizon} steps. Info is empty but for the keys of the delay.
+limit is {horizon} steps. Info is empty but for the keys of the delay. {native} tasks also have a native engine, equal
+to the bit ([Vectors](vector.md)): {engines}.
 
 Success in the Sparse variants: {criterion} ({criterion_source}).
 LQR: {lqr} ({lqr_source}).

@@ -1,5 +1,6 @@
 """The tables of `redistribution.md`, `learning.md` and others, from the files in `results`; `generate.py` writes."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -216,8 +217,32 @@ def offline_page() -> str:
     return filled(DOCS / "offline.md", made)
 
 
+def backends() -> str:
+    """Steps per second of every task by every backend, and the machine they come from."""
+    file = RESULTS / "backends.csv"
+    if not file.exists():
+        return "Not measured yet: `python -m benchmarks.backends --out docs/results/backends.csv`."
+    rows = read_rows(file)
+    names = list(dict.fromkeys((row["backend"], row["threads"]) for row in rows))
+    lines = []
+    for task, size in dict.fromkeys((row["task"], row["num_envs"]) for row in rows):
+        own = {(row["backend"], row["threads"]): row for row in rows if (row["task"], row["num_envs"]) == (task, size)}
+        line = [
+            f"{float(own[n]['steps_per_second']):,.0f} ({float(own[n]['over_sync']):.2f})" if n in own else HIDDEN
+            for n in names
+        ]
+        lines.append([task, size, *line])
+    heading = [f"{name}, {count} threads" if name in ("native", "envpool") else name for name, count in names]
+    facts = json.loads(file.with_suffix(".machine.json").read_text())
+    machine = ", ".join(f"{name} {value}" for name, value in facts.items())
+    return f"{machine}.\n\n" + table(
+        ["task", "environments", *(text.replace("1 threads", "1 thread") for text in heading)], lines
+    )
+
+
 PAGES = {
     DOCS / "offline.md": offline_page,
+    DOCS / "vector.md": lambda: filled(DOCS / "vector.md", {"backends": backends}),
     DOCS / "teams.md": teams_page,
     DOCS / "redistribution.md": redistribution,
     DOCS / "learning.md": learning,

@@ -90,7 +90,7 @@ def test_a_vector_environment_is_a_loop_over_single_ones():
 
 
 class TestMakeVec:
-    @pytest.mark.parametrize(("backend", "named"), [("auto", "sync"), ("sync", "sync"), ("async", "async")])
+    @pytest.mark.parametrize(("backend", "named"), [("auto", "native"), ("sync", "sync"), ("async", "async")])
     def test_metadata_names_the_backend(self, backend, named):
         envs = bagged_envs.make_vec("BaggedReacher-v0", 2, backend=backend)
         assert envs.metadata["backend"] == named
@@ -99,7 +99,7 @@ class TestMakeVec:
 
     def test_it_takes_every_argument_of_make(self):
         envs = bagged_envs.make_vec(
-            "bagged_envs:BaggedHalfCheetah-v0", 2, bag_len=4, ctrl_cost_weight=0.7, max_episode_steps=6
+            "bagged_envs:BaggedHalfCheetah-v0", 2, backend="sync", bag_len=4, ctrl_cost_weight=0.7, max_episode_steps=6
         )
         envs.reset(seed=0)
         ends = [envs.step(envs.action_space.sample())[4]["bag_end"].tolist() for _ in range(6)]
@@ -138,7 +138,7 @@ class TestMakeVec:
             bagged_envs.make_vec("EpisodicHalfCheetah-v0", 1, max_episode_steps=-1)
 
     def test_the_class_metadata_knows_no_backend(self):
-        envs = bagged_envs.make_vec("BaggedReacher-v0", 1)
+        envs = bagged_envs.make_vec("BaggedReacher-v0", 1, backend="sync")
         assert "backend" not in type(envs.env.envs[0].unwrapped).metadata
 
     def test_the_registered_spec_stays_as_it_is(self):

@@ -28,6 +28,16 @@ DOMAINS: dict[str, tuple[str, ...]] = {
     "swimmer": ("swimmer6", "swimmer15"),
     "walker": ("stand", "walk", "run"),
 }
+# Those whose steps can call MuJoCo directly, to the same bits.
+NATIVE: dict[str, tuple[str, ...]] = {
+    "acrobot": ("swingup", "swingup_sparse"),
+    "ball_in_cup": ("catch",),
+    "cartpole": ("balance", "balance_sparse", "swingup", "swingup_sparse", "two_poles", "three_poles"),
+    "cheetah": ("run",),
+    "hopper": ("stand", "hop"),
+    "pendulum": ("swingup",),
+    "walker": ("stand", "walk", "run"),
+}
 HORIZON = 1000
 RETURN_THRESHOLD = 800.0
 
@@ -48,7 +58,8 @@ def _task(domain: str, task: str) -> Task:
         name=camel_case(domain, task),
         suite="dmc",
         summary=f"dm_control's {domain}, {task}",
-        factory="bagged_envs.suites.dm_control_env:DMControlEnv",
+        factory="bagged_envs.suites.dm_control_engines:make",
+        batch="bagged_envs.engines.dm_control_batch:DMControlBatch" if task in NATIVE.get(domain, ()) else None,
         kwargs={"domain": domain, "task": task, "flatten": True, "dtype": "float32"},
         max_episode_steps=HORIZON,
         success="terminated" if lqr else "return",
@@ -67,4 +78,4 @@ def _task(domain: str, task: str) -> Task:
 
 
 TASKS: tuple[Task, ...] = tuple(_task(domain, task) for domain, tasks in DOMAINS.items() for task in tasks)
-__all__: list[Any] = ["DOMAINS", "HORIZON", "TASKS", "camel_case"]
+__all__: list[Any] = ["DOMAINS", "HORIZON", "NATIVE", "TASKS", "camel_case"]

@@ -25,6 +25,7 @@ def _task(
         suite="mujoco",
         summary=summary,
         base_id=f"{name}-v5",
+        batch=f"bagged_envs.engines.mujoco_tasks:{name}",
         max_episode_steps=max_episode_steps,
         success=criterion,
         threshold=threshold,

@@ -11,7 +11,7 @@ import bagged_envs
 from bagged_envs.tasks import TASKS
 from bagged_envs.testing.rollout import same
 
-NATIVE = [task for task in TASKS.values() if task.batch is not None]
+NATIVE = [task for task in TASKS.values() if task.batch is not None and task.ours]
 SLOTS, STEPS, LIMIT = 3, 40, 11
 SCHEDULES = {
     "Bagged": {"bag_len": (2, 5), "label_fraction": 0.5, "expose_reward": True},
@@ -146,7 +146,7 @@ class TestBackends:
     def test_auto_takes_it_where_it_is_and_says_so(self):
         assert bagged_envs.make_vec("BaggedKeyDoor-v0", 2).metadata["backend"] == "native"
         assert bagged_envs.make_vec("KeyDoor-v0", 2).metadata["backend"] == "native"
-        assert bagged_envs.make_vec("BaggedReacher-v0", 2).metadata["backend"] == "sync"
+        assert bagged_envs.make_vec("BaggedReacher-v0", 2).metadata["backend"] == "native"
         assert bagged_envs.make_vec("BaggedSimpleSpread-v0", 2).metadata["backend"] == "sync"
 
     def test_a_callable_opponent_is_for_single_environments(self):
@@ -159,7 +159,7 @@ class TestBackends:
     @pytest.mark.parametrize(
         ("id", "arguments", "said"),
         [
-            ("BaggedReacher-v0", {}, "backend='native' has no Reacher, only .*KeyDoor.*use 'auto' or 'sync'"),
+            ("BaggedFishSwim-v0", {}, "backend='native' has no FishSwim, only .*KeyDoor.*use 'auto' or 'sync'"),
             ("KeyDoor-v0", {"bag_len": 3}, "has no use in KeyDoor-v0, which is dense: take BaggedKeyDoor-v0"),
             ("BaggedKeyDoor-v0", {"vector_kwargs": {"shared_memory": True}}, "must be one of 'autoreset_mode'"),
             ("BaggedTriangleArea-v0", {"opponents": "still"}, "opponents='still' has no use"),

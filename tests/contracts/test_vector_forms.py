@@ -213,7 +213,7 @@ class TestMakeVec:
             for backend in ("auto", "sync", "async")
         }
         assert {name: envs.metadata["backend"] for name, envs in made.items()} == {
-            "auto": "sync",
+            "auto": "native",
             "sync": "sync",
             "async": "async",
         }

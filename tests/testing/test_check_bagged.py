@@ -489,7 +489,7 @@ class TestWrapperOrder:
         return ScriptedEnv([episode([1.0, 2.0, 3.0])])
 
     def test_a_vector_environment_is_refused(self):
-        with pytest.raises(TypeError, match="env must be a single Gymnasium environment, got .*SyncVectorEnv"):
+        with pytest.raises(TypeError, match="env must be a single Gymnasium environment, got .*VectorEnv"):
             self.problems(bagged_envs.make_vec("BaggedReacher-v0", 1))
 
     def test_registered_ids_are_in_order(self):

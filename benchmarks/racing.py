@@ -1,0 +1,168 @@
+"""Races of vector environments, backend beside backend, for `benchmarks.backends`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+import bagged_envs
+
+MOST_PROCESSES = 32  # AsyncVectorEnv has one per environment
+PACKAGES = ("gymnasium", "mujoco", "numpy", "envpool", "dm-control", "stable-baselines3")
+
+
+class Contender(NamedTuple):
+    """A backend and how many threads it gets."""
+
+    backend: str
+    threads: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.backend} {self.threads}" if self.backend in ("native", "envpool") else self.backend
+
+
+SYNC = Contender("sync")
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """What one backend reached: environment steps per second, and how that compares with SyncVectorEnv."""
+
+    task: str
+    num_envs: int
+    backend: str
+    threads: int
+    steps_per_second: float
+    lowest: float
+    highest: float
+    over_sync: float
+
+
+def contenders(backends: Sequence[str], threads: Sequence[int], num_envs: int) -> list[Contender]:
+    """Return who takes part; SyncVectorEnv always does."""
+    chosen = [SYNC]
+    if "async" in backends and num_envs <= MOST_PROCESSES:
+        chosen.append(Contender("async"))
+    threaded = [name for name in ("native", "envpool") if name in backends]
+    return chosen + [Contender(name, count) for name in threaded for count in threads if count <= num_envs]
+
+
+class Player(NamedTuple):
+    """A vector environment, and how it begins a run."""
+
+    envs: Any
+    begin: Callable[[], Any]
+
+    def seconds(self, actions: Sequence[Any]) -> float:
+        """Return how long it takes to play the actions."""
+        self.begin()
+        before = time.perf_counter()
+        for action in actions:
+            self.envs.step(action)
+        return time.perf_counter() - before
+
+
+def make(task: str, num_envs: int, contender: Contender, delayed: bool) -> Player:
+    """Return a contender's vector environment."""
+    backend, threads = contender
+    kwargs = {"num_threads": threads} if backend in ("native", "envpool") else {}
+    if backend == "envpool" and not delayed:
+        import envpool
+
+        pool = envpool.make_gymnasium(f"{task}-v5", num_envs=num_envs, seed=0, **kwargs)
+        return Player(pool, pool.reset)  # its seed is that of its making
+    envs = bagged_envs.make_vec(f"Bagged{task}-v0", num_envs, backend=backend, vector_kwargs=kwargs)
+    chosen: Any = envs if delayed else envs.env
+    return Player(chosen, lambda: chosen.reset(seed=0))
+
+
+def race(
+    task: str, num_envs: int, whom: Sequence[Contender], rounds: int, duration: float, delayed: bool
+) -> dict[Contender, list[float]]:
+    """Return each contender's steps per second, round by round; a run of the first one lasts about `duration`."""
+    players = {contender: make(task, num_envs, contender, delayed) for contender in whom}
+    a_few = actions(task, num_envs, 5)
+    per_step = [player.seconds(a_few) / len(a_few) for player in players.values()][0]  # and all are warm
+    chosen = actions(task, num_envs, max(2, round(duration / per_step)))
+    found: dict[Contender, list[float]] = {contender: [] for contender in whom}
+    for round_ in range(rounds):
+        for place in range(len(whom)):
+            contender = whom[(place + round_) % len(whom)]
+            found[contender].append(len(chosen) * num_envs / players[contender].seconds(chosen))
+    for player in players.values():
+        player.envs.close()
+    return found
+
+
+def actions(task: str, num_envs: int, count: int) -> list[Any]:
+    """Return random actions, the same ones for everybody."""
+    space: Any = gym.make(f"{task}-v5").action_space
+    size = (count, num_envs, *space.shape)
+    return list(np.random.default_rng(0).uniform(space.low, space.high, size=size).astype(space.dtype))
+
+
+def speeds(task: str, num_envs: int, found: dict[Contender, list[float]]) -> list[Speed]:
+    """Return a row for each contender."""
+    rows = []
+    for contender, rates in found.items():
+        over = statistics.median(ours / theirs for ours, theirs in zip(rates, found[SYNC], strict=True))
+        middle = statistics.median(rates)
+        rows.append(Speed(task, num_envs, *contender, middle, min(rates), max(rates), over))
+    return rows
+
+
+def machine() -> dict[str, str]:
+    """Return what the figures come from."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(_module(name))}
+    return {
+        "processor": model or platform.processor(),
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        "bagged_envs": bagged_envs.__version__,
+        **versions,
+    }
+
+
+def _module(package: str) -> str:
+    return package.replace("-", "_")
+
+
+def draw_plot(rows: Sequence[Speed], file: Path) -> None:
+    """Draw how many times SyncVectorEnv's speed each backend reaches, a panel per number of environments."""
+    from matplotlib.figure import Figure
+
+    sizes, tasks = sorted({row.num_envs for row in rows}), list(dict.fromkeys(row.task for row in rows))
+    figure = Figure(figsize=(10, 2.6 * len(sizes)), layout="constrained")
+    panels = figure.subplots(len(sizes), 1, squeeze=False)[:, 0]
+    for panel, size in zip(panels, sizes, strict=True):
+        names = list(dict.fromkeys(Contender(row.backend, row.threads) for row in rows if row.num_envs == size))
+        for place, name in enumerate(names):
+            bars = {
+                row.task: row.over_sync for row in rows if (row.num_envs, row.backend, row.threads) == (size, *name)
+            }
+            at = [tasks.index(task) + (place - len(names) / 2) / (len(names) + 1) for task in bars]
+            panel.bar(at, list(bars.values()), 1 / (len(names) + 1), label=str(name), align="edge")
+        panel.axhline(1, color="gray", linewidth=0.8)
+        panel.set_xticks(range(len(tasks)), tasks, fontsize=7)
+        panel.set_ylabel(f"{size} environments,\ntimes SyncVectorEnv", fontsize=8)
+    panels[0].legend(ncols=8, fontsize=7)
+    figure.savefig(file, dpi=120)
+
+
+def show(row: Speed) -> str:
+    name = str(Contender(row.backend, row.threads))
+    return f"{row.task:24} {row.num_envs:4} {name:10} {row.steps_per_second:10,.0f} steps/s {row.over_sync:6.2f} x sync"

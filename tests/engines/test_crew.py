@@ -1,0 +1,157 @@
+"""Threads that share work: who does what, what becomes of errors, and that none of them stays."""
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+import weakref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bagged_envs.engines.crew import Crew, crew_size, num_cores, shares
+
+
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 9))
+def test_shares_are_neighbors_and_complete_and_fair(slots, size):
+    parts = shares(slots, size)
+    assert [slot for part in parts for slot in part] == slots
+    assert len(parts) == min(size, len(slots))
+    lengths = [len(part) for part in parts]
+    assert not lengths or max(lengths) - min(lengths) <= 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "num_envs", "size"), [(2, 8, 2), (8, 3, 3), (2, 2, 2), (None, 7, 1), (None, 10**6, num_cores())]
+)
+def test_sizes(asked, num_envs, size):
+    assert crew_size(asked, num_envs) == size
+
+
+@pytest.mark.parametrize(("asked", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError)])
+def test_odd_sizes_are_refused(asked, error):
+    with pytest.raises(error, match="num_threads must be an int of at least 1"):
+        crew_size(asked, 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_all_is_done_once_when_it_returns(size, engine_threads):
+    crew, done, workers = Crew(size), [], set()
+
+    def work(slots):
+        workers.add(threading.get_ident())
+        done.extend(slots)
+
+    for _ in range(20):
+        done.clear()
+        crew.run(work, range(5))
+        assert sorted(done) == list(range(5))
+    assert len(engine_threads()) == size - 1
+    assert threading.get_ident() in workers
+    crew.close()
+    assert engine_threads() == []
+
+
+def test_who_is_done_helps_the_others():
+    crew, done = Crew(2), {}
+    began, helped = threading.Event(), threading.Event()
+
+    def work(slots):
+        mine = done.setdefault(threading.get_ident(), [])
+        for slot in slots:
+            mine.append(slot)
+            if slot == 0:  # the first thread's first
+                began.wait(10)
+            if slot == 4:  # the second one's
+                began.set()
+                helped.wait(10)
+            if slot == 5:  # the last that is left
+                helped.set()
+
+    crew.run(work, range(8))
+    crew.close()
+    mine = done.pop(threading.get_ident())
+    assert (mine, *done.values()) == ([0, 1, 2, 3, 7, 6, 5], [4])
+
+
+def test_a_failure_is_raised_after_all_are_done(engine_threads):
+    crew, done = Crew(3), []
+
+    def work(slots):
+        for slot in slots:
+            if slot == 1:
+                raise ValueError(f"slot {slot}")
+            done.append(slot)
+
+    for _ in range(3):
+        done.clear()
+        with pytest.raises(ValueError, match="slot 1"):
+            crew.run(work, range(3))
+        assert sorted(done) == [0, 2]
+    crew.close()
+    assert engine_threads() == []
+
+
+def test_a_closed_crew_is_closed_again_without_complaint_and_can_begin_anew(engine_threads):
+    crew, done = Crew(2), []
+    crew.close()
+    crew.run(done.extend, range(4))
+    crew.close()
+    crew.close()
+    assert sorted(done) == [0, 1, 2, 3]
+    assert engine_threads() == []
+
+
+def test_a_forgotten_crew_leaves_no_thread(engine_threads):
+    crew = Crew(3)
+    crew.run(list, range(3))
+    threads = engine_threads()
+    assert len(threads) == 2
+    del crew
+    gc.collect()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert engine_threads() == []
+
+
+def test_threads_keep_nothing_alive():
+    class Thing:
+        def work(self, slots):
+            """Do nothing."""
+
+    crew, thing = Crew(2), Thing()
+    crew.run(thing.work, range(2))
+    seen = weakref.ref(thing)
+    del thing
+    assert seen() is None
+    crew.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_child_starts_threads_of_its_own():
+    """In a process of its own: forking beside threads of other tests warns."""
+    code = """
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from bagged_envs.engines.crew import Crew
+crew, done = Crew(2), []
+crew.run(done.extend, range(4))
+child = os.fork()
+if child == 0:
+    crew.run(done.extend, range(4))
+    crew.close()
+    os._exit(0 if len(done) == 8 else 1)
+_, status = os.waitpid(child, 0)
+crew.run(done.extend, range(4))
+assert status == 0 and len(done) == 8, (status, done)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_an_open_crew_does_not_hold_up_the_interpreters_exit():
+    code = "from bagged_envs.engines.crew import Crew; c = Crew(3); c.run(lambda slots: print(*slots), range(3))"
+    result = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(result.stdout.split()) == ["0", "1", "2"]
