@@ -17,6 +17,8 @@ endif
 # One thread per worker: the tests run in parallel already.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
+# Workers take what is left of others: ten thousand short tests handed out one by one cost half a minute.
+PARALLEL := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test siege slow deep lint types layers doctest wheel docs bench check football clean
@@ -40,16 +42,16 @@ demo: install  ## the main job: a small benchmark and its report, in demo/
 	$(ONE_THREAD) $(BIN)/bagged-envs bench report demo
 
 test: install  ## the quick tests
-	$(PYTEST) -n $(WORKERS)
+	$(PYTEST) $(PARALLEL)
 
 siege: install  ## kills, lost nodes, full disks: those slow tests that CI runs, too
-	$(PYTEST) -n $(WORKERS) -m slow tests/baselines/benchmark -k "kills or two_runners or node or disk or folder_that_may or sigterm_reaches or sigterm_stops_all_with"
+	$(PYTEST) $(PARALLEL) -m slow tests/baselines/benchmark -k "kills or two_runners or node or disk or folder_that_may or sigterm_reaches or sigterm_stops_all_with"
 
 slow: install  ## the tests that the quick suite leaves out
-	$(PYTEST) -n $(WORKERS) -m slow
+	$(PYTEST) $(PARALLEL) -m slow
 
 deep: install  ## the laws of the delay, with 10,000 examples each
-	HYPOTHESIS_PROFILE=deep $(PYTEST) -n $(WORKERS) -m law
+	HYPOTHESIS_PROFILE=deep $(PYTEST) $(PARALLEL) -m law
 
 lint: install  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -63,7 +65,7 @@ layers: install  ## import-linter: nothing imports upward
 
 # Every `>>>` that users see: in docstrings, the README and the docs.
 doctest: install  ## run the examples of docstrings and documents
-	$(PYTEST) -n $(WORKERS) --doctest-modules --doctest-glob='*.md' --ignore-glob='docs/*.py' --ignore=docs/_build \
+	$(PYTEST) $(PARALLEL) --doctest-modules --doctest-glob='*.md' --ignore-glob='docs/*.py' --ignore=docs/_build \
 	    bagged_envs README.md $(wildcard docs)
 
 wheel: install  ## build the wheel and try it in a clean environment

@@ -258,6 +258,7 @@ class TestRecipes:
             here(script, "--id", "BaggedNone-v0")
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.slow
     def test_stable_baselines3_on_redistributed_rewards_skips_what_it_has(self, here, tmp_path):
         chosen = ["--id", "BaggedInvertedPendulum-v0", "--timesteps", "150", "--learning-starts", "50"]
         chosen += ["--eval-every", "75", "--eval-episodes", "1", "--out", "rows.csv"]

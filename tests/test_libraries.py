@@ -96,6 +96,7 @@ class TestStableBaselines3:
         envs.close()
         assert_logged(tmp_path, recorded, at_least=12)  # of 25 steps each
 
+    @pytest.mark.slow
     def test_in_a_process_of_its_own_too(self, tmp_path):
         envs = SubprocVecEnv([Maker(ID, str(tmp_path / "0"), bag_len=7)], start_method="spawn")
         ppo(envs).learn(256)

@@ -107,7 +107,7 @@ def dense_parallel(name):
 
 
 # Each way of drawing once: it plays many steps.
-@pytest.mark.parametrize("name", ["CooperativeNavigation", "TriangleArea", "CollectTreasure", "SimpleTag"])
+@pytest.mark.parametrize("name", ["CooperativeNavigation", pytest.param("CollectTreasure", marks=pytest.mark.slow)])
 def test_pettingzoos_render_test(name, monkeypatch):
     # "human" opens a window.
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")

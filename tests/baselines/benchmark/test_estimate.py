@@ -153,6 +153,7 @@ def test_a_redistributor_alone_is_measured():
     assert probe.judging_cost(judged("uniform"), 0.05).learning == 0.0
 
 
+@pytest.mark.slow
 def test_another_library_s_agent_is_measured():
     agent = Arm("sb3", "bagged_envs.baselines.benchmark.sb3_agents:td3", "here", 0, learner={"learning_starts": 50})
     cost = probe.agent_cost(replace(job(steps=100_000), arm=agent), 0.2)

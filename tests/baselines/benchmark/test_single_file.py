@@ -162,6 +162,7 @@ class TestTheFile:
         }
         assert named - sys.stdlib_module_names == {"gymnasium", "numpy", "torch"}
 
+    @pytest.mark.slow
     def test_a_copy_of_it_runs_alone(self, tmp_path):
         copy = shutil.copy(single_file.__file__, tmp_path / "mine.py")
         command = [sys.executable, str(copy), "--steps", "120", "--learning-starts", "100"]

@@ -132,7 +132,7 @@ def test_trials_below_zero_are_told(changed):
 
 
 def test_a_result_without_its_kind_is_told(changed):
-    assert "kind must be one of training, agent, redistribution, got nothing" in problems(
+    assert "kind must be one of training, agent, redistribution, offline, got nothing" in problems(
         changed(put("kind", ...)), PROTOCOL
     )
 

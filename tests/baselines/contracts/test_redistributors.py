@@ -331,7 +331,13 @@ def test_every_schedule_can_be_learned_from(name, lengths, labeled):
     assert redistributor.relabel(bags_of(lengths, seed=9, labeled=labeled)).isfinite().all()
 
 
-@pytest.mark.parametrize("name", sorted(FINDS_LINEAR_REWARDS.keys() & REDISTRIBUTORS.keys()))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "rbt" else name
+        for name in sorted(FINDS_LINEAR_REWARDS.keys() & REDISTRIBUTORS.keys())
+    ],
+)
 def test_linear_rewards_are_found(name):
     assert correlation_of(name, *FINDS_LINEAR_REWARDS[name]) >= 0.95
 

@@ -93,6 +93,7 @@ def test_where_no_signal_is_told_from_noise_there_is_no_ratio():
     assert experiment.Noise(100.0, -2.0, 0.1, -0.1).ratio == math.inf
 
 
+@pytest.mark.slow
 def test_rows_are_made_once_told_and_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(experiment, "EPISODES", 82)
     monkeypatch.setattr(experiment, "TRUTH_EPISODES", 82)

@@ -60,6 +60,7 @@ def test_the_control_sees_the_same_factors_in_another_order():
     assert sorted(map(tuple, said.tolist())) == sorted(map(tuple, shuffled.tolist()))
 
 
+@pytest.mark.slow
 def test_both_tables_and_going_on(tmp_path, capsys):
     words = ["--seeds", "1", "--updates", "150", "--ids", ID, "--out", str(tmp_path)]
     assert lare.main([*words, "--methods", "uniform,lare_rd"]) == 0

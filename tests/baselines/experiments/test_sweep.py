@@ -37,6 +37,7 @@ def test_runs_are_made_once_and_their_rows_are_enough_to_go_on_from(tmp_path, ca
     assert [row for row in rows_of(out) if row["method"] == "identity-td3"] == first
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_said(tmp_path, capsys):
     words = ["identity-td3", "BaggedHoper-v0", "--steps", "80", "--seeds", "1"]
     assert sweep.main([*words, "--runs", str(tmp_path), "--out", str(tmp_path / "table.csv")]) == 1

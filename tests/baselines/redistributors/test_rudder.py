@@ -311,6 +311,7 @@ def correlation(one, other):
 
 
 class TestCredit:
+    @pytest.mark.slow
     def test_the_one_early_step_that_decides_gets_the_credit(self):
         """Bags of 10 steps; the second step's action decides the label, and the observations never show it."""
         generator = torch.Generator().manual_seed(0)
