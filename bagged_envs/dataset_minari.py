@@ -101,7 +101,9 @@ def minari_dataset(dataset_id: str, download: bool = False) -> Any:
     if download and not folder.exists():
         minari.download_dataset(dataset_id)
     if folder.exists():
-        load(folder) if (folder / MANIFEST).exists() else _checked_minari(folder)
+        _checked_minari(folder)
+        if (folder / MANIFEST).exists():
+            load(folder)
     return minari.load_dataset(dataset_id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,21 +19,33 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def append_row(path: Path, row: Row) -> None:
-    """Add one row to a table, with a heading where it is the first.
+    """Add one row to a table, as `append_rows`."""
+    append_rows(path, [row])
+
+
+def append_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Add rows that belong together to a table, with a heading where they are the first.
+
+    Args:
+        path: The table.
+        rows: At least one.
 
     Raises:
         ValueError: The table has other columns.
     """
+    columns_here = list(rows[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     begun = path.exists() and path.stat().st_size > 0
     if begun:
         with path.open(newline="") as file:
             columns = next(csv.reader(file))
-        if columns != list(row):
-            raise ValueError(f"{path} has columns {columns}, the row has {list(row)}: use another file.")
+        if columns != columns_here:
+            raise ValueError(f"{path} has columns {columns}, the row has {columns_here}: use another file.")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([*([] if begun else [columns_here]), *(row.values() for row in rows)])
     with path.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([row.values()] if begun else [row.keys(), row.values()])
+        file.write(text.getvalue())
 
 
 def done(path: Path, keys: Sequence[str]) -> set[tuple[str, ...]]:

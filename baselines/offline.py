@@ -33,6 +33,7 @@ from bagged_envs.wrappers.arguments import int_between, known
 
 # Rewards of these are no predictions of labels in the task's units: true labels cannot stand among them.
 KEEPS_NO_LABELS = (*NO_PREDICTION, "reward_design", "lare_sign")
+OFFLINE = 8  # the key of the streams of random numbers
 FIT_STEPS = 10_000  # environment steps whose worth of updates a redistributor gets where nothing else is said
 
 
@@ -119,6 +120,7 @@ class OfflineTraining:
         learner, redistributor, store: What is trained, and from what.
         standardization: What observations go through, in training and in evaluation.
         imputation: How the redistributor was fitted; None before.
+        reward_scale: What the learner's rewards are multiplied by, once there are some.
 
     Example:
         >>> import gymnasium as gym
@@ -169,7 +171,8 @@ class OfflineTraining:
         self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
         self.config = offline_config(name) if config is None else config
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
-        *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed).spawn(6)
+        # Of its own: datasets draw labels, and recipes what is played, from the children of the seed itself.
+        *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed, spawn_key=(OFFLINE,)).spawn(6)
         self._draws, self._bag_draws, self._held_draws = (np.random.default_rng(stream) for stream in streams)
         self._evaluation_seed = SEEDS + int(np.random.default_rng(evaluation).integers(SEEDS // 2))
         self._device = torch.device(device)
@@ -184,6 +187,7 @@ class OfflineTraining:
         self._take(trajectories)
         self.imputation: Imputation | None = None
         self.total_steps = 0
+        self.reward_scale = 1.0
         self._means = Means()
 
     def _take(self, trajectories: Sequence[Trajectory]) -> None:
@@ -283,9 +287,9 @@ class OfflineTraining:
             self._means.add("redistributor", {"held_out_error": self.imputation.error})
         self.store.relabel_all(self.redistributor)
         given = [self._given(steps, one) for steps, one in zip(self._steps, self._episodes, strict=True)]
-        scale = reward_scale(*self._learned(given)) if config.scale_rewards else 1.0
+        self.reward_scale = reward_scale(*self._learned(given)) if config.scale_rewards else 1.0
         for steps, rewards in zip(self._steps, given, strict=True):
-            self._rewards[torch.from_numpy(steps)] = torch.from_numpy(scale * rewards).float()
+            self._rewards[torch.from_numpy(steps)] = torch.from_numpy(self.reward_scale * rewards).float()
 
     def _fitted_with(self, metrics: Metrics) -> None:
         self._means.add("redistributor", metrics)
@@ -360,6 +364,7 @@ class OfflineTraining:
             "parts": {"learner": self.learner.state_dict(), "redistributor": self.redistributor.state_dict()},
             "draws": {name: generator.bit_generator.state for name, generator in generators.items()},
             "counts": {"total_steps": self.total_steps},
+            "reward_scale": self.reward_scale,
             "means": self._means.sums,
             "imputation": fitted,
             "rewards": self._rewards.clone(),
@@ -380,6 +385,7 @@ class OfflineTraining:
         for name, generator in self._generators().items():
             generator.bit_generator.state = state["draws"][name]
         self.total_steps = state["counts"]["total_steps"]
+        self.reward_scale = state["reward_scale"]
         self._means.sums = {name: list(sums) for name, sums in state["means"].items()}
         self.imputation = None if state["imputation"] is None else Imputation(**state["imputation"])
         self._rewards = state["rewards"].clone()

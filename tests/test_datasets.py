@@ -122,7 +122,7 @@ class TestDelay:
         schedule = RewardSchedule(bag_len=3, label_unit=unit)
         whole, some = delayed(dense(), schedule, 4), delayed(dense(), schedule, 4, exact_count=count)
         shown = [one.labeled for one in some.trajectories]
-        assert sum(labels.any() for labels in shown) if unit == "episode" else some.num_labels == count
+        assert (sum(labels.any() for labels in shown) if unit == "episode" else some.num_labels) == count
         assert all(labels.all() or not labels.any() for labels in shown) or unit == "bag"
         for one, other in zip(some.trajectories, whole.trajectories, strict=True):
             labeled = np.isin(one.bag_ids, np.flatnonzero(one.labeled))
@@ -636,6 +636,15 @@ class TestMinari:
             if message is not None:
                 with pytest.raises(DatasetError, match=message):
                     minari_dataset("some/foreign-v0")
+
+    def test_a_manifest_of_ours_makes_no_difference(self, place):
+        (place / "secret").write_bytes(bytes(8 * 7))
+        folder = local_path("some/dense-v0")
+        save(dense(), folder)
+        minari_dataset("some/dense-v0")
+        change_hdf5(folder, lambda s: s.create_dataset("out", (7,), "f8", external=[(str(place / "secret"), 0, 56)]))
+        with pytest.raises(DatasetError, match="/out must be in"):
+            minari_dataset("some/dense-v0")
 
     @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
     def test_a_cut_file(self, foreign, share):

@@ -215,7 +215,8 @@ TEAM_SOURCES = {
 
 OFFLINE = {
     "td3_bc": "TD3+BC as by its authors' code (arXiv:2106.06860)",
-    "iql": "IQL as by its authors' code (arXiv:2110.06169), its actor's rate decayed over 1,000,000 updates",
+    "iql": "IQL as by its authors' code (arXiv:2110.06169), its actor's rate decayed over 1,000,000 updates; ours: "
+    "weights begin as PyTorch's, and observations are standardized",
 }
 OFFLINE_SOURCES = {
     **{name: SOURCES[name] for name in ("identity", "labels_only", "uniform", "rd", "rrd", "oracle")},

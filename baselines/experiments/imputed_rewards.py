@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from bagged_envs.baselines.experiments.offline_run import OfflineRun, late, task_id
-from bagged_envs.baselines.growing_table import append_row, done, read_rows
+from bagged_envs.baselines.growing_table import append_rows, done, read_rows
 from bagged_envs.baselines.imputation import agreement
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.offline import OfflineTraining
@@ -27,6 +27,7 @@ from bagged_envs.datasets import load
 from bagged_envs.wrappers import RewardSchedule
 
 Floats = npt.NDArray[np.float64]
+KEYS = ("data", "labels", "seed")
 BINS = 30
 OUTSIDE = 0.001  # of the rewards at each end, which are counted in the outermost cells
 
@@ -64,17 +65,17 @@ def joint(true: Floats, imputed: Floats, bins: int = BINS) -> list[tuple[float, 
 
 
 def add(run: OfflineRun, out: Path) -> None:
-    """Write the histogram of a dataset into a table."""
+    """Write the histogram of a dataset into a table, all of it at once."""
     true, imputed = rewards_of(run)
     found = agreement([imputed], [true], [np.ones(len(true), dtype=np.bool_)])
-    for x, y, count in joint(true, imputed):
-        row = {"data": run.data.name, "labels": run.labels, "seed": run.seed, "r2": f"{found.r2:.4f}"}
-        append_row(out, {**row, "true": f"{x:.6g}", "imputed": f"{y:.6g}", "count": count})
+    told = {"data": run.data.name, "labels": run.labels, "seed": run.seed, "r2": f"{found.r2:.4f}"}
+    cells = joint(true, imputed)
+    append_rows(out, [{**told, "true": f"{x:.6g}", "imputed": f"{y:.6g}", "count": count} for x, y, count in cells])
     print(f"{run.data.name}: R² {found.r2:.3f}, mean absolute error {found.error:.3f}", flush=True)
 
 
 def plot(out: Path, file: Path) -> None:
-    """Draw a panel per dataset: counts by true and by imputed reward, and the diagonal on which they are equal."""
+    """Draw a panel per histogram: counts by true and by imputed reward, and the diagonal on which they are equal."""
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -82,19 +83,21 @@ def plot(out: Path, file: Path) -> None:
     from matplotlib.colors import LogNorm
 
     rows = read_rows(out)
-    names = list(dict.fromkeys(row["data"] for row in rows))
+    names = list(dict.fromkeys(tuple(row[key] for key in KEYS) for row in rows))
     columns = min(3, len(names))
     shape = -(-len(names) // columns), columns
     figure, axes = plt.subplots(*shape, figsize=(3.4 * columns, 3.2 * shape[0]), squeeze=False)
     for axis in axes.flat[len(names) :]:
         axis.axis("off")
     for axis, name in zip(axes.flat, names, strict=False):
-        own = [row for row in rows if row["data"] == name]
+        own = [row for row in rows if tuple(row[key] for key in KEYS) == name]
         true, imputed, counts = (np.array([float(row[key]) for row in own]) for key in ("true", "imputed", "count"))
         axis.scatter(true, imputed, c=counts, norm=LogNorm(), s=14, marker="s", cmap="viridis")
         ends = [min(true.min(), imputed.min()), max(true.max(), imputed.max())]
         axis.plot(ends, ends, color="gray", linewidth=0.8)
-        axis.set(title=f"{name}, R² {float(own[0]['r2']):.2f}", xlabel="true reward", ylabel="imputed reward")
+        data, labels, seed = name
+        title = f"{data}, {float(labels):.1%} labeled, seed {seed}: R² {float(own[0]['r2']):.2f}"
+        axis.set(title=title, xlabel="true reward", ylabel="imputed reward")
         axis.title.set_fontsize("small")
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
@@ -114,7 +117,7 @@ def main(words: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     method, schedule = Method.named("imputer-bc"), RewardSchedule(bag_len=1)
     for folder in given.data:
-        if (folder.name, str(given.labels), str(given.seed)) not in done(given.out, ("data", "labels", "seed")):
+        if (folder.name, str(given.labels), str(given.seed)) not in done(given.out, KEYS):
             add(OfflineRun(method, folder, schedule, given.labels, {}, given.seed), given.out)
     if given.plot:
         plot(given.out, given.plot)

@@ -28,16 +28,17 @@ from pathlib import Path
 from typing import Any
 
 from bagged_envs.baselines.experiments import offline_run, offline_table, sweep
+from bagged_envs.baselines.experiments.offline_run import digest
 from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.recipes import RECIPES, recipe_file
 from bagged_envs.whole_file import write_whole
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.wrappers.arguments import known, positive_int
 
 ARMS = ("labels_only", "imputer", "constant", "oracle")
 LEARNERS = ("td3_bc", "iql")
 ONE = "halfcheetah-medium-replay"  # of policies of all kinds, so that it matters which actions were good
 KEYS = ("data", "schedule", "labels", "method", "seed")
-COLUMNS = (*KEYS, *offline_run.COLUMNS)
+COLUMNS = (*KEYS, *offline_run.COLUMNS, "data_sha256")
 OF_DATASETS = ("recipe", "seed", "medium", "expert", "transitions", "episodes", "return", "score")
 STEPS, BAGS, EPISODES = "bag_len=1", "bag_len=20", "bag_len=None"
 
@@ -68,7 +69,7 @@ PROTOCOLS: dict[str, tuple[Cell, ...]] = {
         Cell(data, STEPS, 0.01, f"{arm}-{learner}") for data in RECIPES for learner in LEARNERS for arm in ARMS
     ),
     "labels": tuple(
-        Cell(ONE, STEPS, share, f"{arm}-td3_bc") for share in (0.001, 0.005, 0.01, 0.05) for arm in ARMS[:2]
+        Cell(ONE, STEPS, share, f"{arm}-td3_bc") for share in (0.001, 0.005, 0.01, 0.05) for arm in ARMS[:3]
     ),
     "bags": tuple(
         Cell(ONE, schedule, 1.0, f"{name}-td3_bc")
@@ -97,24 +98,31 @@ def command(cell: Cell, seed: int, data: Path, folder: Path, updates: int) -> li
 
 
 def _settings(method: str, updates: int) -> list[str]:
-    every = min(max(1, updates // 4), EVERY)
+    every = _cadence(updates)
     decay = [f"learner.decay_steps={updates}"] if method.endswith("-iql") else []  # to 0 at the end, as published
     return [f"training.evaluate_every={every}", *decay]
 
 
+def _cadence(updates: int) -> int:
+    """Return how many updates lie between two evaluations."""
+    return min(max(1, updates // 4), EVERY)
+
+
 def whole(out: Path, updates: int) -> set[tuple[str, ...]]:
-    """Return which runs a table has to the end."""
-    return {tuple(row[key] for key in KEYS) for row in read_rows(out) if int(row["step"]) >= updates}
+    """Return which runs a table has to the end, which is the last evaluation."""
+    last = updates - updates % _cadence(updates)
+    return {tuple(row[key] for key in KEYS) for row in read_rows(out) if int(row["step"]) >= last}
 
 
 def collect(runs: Path, out: Path, cells: Sequence[Cell]) -> int:
     """Write the evaluations of a protocol's runs in a folder into one table, and return how many rows it has.
 
-    Rows of runs that are not in the folder stay; protocols may share the folder.
+    Rows of runs that are not in the folder stay. Others' runs in it are left alone: those of a protocol have folders of
+    their own, named after them.
     """
-    own = {cell.key(0)[:-1] for cell in cells}  # of any seed
-    files = sorted(runs.glob("*/evaluations.csv"))
-    new = [row for file in files for row in _rows(file) if tuple(row[key] for key in KEYS[:-1]) in own]
+    own = {"-".join(cell.key(0)[:-1]) for cell in cells}  # of any seed
+    files = (file for file in sorted(runs.glob("*/evaluations.csv")) if file.parent.name.rpartition("-")[0] in own)
+    new = [row for file in files for row in _rows(file)]
     here = {tuple(row[key] for key in KEYS) for row in new}
     kept = [row for row in read_rows(out) if tuple(row[key] for key in KEYS) not in here]
     _write(out, COLUMNS, sorted((*kept, *new), key=lambda row: (*(row[key] for key in KEYS), int(row["step"]))))
@@ -124,7 +132,8 @@ def collect(runs: Path, out: Path, cells: Sequence[Cell]) -> int:
 def _rows(file: Path) -> list[dict[str, str]]:
     ran = json.loads(file.with_name("run.json").read_text())
     told = {"data": ran["data"], "schedule": ran["schedule"], "labels": str(ran["labels"]), "method": ran["method"]}
-    return [{**told, "seed": str(ran["seed"]), **row} for row in read_rows(file)]
+    told |= {"seed": str(ran["seed"]), "data_sha256": ran["data_sha256"]}
+    return [{**told, **row} for row in read_rows(file)]
 
 
 def _write(file: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -151,10 +160,30 @@ def check_data(cells: Sequence[Cell], data: Path) -> None:
             raise FileNotFoundError(f"{data / name} must be a dataset: bagged-envs dataset make {name} --out {data}")
 
 
+def check_same_data(cells: Sequence[Cell], data: Path, out: Path) -> None:
+    """Check that the rows of a table are of the datasets as they are now.
+
+    Raises:
+        DatasetError: A dataset's manifest cannot be read.
+        ValueError: Some are of another dataset of the same name.
+    """
+    digests = {name: digest(data / name) for name in dict.fromkeys(cell.data for cell in cells)}
+    for row in read_rows(out):
+        now = digests.get(row["data"], row["data_sha256"])
+        if row["data_sha256"] != now:
+            raise ValueError(
+                f"{out} has runs on a {row['data']} with SHA-256 {row['data_sha256']}, that in {data} has {now}: "
+                "choose another --out, or bring back the dataset."
+            )
+
+
 def tell_datasets(cells: Sequence[Cell], data: Path, out: Path) -> None:
-    """Write what the datasets came to, as their recipes' files say."""
-    files = [recipe_file(data / name) for name in dict.fromkeys(cell.data for cell in cells)]
-    _write(datasets_file(out), OF_DATASETS, [json.loads(file.read_text()) for file in files if file.exists()])
+    """Write what the datasets came to, as their recipes' files say; of others the rows stay."""
+    names = list(dict.fromkeys(cell.data for cell in cells))
+    files = [recipe_file(data / name) for name in names]
+    found = {row["recipe"]: row for row in read_rows(datasets_file(out))}
+    found |= {told["recipe"]: told for told in (json.loads(file.read_text()) for file in files if file.exists())}
+    _write(datasets_file(out), OF_DATASETS, [found[name] for name in names if name in found])
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -185,12 +214,14 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run_all(given: argparse.Namespace) -> int:
     updates, seeds = PRESETS[given.preset]
-    updates, seeds = given.updates or updates, given.seeds or seeds
+    updates = updates if given.updates is None else positive_int("--updates", given.updates)
+    seeds = seeds if given.seeds is None else positive_int("--seeds", given.seeds)
     every = list(dict.fromkeys(cell.data for cell in PROTOCOLS[given.protocol]))
     only = every if given.only is None else [known("--only", name, every) for name in given.only.split(",")]
     cells = [cell for cell in PROTOCOLS[given.protocol] if cell.data in only]
     check_data(cells, given.data)
     sweep.claim(given.out, [f"protocol.name={given.protocol}", f"protocol.updates={updates}"])
+    check_same_data(cells, given.data, given.out)
     tell_datasets(PROTOCOLS[given.protocol], given.data, given.out)
     failed = 0
     with ThreadPoolExecutor(given.workers) as pool:

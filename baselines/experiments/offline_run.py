@@ -20,13 +20,15 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 
 from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.command import grouped
@@ -37,18 +39,20 @@ from bagged_envs.baselines.offline import OfflineTraining, offline_config
 from bagged_envs.baselines.recorded import labeled_steps
 from bagged_envs.baselines.runs import CHECKPOINT, as_json, versions
 from bagged_envs.baselines.scores import normalized_score
+from bagged_envs.dataset_file import MANIFEST, read_json
+from bagged_envs.dataset_form import demand
 from bagged_envs.datasets import Dataset, delayed, load
 from bagged_envs.registration import env_id
 from bagged_envs.tasks import TASKS
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers import RewardSchedule
-from bagged_envs.wrappers.arguments import positive_int
+from bagged_envs.wrappers.arguments import known, positive_int
 
 Row = dict[str, Any]
 COLUMNS = (
     *("step", "return", "return_std", "score", "length"),
-    *("r2", "error", "fit_updates", "held_out_error", "seconds"),
+    *("r2", "error", "fit_updates", "held_out_error", "reward_scale", "seconds"),
 )
 
 
@@ -76,10 +80,16 @@ class OfflineRun:
         """Check what would only fail after the data was read.
 
         Raises:
-            ValueError: The share of labels is none, or the method does not learn offline.
+            ValueError: The share of labels is none, the schedule's labels are of another unit than rewards, or the
+                method does not learn offline.
         """
         if self.labels is not None and not 0.0 < self.labels <= 1.0:
             raise ValueError(f"labels must be a share above 0 and at most 1, got {self.labels}.")
+        if self.schedule.success is not None or self.schedule.aggregate in ("sum_square", "square_sum"):
+            raise ValueError(
+                f"schedule must pay sums, means or largest rewards, got {self.schedule}: labels of another unit cannot "
+                "stand among true rewards."
+            )
         offline_config(self.method.learner, self.config)
 
     def described(self, dataset: Dataset) -> dict[str, Any]:
@@ -90,6 +100,7 @@ class OfflineRun:
             "data": self.data.name,
             "data_seed": dataset.seed,
             "data_steps": dataset.steps,
+            "data_sha256": digest(self.data),
             "schedule": str(self.schedule),
             "labels": self.labels,
             "config": vars(offline_config(self.method.learner, self.config)),
@@ -104,13 +115,41 @@ def task_id(dataset: Dataset) -> str:
     """Return an ID of ours on whose task a dataset was recorded; its delay does not matter to an evaluation.
 
     Raises:
-        ValueError: It was recorded in no task of ours.
+        ValueError: It was recorded in no task of ours, or with other arguments than the task's own.
     """
-    named = None if dataset.env_spec is None else json.loads(dataset.env_spec)["id"]
+    spec = {} if dataset.env_spec is None else json.loads(dataset.env_spec)
     for task in TASKS.values():
-        if task.base_id is not None and task.base_id == named:
+        if task.base_id is not None and task.base_id == spec.get("id"):
+            _check_own(dataset.dataset_id, spec, gym.spec(task.base_id))
             return env_id("Bagged", task.name)
-    raise ValueError(f"{dataset.dataset_id} must be recorded in a task of ours, such as Hopper-v5, got {named}.")
+    raise ValueError(
+        f"{dataset.dataset_id} must be recorded in a task of ours, such as Hopper-v5, got {spec.get('id')}."
+    )
+
+
+def _check_own(dataset_id: str, spec: Mapping[str, Any], own: EnvSpec) -> None:
+    """Refuse a task whose arguments or limit are not its own: policies would be evaluated on another one."""
+    given = {name: value for name, value in (spec.get("kwargs") or {}).items() if name != "render_mode"}
+    for name, found, wanted in (
+        ("arguments", given, json.loads(own.to_json())["kwargs"]),
+        ("max_episode_steps", spec.get("max_episode_steps"), own.max_episode_steps),
+    ):
+        if found != wanted:
+            raise ValueError(
+                f"{dataset_id} must be recorded in {own.id} as it is, with {name} {wanted}, got {found}: policies are "
+                "evaluated on the task as it is."
+            )
+
+
+def digest(folder: Path) -> str:
+    """Return how the SHA-256 of a dataset's manifest begins, which has those of all arrays: 16 hex digits.
+
+    Raises:
+        DatasetError: The manifest cannot be read.
+    """
+    told = read_json(folder / MANIFEST).get("sha256")
+    demand(isinstance(told, str), str(folder / MANIFEST), "sha256", "a text", repr(told)[:60])
+    return str(told)[:16]
 
 
 def late(run: OfflineRun, dense: Dataset) -> tuple[Trajectory, ...]:
@@ -183,6 +222,7 @@ def _trained(
         state = checkpoint.load(folder / CHECKPOINT)
         training.load_state_dict(state["training"])
         rows, seconds = state["rows"], state["seconds"]
+        _tell(folder, rows)  # what was stopped between the checkpoint and the table
     if training.total_steps < updates and not training.fitted:
         training.fit()
     agrees = compare(training) if training.total_steps < updates else None
@@ -199,6 +239,10 @@ def _trained(
 def _keep(training: OfflineTraining, folder: Path, rows: Sequence[Row], seconds: float) -> None:
     """Write the checkpoint first: the table is made of what it has."""
     checkpoint.save(folder / CHECKPOINT, {"training": training.state_dict(), "rows": list(rows), "seconds": seconds})
+    _tell(folder, rows)
+
+
+def _tell(folder: Path, rows: Sequence[Row]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -236,16 +280,13 @@ def _row(training: OfflineTraining, agrees: Agreement | None, seconds: float) ->
         "error": None if agrees is None else agrees.error,
         "fit_updates": None if fitted is None else fitted.updates,
         "held_out_error": None if fitted is None else fitted.error,
+        "reward_scale": training.reward_scale,
         "seconds": seconds,
     }
 
 
 def parsed(words: Sequence[str] | None = None) -> tuple[OfflineRun, argparse.Namespace]:
-    """Return the run that words describe, and what else they say.
-
-    Raises:
-        ValueError: A name or a setting is wrong.
-    """
+    """Return the run that words describe, and what else they say; wrong words end the program."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method")
     parser.add_argument("data", type=Path)
@@ -254,11 +295,16 @@ def parsed(words: Sequence[str] | None = None) -> tuple[OfflineRun, argparse.Nam
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--updates", type=int, default=20_000)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args(words)
-    groups = grouped(given.settings)
-    method = Method.named(given.method, groups["redistributor"], groups["learner"])
-    schedule = RewardSchedule(**groups["environment"])
-    return OfflineRun(method, given.data, schedule, given.labels, groups["training"], given.seed), given
+    given = parser.parse_intermixed_args(words)
+    try:
+        groups = grouped(given.settings)
+        method = Method.named(given.method, groups["redistributor"], groups["learner"])
+        for name in groups["environment"]:
+            known("A setting of the schedule", name, [field.name for field in fields(RewardSchedule)])
+        schedule = RewardSchedule(**groups["environment"])
+        return OfflineRun(method, given.data, schedule, given.labels, groups["training"], given.seed), given
+    except (TypeError, ValueError) as error:
+        parser.error(str(error))
 
 
 def main(words: Sequence[str] | None = None) -> int:

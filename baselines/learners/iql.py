@@ -25,12 +25,12 @@ from bagged_envs.wrappers.arguments import positive_int
 
 @dataclass(frozen=True)
 class IQLConfig:
-    """Settings of IQL; the defaults are those of the authors' code for MuJoCo tasks.
+    """Settings of IQL; the defaults are those of the authors' code for MuJoCo tasks, where nothing else is said.
 
     Attributes:
         hidden: Widths of the hidden layers of actor, critics and value network.
         activation: "relu" or "tanh".
-        init: How weights begin: "default" (PyTorch's), "orthogonal" or "xavier".
+        init: How weights begin: "default" (PyTorch's; official: orthogonal), "orthogonal" or "xavier".
         actor_learning_rate: Adam's, for the actor, at first.
         decay_steps: Over how many updates it goes to 0, along a cosine; None keeps it.
         critic_learning_rate: Adam's, for the critics.

@@ -59,6 +59,18 @@ def test_rd_on_bags_of_one_step_is_regression_on_labeled_transitions(kind, confi
     torch.testing.assert_close(imputer.relabel(batch).flatten(), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_labels_are_standardized_by_those_that_were_seen():
+    """Labels of four transitions, 1, 2, 3 and 6: a mean of 3, and a deviation that squares to 3.5."""
+    batch = batches.bags_of([1] * 6, labels=[1.0, 9.0, 2.0, 3.0, 9.0, 6.0], labeled=LABELED)
+    imputer = Imputer(OBSERVATION, ACTION, ImputerConfig(hidden=(8,)), seed=0)
+    network = MLP((OBSERVATION + ACTION, 8, 1), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        said = network(state_action(batch)[:, 0, 0]).squeeze(1)  # [6]
+    scaled = (batch.label - 3.0) / 3.5**0.5
+    loss = nn.functional.mse_loss(said[batch.labeled], scaled[batch.labeled])
+    assert imputer.update(batch)["loss"] == pytest.approx(loss.item(), rel=1e-5)
+
+
 def test_the_error_of_labels_is_per_step_and_does_not_look_at_them():
     """Rewards of 2 everywhere, labels per step 1 and 4: (1 + 4) / 2."""
     batch = batches.bags_of([3, 2], labels=[3.0, 8.0])

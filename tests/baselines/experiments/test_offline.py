@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -57,6 +58,19 @@ class TestRun:
             train(run_of(data), tmp_path / "other", 10, stop)
         assert timeless(train(run_of(data), tmp_path / "other", 10)) == timeless(whole)
         assert train(run_of(data), tmp_path / "other", 10) == train(run_of(data), tmp_path / "other", 5)
+
+    def test_a_kill_between_checkpoint_and_table_loses_no_row(self, data, tmp_path, monkeypatch):
+        def killed(folder, rows):
+            raise KeyboardInterrupt
+
+        whole = train(run_of(data), tmp_path / "whole", 5)
+        with monkeypatch.context() as patch:
+            patch.setattr(offline_run, "_tell", killed)
+            with pytest.raises(KeyboardInterrupt):
+                train(run_of(data), tmp_path / "run", 5)
+        assert not (tmp_path / "run" / "evaluations.csv").exists()
+        assert timeless(train(run_of(data), tmp_path / "run", 5)) == timeless(whole)
+        assert [row["step"] for row in offline.read_rows(tmp_path / "run" / "evaluations.csv")] == ["5"]
 
     def test_another_run_in_its_folder_is_refused(self, data, tmp_path):
         train(run_of(data), tmp_path, 5)
@@ -119,6 +133,23 @@ class TestRun:
             task_id(dataclasses.replace(dense, env_spec=None))
 
     @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"kwargs": {"ctrl_cost_weight": 5.0}}, r"with arguments {}, got {'ctrl_cost_weight': 5.0}"),
+            ({"max_episode_steps": 50}, "with max_episode_steps 1000, got 50"),
+        ],
+    )
+    def test_data_of_a_changed_task_is_refused(self, data, change, message):
+        dense = load(data / "hopper-random")
+        spec = json.dumps({**json.loads(dense.env_spec), **change})
+        with pytest.raises(ValueError, match=message):
+            task_id(dataclasses.replace(dense, env_spec=spec))
+
+    def test_labels_of_another_unit_are_refused(self, data):
+        with pytest.raises(ValueError, match="schedule must pay sums, means or largest rewards, got .*square_sum"):
+            run_of(data, schedule=RewardSchedule(bag_len=1, aggregate="square_sum"))
+
+    @pytest.mark.parametrize(
         ("changes", "message"),
         [({"labels": 0.0}, "labels must be a share above 0"), ({"config": {"hidden": 3}}, "A setting of offline")],
     )
@@ -154,6 +185,23 @@ class TestProtocols:
         made = list(offline.commands(cells, tmp_path, tmp_path, 8, 1, tmp_path / "table.csv"))
         assert len(made) == len(cells) - 1
 
+    @pytest.mark.parametrize(("updates", "last"), [(8, 8), (11, 10), (22_000, 20_000), (3, 3)])
+    def test_a_run_is_whole_at_its_last_evaluation(self, tmp_path, updates, last):
+        cell = offline.PROTOCOLS["labels"][0]
+        words = offline.command(cell, 0, tmp_path, tmp_path, updates)
+        run, _ = parsed(words[words.index(offline_run.__name__) + 1 :])
+        assert last == updates - updates % run.config["evaluate_every"]
+        for step, expected in ((last, 1), (last - 1, 0)):
+            row = dict(zip(offline.KEYS, cell.key(0), strict=True)) | {"step": step}
+            offline._write(tmp_path / "table.csv", offline.COLUMNS, [row])
+            assert len(offline.whole(tmp_path / "table.csv", updates)) == expected
+
+    def test_wrong_words_of_a_run_are_told(self, tmp_path, capsys):
+        for word, message in (("imputer-none", "got 'none'"), ("imputer-iql", "got 'bag_lan'")):
+            with pytest.raises(SystemExit):
+                parsed([word, str(tmp_path), "--out", str(tmp_path), "bag_lan=1"])
+            assert message in capsys.readouterr().err.replace("‘", "'")
+
 
 def test_runs_are_made_once_and_collected(data, tmp_path, monkeypatch, capsys):
     """In this process, with two runs of eight updates each."""
@@ -178,7 +226,14 @@ def test_runs_are_made_once_and_collected(data, tmp_path, monkeypatch, capsys):
     assert offline.main(words) == 0
     assert len(ran) == 2
     assert offline.read_rows(out) == rows
-    for other in ("--updates", "16"), ("--data", str(tmp_path)):
+    # Runs of anybody else in the folder are left alone, as are those of other settings.
+    foreign = tmp_path / "runs" / "one"
+    shutil.copytree(tmp_path / "runs" / "-".join(cells[0].key(0)), foreign)
+    (tmp_path / "runs" / "other").mkdir()
+    (tmp_path / "runs" / "other" / "evaluations.csv").write_text("step\n5\n")
+    offline.collect(tmp_path / "runs", out, cells)
+    assert offline.read_rows(out) == rows
+    for other in ("--updates", "16"), ("--data", str(tmp_path)), ("--seeds", "0"):
         with pytest.raises(SystemExit):
             offline.main([*words, *other])
     with pytest.raises(SystemExit):
@@ -186,7 +241,12 @@ def test_runs_are_made_once_and_collected(data, tmp_path, monkeypatch, capsys):
     # Runs of other protocols in the same folder are none of this table.
     others = tuple(dataclasses.replace(cell, labels=0.2) for cell in cells)
     assert offline.collect(tmp_path / "runs", tmp_path / "others.csv", others) == 0
+    made_anew = tmp_path / "anew"
+    save(record("Hopper-v5", None, "hopper/random-v0", episodes=2, seed=1), made_anew / "hopper-random")
+    with pytest.raises(SystemExit):
+        offline.main([*words, "--data", str(made_anew)])
     told = " ".join(capsys.readouterr().err.split())
+    assert "has runs on a hopper-random with SHA-256" in told
     assert "--only must be one of 'hopper-random', got 'hopper-rondom'" in told.replace("‘", "'")
     assert "is for runs with protocol.name=labels protocol.updates=8, got" in told
     assert "bagged-envs dataset make hopper-random" in told
