@@ -32,9 +32,8 @@ def foraging_id():
     del TASKS["Foraging"]
 
 
-@pytest.mark.parametrize(
-    "name", ["tar2-ippo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("stas-mappo", "rd-qmix"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tar2-ippo", "stas-mappo", "rd-qmix"])
 def test_a_few_thousand_steps(name, foraging_id):
     redistributor, _ = name.split("-")
     assert SETTINGS[redistributor]["warm_up"] < 1000

@@ -139,6 +139,7 @@ def program(made, tmp_path):
     return str(file)
 
 
+@pytest.mark.slow
 def test_in_one_seed_early_in_a_fit_rd_pays_for_lighting_the_lamp_and_lare_does_not(program):
     rd, lare = (measure(name, episodes(0, 100), 0, program, 200) for name in ("rd", "lare_rd answers"))
     assert rd["lighting"] > 0.1  # the slow test has seeds that are not chosen, and what lasts
