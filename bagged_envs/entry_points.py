@@ -41,6 +41,8 @@ def missing(task: Task, error: ImportError) -> gym.error.DependencyNotInstalled:
 
 def unknown_argument(error: TypeError) -> TypeError:
     """Return a task's refusal of an argument, and what the delay would have taken."""
+    if "unexpected" not in str(error):
+        return error
     return TypeError(f"{error} (the delay's arguments are {', '.join(DELAY_ARGUMENTS)})")
 
 

@@ -6,6 +6,7 @@ the bit; the second makes one step of all copies in one call.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -193,6 +194,13 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         rewards, terminated = self._advanced(actions)
         self._stepped.fill(True)
         self._elapsed += 1
+        try:
+            return self._led_to(rewards, terminated)
+        except BaseException:  # interrupted: half a step was made
+            self._begun = False
+            raise
+
+    def _led_to(self, rewards: Any, terminated: Bools) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         truncated = self._elapsed >= self._limit
         if self._some_ended and self.autoreset_mode is AutoresetMode.NEXT_STEP:
             stepped = ~self._ended
@@ -217,8 +225,17 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         if self._simulators is not None:
             self._simulators.close()
 
+    def __copy__(self) -> NativeVectorEnv:
+        """Return a deep copy: two vectors of the same copies would disturb each other."""
+        return copy.deepcopy(self)
+
     def render(self) -> tuple[Any, ...]:
-        """Return a picture of every copy's current state, in the render mode."""
+        """Return a picture of every copy's current state, in the render mode.
+
+        Raises:
+            gymnasium.error.ClosedEnvironmentError: It is closed.
+        """
+        self._demand_open("render")
         return tuple(_picture(self._batch, slot, self.render_mode) for slot in range(self.num_envs))
 
     def _advanced(self, actions: Any) -> tuple[Any, Bools]:

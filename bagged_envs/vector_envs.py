@@ -83,6 +83,8 @@ def make_vec(
     if spec.kwargs.get("face") == "tuple":
         raise ValueError("face='tuple' pays lists of rewards, which a vector environment cannot: use face='joint'.")
     chosen, reason = automatic(task, spec, vector_kwargs) if backend == "auto" else (backend, "asked for")
+    if chosen in ("sync", "async") and "num_threads" in (vector_kwargs or {}):
+        raise ValueError(f"num_threads has no use with backend={chosen!r} ({reason}): leave it out.")
     if is_dense(spec):
         refuse_delay(spec.id, task, kwargs)
         return _with_backend(_dense_vector(spec, task, num_envs, chosen, dict(vector_kwargs or {})), chosen, reason)

@@ -13,11 +13,13 @@ from stable_baselines3.common.vec_env import VecEnv
 import bagged_envs
 from bagged_envs.wrappers.vector import one_info
 
+FINALS = ("final_obs", "final_info", "_final_obs", "_final_info")
+
 
 class VectorForSB3(VecEnv):
     """A Gymnasium vector environment as Stable-Baselines3's `VecEnv`.
 
-    It returns what `DummyVecEnv` of single environments returns, to the bit: float32 rewards, infos with
+    Of our IDs it returns what `DummyVecEnv` of single environments returns, to the bit: float32 rewards, infos with
     `terminal_observation` and `TimeLimit.truncated`, the next episode's first observation in the step that ends one.
     Put `VecMonitor` around it for the returns that algorithms log.
 
@@ -75,7 +77,7 @@ class VectorForSB3(VecEnv):
         done = terminated | truncated
         told = [_plain(one_info(infos, slot)) for slot in range(self.num_envs)]
         for slot in np.flatnonzero(done).tolist():
-            self.reset_infos[slot] = {key: told[slot][key] for key in told[slot] if not key.startswith("final_")}
+            self.reset_infos[slot] = {key: told[slot][key] for key in told[slot] if key not in FINALS}
             told[slot] = _plain(one_info(infos.get("final_info", {}), slot))
             told[slot]["terminal_observation"] = infos["final_obs"][slot]
         for info, cut in zip(told, (truncated & ~terminated).tolist(), strict=True):
@@ -121,7 +123,13 @@ def make_vec_for_sb3(
         seed: Environment i is seeded with `seed + i`; None takes one from the system.
         vector_kwargs: As for `bagged_envs.make_vec`, such as `num_threads`.
         **kwargs: As for `bagged_envs.make_vec`.
+
+    Raises:
+        ValueError: Another autoreset mode than SAME_STEP is asked for, or as `bagged_envs.make_vec`.
     """
+    asked = AutoresetMode((vector_kwargs or {}).get("autoreset_mode", AutoresetMode.SAME_STEP))
+    if asked is not AutoresetMode.SAME_STEP:
+        raise ValueError(f"autoreset_mode must be SAME_STEP for Stable-Baselines3, got {asked}: leave it out.")
     settings = {**(vector_kwargs or {}), "autoreset_mode": AutoresetMode.SAME_STEP}
     envs = VectorForSB3(bagged_envs.make_vec(id, n_envs, vector_kwargs=settings, **kwargs))
     envs.seed(seed)

@@ -1,10 +1,11 @@
 """How fast MuJoCo's tasks are played, backend beside backend: `python -m benchmarks.backends`.
 
 Every task, by every backend: Gymnasium's SyncVectorEnv and AsyncVectorEnv, ours (`backend="native"`) and, where it is
-installed, EnvPool's own interface, the last two by one and two threads. All play the same actions from the same seed,
-with episodes that end and begin on the way; their runs alternate, round by round, and each round begins with another
-one. A figure is the median of the rounds, a ratio that of the rounds' ratios. `--delayed` measures them as `make_vec`
-returns them, the delay around them; otherwise it is left out, as it costs all of them the same.
+installed, EnvPool's own interface, the last two by one and two threads. All play the same actions; each run begins
+with the same seed, but for EnvPool's, whose episodes go on from run to run. Episodes end and begin on the way. Runs
+alternate, and each round begins with another one. A figure is the median of the rounds, a ratio that of the rounds'
+ratios. `--delayed` measures them as `make_vec` returns them, the delay around them; otherwise it is left out, as it
+costs all of them the same.
 
 Then one environment of dm_control's cheetah-run, native against shimmy's, and PPO of Stable-Baselines3 on 8 delayed
 HalfCheetahs, in our vector against theirs.
@@ -71,7 +72,7 @@ def alone(pairs: int, duration: float) -> Row:
     from shimmy.dm_control_compatibility import DmControlCompatibilityV0
 
     ours = gym.make("BaggedCheetahRun-v0", engine="native").unwrapped
-    theirs = DmControlCompatibilityV0(suite.load("cheetah", "run"))
+    theirs = DmControlCompatibilityV0(suite.load("cheetah", "run", task_kwargs={"time_limit": float("inf")}))
     draw = np.random.default_rng(0)
     actions = draw.uniform(-1, 1, size=(max(2, round(duration * 25_000)), 6))
 

@@ -92,8 +92,10 @@ def race(
 ) -> dict[Contender, list[float]]:
     """Return each contender's steps per second, round by round; a run of the first one lasts about `duration`."""
     players = {contender: make(task, num_envs, contender, delayed) for contender in whom}
-    a_few = actions(task, num_envs, 5)
-    per_step = [player.seconds(a_few) / len(a_few) for player in players.values()][0]  # and all are warm
+    a_few = actions(task, num_envs, 25)
+    for player in players.values():  # so that all are warm
+        player.seconds(a_few)
+    per_step = players[whom[0]].seconds(a_few) / len(a_few)
     chosen = actions(task, num_envs, max(2, round(duration / per_step)))
     found: dict[Contender, list[float]] = {contender: [] for contender in whom}
     for round_ in range(rounds):
@@ -107,7 +109,9 @@ def race(
 
 def actions(task: str, num_envs: int, count: int) -> list[Any]:
     """Return random actions, the same ones for everybody."""
-    space: Any = gym.make(f"{task}-v5").action_space
+    env = gym.make(f"{task}-v5")
+    space: Any = env.action_space
+    env.close()
     size = (count, num_envs, *space.shape)
     return list(np.random.default_rng(0).uniform(space.low, space.high, size=size).astype(space.dtype))
 

@@ -78,20 +78,14 @@ class Crew:
 
         Raises:
             BaseException: What `work` raised, after all threads are done; what was left of that share is done by others
-                or not at all.
+                or not at all. Or an interrupt, or that no thread could start: then all threads have ended.
         """
         if self.size == 1 or len(slots) < 2:
             work(slots)
             return
-        if self._process != os.getpid():
-            self._start()
-        parts = shares(slots, self.size)
-        for member in range(1, len(parts)):
-            self._tasks[member - 1].put((work, parts, member))
-        failures = [_attempt(work, parts, 0)]
         try:
-            failures += [self._results.get() for _ in parts[1:]]
-        except BaseException:  # interrupted while others work: what they still send must meet nobody
+            failures = self._shared(work, shares(slots, self.size))
+        except BaseException:  # interrupted while others work, or no thread starts: what is still sent meets nobody
             self.close()
             raise
         for _, failure in sorted(failures, key=lambda of: of[0]):
@@ -106,18 +100,26 @@ class Crew:
                 thread.join()
         self._threads, self._tasks, self._results, self._process = [], [], SimpleQueue(), 0
 
+    def _shared(self, work: Work, parts: Shares) -> list[Failure]:
+        if self._process != os.getpid():
+            self._start()
+        for member in range(1, len(parts)):
+            self._tasks[member - 1].put((work, parts, member))
+        failures = [_attempt(work, parts, 0)]
+        return failures + [self._results.get() for _ in parts[1:]]
+
     def _start(self) -> None:
-        self._results = SimpleQueue()
+        self._results, self._threads = SimpleQueue(), []
         self._tasks = [SimpleQueue() for _ in range(self.size - 1)]
-        # They know their queues alone: a thread that waits keeps neither crew nor copies alive.
-        self._threads = [
-            threading.Thread(target=_serve, args=(tasks, self._results), name="bagged_envs engine", daemon=True)
-            for tasks in self._tasks
-        ]
-        for thread in self._threads:
-            thread.start()
-        self._process = os.getpid()
+        self._process = os.getpid()  # from here on `close` ends what has started
         weakref.finalize(self, _dismiss, self._tasks)
+        for tasks in self._tasks:
+            # It knows its queues alone: a thread that waits keeps neither crew nor copies alive.
+            thread = threading.Thread(
+                target=_serve, args=(tasks, self._results), name="bagged_envs engine", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
 
 
 def _dismiss(queues: Sequence[Tasks]) -> None:

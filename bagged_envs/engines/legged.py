@@ -104,7 +104,7 @@ def _tendons(now: Any) -> Facts:
 
 
 def _mass_center(now: Any, a: Any) -> Array:
-    moments = np.einsum("b,nbj->nj", now.body_mass, now.xipos)
+    moments = np.add.reduce(now.body_mass[:, None] * now.xipos, axis=1)
     return np.asarray((moments / now.body_mass.sum())[:, 0:2])
 
 

@@ -91,6 +91,11 @@ def with_options():
     return envs
 
 
+def test_another_autoreset_mode_is_refused():
+    with pytest.raises(ValueError, match="autoreset_mode must be SAME_STEP for Stable-Baselines3, got .*DISABLED"):
+        make_vec_for_sb3("BaggedInvertedPendulum-v0", 1, vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED})
+
+
 def test_other_vectors_of_gymnasium_work_as_well():
     kwargs = {"autoreset_mode": AutoresetMode.SAME_STEP}
     envs = VectorForSB3(gym.make_vec("CartPole-v1", 2, vectorization_mode="sync", vector_kwargs=kwargs))

@@ -83,6 +83,10 @@ def test_refusals(arguments, error, said):
 
 
 def test_threads_are_for_simulators():
+    for given in ({"num_threads": 2}, {"num_threads": 2, "copy": True}):
+        id = "BaggedHopper-v0" if "copy" in given else "BaggedFishSwim-v0"
+        with pytest.raises(ValueError, match=r"num_threads has no use with backend='sync' \(.*\): leave it out"):
+            bagged_envs.make_vec(id, 2, vector_kwargs=given)
     with pytest.raises(ValueError, match="must be one of 'autoreset_mode', got 'num_threads'"):
         bagged_envs.make_vec("BaggedKeyDoor-v0", 2, vector_kwargs={"num_threads": 2})
 

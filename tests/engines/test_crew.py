@@ -6,11 +6,13 @@ import subprocess
 import sys
 import threading
 import weakref
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bagged_envs.engines import crew as module
 from bagged_envs.engines.crew import Crew, crew_size, num_cores, shares
 
 
@@ -92,6 +94,76 @@ def test_a_failure_is_raised_after_all_are_done(engine_threads):
         assert sorted(done) == [0, 2]
     crew.close()
     assert engine_threads() == []
+
+
+class Interrupting(SimpleQueue):
+    """A queue at which the caller is interrupted once."""
+
+    def __init__(self, moments):
+        self.moments = moments
+
+    def get(self):
+        if threading.current_thread() is threading.main_thread() and self.moments:
+            self.moments.pop()
+            raise KeyboardInterrupt
+        return super().get()
+
+    def put(self, value):
+        super().put(value)
+        if threading.current_thread() is threading.main_thread() and self.moments and value is not None:
+            self.moments.pop()
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["_tasks", "_results"])
+def test_after_an_interrupt_what_others_were_doing_disturbs_no_later_work(name, engine_threads, monkeypatch):
+    crew, done, gate = Crew(3), [], threading.Event()
+
+    def work(slots):
+        for slot in slots:
+            if threading.current_thread() is not threading.main_thread():
+                gate.wait(10)
+            done.append(slot)
+
+    moments = []
+    monkeypatch.setattr(module, "SimpleQueue", lambda: Interrupting(moments))
+    gate.set()
+    crew.run(work, range(3))
+    gate.clear()
+    moments.append(1)
+    if name == "_results":  # the caller has shared the work, and waits
+        for tasks in crew._tasks:
+            tasks.moments = []
+    threading.Timer(0.2, gate.set).start()
+    with pytest.raises(KeyboardInterrupt):
+        crew.run(work, range(3))
+    assert engine_threads() == []
+    for _ in range(3):
+        done.clear()
+        crew.run(work, range(12))
+        assert sorted(done) == list(range(12))
+    crew.close()
+
+
+def test_threads_that_could_start_end_where_another_could_not(engine_threads, monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def second_fails(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    crew = Crew(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", second_fails)
+        with pytest.raises(RuntimeError, match="can't start"):
+            crew.run(list, range(3))
+    assert engine_threads() == []
+    done = []
+    crew.run(done.extend, range(3))
+    assert sorted(done) == [0, 1, 2]
+    crew.close()
 
 
 def test_a_closed_crew_is_closed_again_without_complaint_and_can_begin_anew(engine_threads):

@@ -119,6 +119,14 @@ class TestClosing:
         assert engine_threads() == []
         envs.close()
 
+    def test_a_shallow_copy_is_a_deep_one(self):
+        envs = bagged_envs.make_vec("BaggedHopper-v0", 2).env
+        other = copy.copy(envs)
+        envs.close()
+        other.reset(seed=0)
+        other.step(other.action_space.sample())
+        other.close()
+
     def test_a_closed_one_says_so(self):
         envs = made().unwrapped
         envs.close()
