@@ -195,7 +195,9 @@ def learning() -> str:
     def areas(*files: str) -> str:
         return "\n".join(curves.table(curves.read([RESULTS / f"{file}.csv" for file in files])))
 
-    return filled(DOCS / "learning.md", {"episodic": lambda: areas("episodic", "reference")})
+    made = {"episodic": partial(areas, "episodic", "reference")}
+    made |= {"bag lengths": partial(areas, "bag_lengths"), "sb3": partial(areas, "sb3_bag_replay_buffer")}
+    return filled(DOCS / "learning.md", made)
 
 
 def teams_page() -> str:
