@@ -21,7 +21,7 @@ PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
 PARALLEL := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test siege slow deep lint types layers doctest wheel docs bench check football clean
+.PHONY: help install demo test long slow deep lint types layers doctest wheel docs bench check football clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -44,10 +44,10 @@ demo: install  ## the main job: a small benchmark and its report, in demo/
 test: install  ## the quick tests
 	$(PYTEST) $(PARALLEL)
 
-siege: install  ## kills, lost nodes, full disks: those slow tests that CI runs, too
-	$(PYTEST) $(PARALLEL) -m slow tests/baselines/benchmark -k "kills or two_runners or node or disk or folder_that_may or sigterm_reaches or sigterm_stops_all_with"
+long: install  ## the tests that CI runs beside the quick ones: a second and more, kills, lost nodes, full disks
+	$(PYTEST) $(PARALLEL) -m "long and not slow"
 
-slow: install  ## the tests that the quick suite leaves out
+slow: install  ## the tests that neither runs: minutes each
 	$(PYTEST) $(PARALLEL) -m slow
 
 deep: install  ## the laws of the delay, with 10,000 examples each

@@ -620,11 +620,13 @@ class TestProcesses:
         code = "import gymnasium as gym; print(gym.make('bagged_envs:BaggedWalker2d-v0', bag_len=7).schedule)"
         assert run(code).stdout.strip() == "bag_len=7"
 
+    @pytest.mark.long
     def test_hash_seeds_change_nothing(self):
         digests = {run(DIGEST, PYTHONHASHSEED=seed).stdout.strip() for seed in ("0", "1", "2")}
         assert len(digests) == 1
         assert len(digests.pop()) == len(hashlib.sha256(b"").hexdigest())
 
+    @pytest.mark.long
     def test_without_asserts_everything_is_checked_and_paid_as_with_them(self):
         result = run(DIGEST + CHECKED, "-O")
         assert result.returncode == 0, result.stderr

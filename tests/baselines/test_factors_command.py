@@ -99,6 +99,7 @@ def test_where_programs_cannot_be_caged_it_is_one_clear_line(tmp_path, monkeypat
     assert error.count("\n") == 1
 
 
+@pytest.mark.long
 def test_a_run_keeps_the_program_and_goes_on_with_no_other(tmp_path, capsys):
     mine, run = tmp_path / "mine.txt", tmp_path / "run"
     mine.write_text(GOOD)

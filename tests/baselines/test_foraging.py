@@ -32,7 +32,7 @@ def foraging_id():
     del TASKS["Foraging"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["tar2-ippo", "stas-mappo", "rd-qmix"])
 def test_a_few_thousand_steps(name, foraging_id):
     redistributor, _ = name.split("-")
@@ -59,6 +59,7 @@ def test_rewards_of_agents_are_not_seen(foraging_id):
     env.close()
 
 
+@pytest.mark.long
 def test_the_team_is_paid_all_that_its_agents_earn(foraging_id):
     training = TeamTraining("oracle-ippo", foraging_id, {}, TeamConfig(worlds=4), seed=1)
     episodes = training._worlds.play(training._explore, 2000)

@@ -402,6 +402,7 @@ class TestRefusals:
             offline_config("iql" if name == "batch" else name, {"batch": 3})
 
 
+@pytest.mark.long
 def test_imputed_rewards_are_better_than_one_for_all_and_nearly_as_good_as_the_true_ones(task):
     """400 random transitions, a tenth of them labeled; who stays where it begins has about -6.8."""
     trajectories = record(40, label_fraction=0.1)

@@ -71,6 +71,7 @@ def test_a_folder_has_what_was_run_how_it_went_and_a_checkpoint(tmp_path):
     assert lines[1]["redistributor/loss"] == rows[1]["redistribution_loss"] > 0
 
 
+@pytest.mark.long
 def test_a_run_in_another_process_goes_on_to_the_bit(tmp_path):
     """Train 2N; train N, stop, and N more in a new process: the same weights, optimizers, buffers, random states."""
     train(RUN, tmp_path / "whole", 160)
@@ -86,6 +87,7 @@ def test_a_run_in_another_process_goes_on_to_the_bit(tmp_path):
     assert (tmp_path / "parts/metrics.jsonl").read_text() == (tmp_path / "whole/metrics.jsonl").read_text()
 
 
+@pytest.mark.long
 def test_rows_after_the_last_checkpoint_come_anew(tmp_path):
     def killed(step, row):
         if step == 130:
@@ -281,6 +283,7 @@ def test_a_learner_that_waits_for_no_redistributor_is_not_said_to(tmp_path):
         train(run, tmp_path, 70)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_writes_a_checkpoint(tmp_path, number):
     def interrupted(step, row):

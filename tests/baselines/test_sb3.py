@@ -493,6 +493,7 @@ def test_a_buffer_that_is_reset_begins_anew():
 
 
 class TestLibraries:
+    @pytest.mark.long
     def test_sac_learns_on_redistributed_rewards(self):
         config = {"warm_up": 40, "every": 20, "updates": 2, "bags": 4, "steps": 4}
         model = trained(SAC, PENDULUM, {"redistributor": "rrd", "config": config}, steps=200, n_envs=2)

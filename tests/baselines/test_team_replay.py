@@ -192,6 +192,7 @@ def test_the_learner_is_told_who_is_there_and_how_much_to_explore_and_remembers_
     assert seen[-1][-1] == 0.0
 
 
+@pytest.mark.long
 def test_qmix_finds_the_best_joint_actions_of_the_two_step_game():
     """Sums of agents' values are content with the other matrix, which pays 7 (Rashid et al. 2018, section 5)."""
     config = QMIXConfig(hidden=16, embed=8, hypernet=(), learning_rate=5e-3, final_epsilon=1.0, target_every=50)

@@ -72,6 +72,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(name, tmp_path):
     assert resumed.evaluate(3, SEEDS) == whole.evaluate(3, SEEDS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "learner"),
     [
@@ -430,6 +431,7 @@ def test_a_setting_of_teams_is_none_of_a_single_controllers(capsys):
     assert "A setting of training must be one of" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["oracle-ippo", pytest.param("oracle-mappo", marks=pytest.mark.slow)])
 def test_agents_learn_to_come_nearer_and_not_to_bump(name):
     config = TeamConfig(worlds=64, rollout=1600, evaluate_every=10**9)

@@ -370,6 +370,7 @@ class TestProcesses:
         assert envs.step(envs.action_space.sample())[1].shape == (2,)
         envs.close()
 
+    @pytest.mark.long
     def test_rollouts_do_not_depend_on_the_hash_seed(self):
         digests = {python(DIGEST, PYTHONHASHSEED=seed) for seed in "012"}
         assert len(digests) == 1

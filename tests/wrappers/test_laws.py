@@ -96,7 +96,7 @@ class TestEveryForm:
         a_seed_reproduces_payments_and_labels(forms, form, schedule, scripts, seed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("form", ASYNC)
 class TestProcesses:
     """The same where every step waits for processes: fewer examples, as what pays is that of the vector forms above."""

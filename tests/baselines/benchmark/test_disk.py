@@ -33,7 +33,7 @@ def run(suite, out):
     return main(["bench", "run", str(suite), "--out", str(out), "--workers", "1", "--checkpoint-every", "50"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("size", "logged"),
     [("4k", ""), ("20k", ""), ("80k", "could not be written: No space left on device")],
@@ -58,7 +58,7 @@ def test_a_full_disk_is_told_with_its_path_and_the_sweep_goes_on(size, logged, t
     assert not list(out.glob("*/.*"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_folder_that_may_not_be_written_is_told(tmp_path, disk, capsys):
     place, remount = disk
     suite, out = written(tmp_path, seeds=1), place / "out"

@@ -94,6 +94,7 @@ def test_what_cannot_be_is_said_before_anything_is_measured(words, message, monk
     assert re.search(message, capsys.readouterr().err)
 
 
+@pytest.mark.long
 def test_what_a_method_takes_is_measured():
     cost, step = probe.training_cost(job("rrd-td3"), 0.05), probe.stepping(job())
     assert cost.learning > step > 0.0

@@ -78,6 +78,7 @@ def updated(monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [needs(name) for name in NAMES])
 class TestEveryLibrary:
+    @pytest.mark.long
     def test_it_finishes_and_its_log_agrees(self, monkeypatch, updated, name):
         kept = run(monkeypatch, name)
         agrees(kept, name)

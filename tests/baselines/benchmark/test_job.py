@@ -194,6 +194,7 @@ class TestWork:
         shorter = job(protocol=scaled, arguments={"bag_len": 3, "max_episode_steps": 50}).work(tmp_path)
         assert shorter["normalized"] is None
 
+    @pytest.mark.long
     def test_a_stopped_one_goes_on_and_comes_to_the_same(self, tmp_path):
         whole = job("rrd-td3", redistributor={"warm_up": 30, "every": 10, "updates": 1}).work(tmp_path / "whole")
         stopped = job("rrd-td3", redistributor={"warm_up": 30, "every": 10, "updates": 1})

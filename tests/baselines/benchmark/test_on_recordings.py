@@ -31,6 +31,7 @@ def place(tmp_path_factory):
     return out
 
 
+@pytest.mark.long
 def test_its_result_keeps_the_protocol_and_comes_out_again(place):
     one = offline()
     told = json.loads((one.folder(place) / RESULT).read_text())

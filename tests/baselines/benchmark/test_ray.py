@@ -38,7 +38,7 @@ def waited(found, seconds=90):
     return value
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_node_is_killed_and_the_tables_are_the_same(tmp_path, ray_cluster):
     suite, out, calm = written(tmp_path, seeds=1), tmp_path / "out", tmp_path / "calm"
     local = begun(suite, calm)
@@ -67,7 +67,7 @@ def test_a_node_is_killed_and_the_tables_are_the_same(tmp_path, ray_cluster):
     assert list(taken.values()) == [["lease-0.json"]]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sigterm_reaches_runs_with_checkpoints_and_those_that_wait_never_begin(tmp_path, ray_cluster):
     suite, out = written(tmp_path, seeds=1), tmp_path / "out"
     suite.write_text(suite.read_text().replace("steps = 400", "steps = 4000000"))

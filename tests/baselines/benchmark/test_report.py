@@ -157,6 +157,7 @@ def test_all_files(whole):
         assert start is None or path.read_bytes().startswith(start)
 
 
+@pytest.mark.long
 def test_the_same_to_the_byte(evil, tmp_path, protocol):
     write_report(evil, tmp_path / "again", protocol=protocol)
     found = []
@@ -224,6 +225,7 @@ def test_the_hash_of_the_protocol_is_on_all(whole, tmp_path, kept, protocol):
     check_hashes(more, kept, empty=["efficiency.csv", "profiles.csv", "episodes.csv"])
 
 
+@pytest.mark.long
 def test_the_hash_of_the_protocol_is_on_sample_episodes(tmp_path, made):
     file = tmp_path / "test.toml"
     file.write_text(SMALL_PROTOCOL)
@@ -329,6 +331,7 @@ class TestEscaping:
         assert r"\& \_\$a\_1\$ 100\% \textbackslash{} \{b\}" in tex
         assert rows(evil / "report" / "tables" / "summary.csv")[0]["method"] == EVIL
 
+    @pytest.mark.long
     def test_names_that_figures_would_swallow(self, tmp_path, kept, protocol):
         names = ["_hidden", "$x$", "two\nlines", "ünï", "bell\x07\x1b[0m"]
         folder = write(tmp_path / "runs", *(result(kept, name, seed, flat(seed)) for name in names for seed in (7, 8)))
@@ -658,6 +661,7 @@ class TestSamples:
         (words,) = samples.samples(runs_of([agent]), folders)[1]
         assert words.endswith("agents of other libraries leave no checkpoint")
 
+    @pytest.mark.long
     def test_on_the_page(self, made, tmp_path):
         protocol = tmp_path / "test.toml"
         protocol.write_text(SMALL_PROTOCOL)

@@ -71,6 +71,7 @@ def at_once(monkeypatch):
 
 
 class TestQueue:
+    @pytest.mark.long
     def test_each_is_made_once_and_whole_ones_are_left_out(self, tmp_path, at_once):
         some = jobs()
         some[1].work(tmp_path)
@@ -216,12 +217,14 @@ class TestOne:
     def suite(self, tmp_path):
         return kills.written(tmp_path, seeds=1)
 
+    @pytest.mark.long
     def test_it_is_made(self, suite, tmp_path):
         one = Suite.load(suite).jobs()[0]
         assert work_on_one(str(suite), one.key, tmp_path / "out", 50) == 0
         assert read_result(one.folder(tmp_path / "out"))["key"] == one.key
         assert runner.PROGRESS not in os.listdir(one.folder(tmp_path / "out"))
 
+    @pytest.mark.long
     def test_it_tells_tensorboard(self, suite, tmp_path):
         one = Suite.load(suite).jobs()[0]
         assert work_on_one(str(suite), one.key, tmp_path / "out", 50, tensorboard=True) == 0
@@ -261,6 +264,7 @@ class TestOne:
 
 
 class TestCommands:
+    @pytest.mark.long
     def test_a_dry_run_prints_what_would_be_run(self, tmp_path, capsys):
         suite = kills.written(tmp_path, seeds=1)
         first, second = Suite.load(suite).jobs()
@@ -327,6 +331,7 @@ class TestFolders:
         write_result(tmp_path / f"{one.name}.backup", {**read_result(one.folder(tmp_path)), "arm": old._told()})
         assert [found["arm"]["trials"] for found in results(tmp_path)] == [0]
 
+    @pytest.mark.long
     def test_what_is_said_of_a_method_is_what_the_suite_says_now(self, tmp_path, at_once):
         suite = kills.written(tmp_path, seeds=1)
         for one in Suite.load(suite).jobs():
@@ -373,6 +378,7 @@ class TestTables:
         assert results(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_failed_run_is_told_in_the_end(tmp_path, at_once):
     suite = kills.written(tmp_path, seeds=1)
     loaded = Suite.load(suite)
@@ -390,7 +396,7 @@ def test_a_failed_run_is_told_in_the_end(tmp_path, at_once):
     assert len(results(out)) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sigterm_stops_all_with_checkpoints_and_the_next_one_goes_on(tmp_path):
     suite, out = kills.written(tmp_path, seeds=1), tmp_path / "out"
     text = suite.read_text().replace("steps = 400", "steps = 4000000")
@@ -453,6 +459,7 @@ def test_a_full_disk_is_told_by_the_exit_code_where_the_log_is_on_it(tmp_path, m
     assert work_on_one(str(suite), one.key, tmp_path / "out", 50) == UNWRITABLE
 
 
+@pytest.mark.long
 def test_tables_have_what_another_runner_ended_while_they_were_written(tmp_path, at_once, monkeypatch):
     suite, out = kills.written(tmp_path, seeds=1), tmp_path / "out"
     loaded = Suite.load(suite)
@@ -499,6 +506,7 @@ def test_a_run_says_whether_its_folder_took_nothing(number, code, tmp_path, monk
     assert "there" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_stop_leaves_the_tables_to_the_next_command(tmp_path, at_once, monkeypatch):
     monkeypatch.setattr(queues, "PATIENCE", 0.2)  # with the run, which does not end
     monkeypatch.setattr(queues, "REAPED", 0.2)
@@ -521,7 +529,7 @@ def test_a_device_that_is_not_here_is_said_at_once(tmp_path, at_once, monkeypatc
     assert at_once[1] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_runners_in_one_folder_share_its_runs(tmp_path):
     suite, alone, shared = kills.written(tmp_path, seeds=2), tmp_path / "alone", tmp_path / "shared"
     assert kills.started(suite, alone).wait(timeout=300) == 0
@@ -533,7 +541,7 @@ def test_two_runners_in_one_folder_share_its_runs(tmp_path):
     assert [path.name for path in leases] == ["lease-0.json"] * 4  # each run was taken once
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kills_lose_nothing(tmp_path):
     """Two hundred of them: `python -m tests.baselines.benchmark.kills`."""
     found = kills.siege(tmp_path, kills=5, seeds=1)

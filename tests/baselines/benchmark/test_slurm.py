@@ -101,6 +101,7 @@ class TestArrays:
 
 
 class TestJobs:
+    @pytest.mark.long
     def test_exit_codes_come_back(self, tmp_path, stand_in):
         codes = ("", "raise SystemExit(75)", "import os; os.kill(os.getpid(), 9)")
         handles = SlurmArrays(3, tmp_path / "slurm").begin([work(tmp_path, code) for code in codes])

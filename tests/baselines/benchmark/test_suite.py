@@ -221,6 +221,7 @@ def test_no_such_suite():
         Suite.load("nothing")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", presets())
 def test_presets_load_and_their_tasks_have_a_scale(name):
     suite = Suite.load(name)

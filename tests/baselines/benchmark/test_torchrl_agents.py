@@ -72,6 +72,7 @@ def test_its_best_action_is_one_and_within_bounds():
     assert np.abs(actions[0]).max() <= 3.0
 
 
+@pytest.mark.long
 def test_redistributed_rewards_come_before_the_bag_ends():
     rewards = {}
     for name, given in {"paid": None, "learned": RRD}.items():

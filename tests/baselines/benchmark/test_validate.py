@@ -181,6 +181,7 @@ class TestReproduce:
             reproduce(changed(put("final", 0.0)), PROTOCOL)
 
 
+@pytest.mark.long
 def test_commands(tmp_path, capsys):
     suite = written(tmp_path, seeds=1)
     first, second = Suite.load(suite).jobs()

@@ -331,6 +331,7 @@ def test_every_schedule_can_be_learned_from(name, lengths, labeled):
     assert redistributor.relabel(bags_of(lengths, seed=9, labeled=labeled)).isfinite().all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [

@@ -55,6 +55,7 @@ def test_episodes_have_each_agent_s_dense_rewards(played):
     assert batch.dense.std(dim=2).min() > 0
 
 
+@pytest.mark.long
 def test_equal_shares_of_the_return_are_noisier_than_own_rewards(played):
     learner, store = played
     direction, _ = experiment.truth(learner, experiment.recorded(learner, 410, seed=1))
@@ -77,6 +78,7 @@ def test_the_truth_is_of_what_all_agents_earn(played):
     assert certainty > 0.5
 
 
+@pytest.mark.long
 def test_no_episode_serves_two_purposes(monkeypatch, tmp_path):
     seeds, made = [], experiment.recorded
     monkeypatch.setattr(experiment, "EPISODES", 82)

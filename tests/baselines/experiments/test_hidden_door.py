@@ -139,7 +139,7 @@ def program(made, tmp_path):
     return str(file)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_in_one_seed_early_in_a_fit_rd_pays_for_lighting_the_lamp_and_lare_does_not(program):
     rd, lare = (measure(name, episodes(0, 100), 0, program, 200) for name in ("rd", "lare_rd answers"))
     assert rd["lighting"] > 0.1  # the slow test has seeds that are not chosen, and what lasts
@@ -156,6 +156,7 @@ def test_on_recorded_episodes_rd_goes_on_to_pay_for_lighting_the_lamp(program):
     assert max(map(abs, lare)) < 1e-6
 
 
+@pytest.mark.long
 def test_the_command_goes_on_where_it_was(tmp_path):
     table = tmp_path / "rows.csv"
     common = ["--episodes", "4", "--out", str(table)]

@@ -203,6 +203,7 @@ class TestProtocols:
             assert message in capsys.readouterr().err.replace("‘", "'")
 
 
+@pytest.mark.long
 def test_runs_are_made_once_and_collected(data, tmp_path, monkeypatch, capsys):
     """In this process, with two runs of eight updates each."""
     cells = tuple(offline.Cell("hopper-random", "bag_len=1", 0.1, f"{arm}-td3_bc") for arm in ("labels_only", "oracle"))

@@ -35,6 +35,7 @@ def test_it_is_rewarded_at_every_step():
     assert env.step([[0.0]])[1].tolist() == [1.0]
 
 
+@pytest.mark.long
 def test_whole_seeds_are_left_out(tmp_path, monkeypatch, capsys):
     out = tmp_path / "reference.csv"
     words = [ID, "--steps", "5000", "--out", str(out)]

@@ -19,6 +19,7 @@ def rows_of(file):
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.long
 def test_runs_are_made_once_and_their_rows_are_enough_to_go_on_from(tmp_path, capsys, monkeypatch):
     words = [ID, *SETTINGS, "--steps", "80", "--workers", "1", "--seeds", "1"]
     out = tmp_path / "table.csv"

@@ -130,6 +130,7 @@ class TestSolved:
         assert self.world.solved(self.values((0, 1, 0, 0), (0, 0, 1, 0)), bias)
 
 
+@pytest.mark.long
 def test_rudder_solves_a_short_one(monkeypatch):
     monkeypatch.setattr(trace_back, "SURE", 100)
     count, solved = run("rudder", 4, 0.0, seed=0, limit=2000)

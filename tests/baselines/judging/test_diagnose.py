@@ -117,6 +117,7 @@ class TestDiagnose:
         fitted, held_out = episodes(40, noise=noise), episodes(15, noise=noise, seed=1)
         return diagnose(method, fitted, held_out, spaces(), steps, bootstraps=2, **settings)
 
+    @pytest.mark.long
     def test_rewards_that_can_be_known(self):
         found = self.run("rd", **FAST)
         assert found.gain > 0.9
@@ -126,6 +127,7 @@ class TestDiagnose:
         assert found.warnings == ()
         assert [len(one) for one in found.rewards] == [20] * 15
 
+    @pytest.mark.long
     def test_rewards_that_are_chance(self):
         found = self.run("rd", noise=1.0, **FAST)
         assert found.gain < 0.0

@@ -73,6 +73,7 @@ class TestCase:
         true = np.concatenate([dense_rewards(one) for one in case.held_out])
         np.testing.assert_array_equal(reward(steps.states, steps.actions, steps.following), true)
 
+    @pytest.mark.long
     def test_the_true_reward_of_other_tasks_is_a_regression(self, monkeypatch):
         monkeypatch.setattr(case_module, "REGRESSION_STEPS", 800)
         reward = regression(episodes(40, bag_len=None), spaces(), seed=0)

@@ -112,7 +112,7 @@ def test_the_second_time_comes_from_the_file(tmp_path, once):
     assert len(once) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_seed_plays_the_same_again(tmp_path):
     for id in ("BaggedKeyDoor-v0", "BaggedInvertedPendulum-v0"):
         first = recorded(id, seed=3, config=TINY, folder=tmp_path / "a")

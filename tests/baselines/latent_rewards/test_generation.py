@@ -98,6 +98,7 @@ class TestQuestions:
         assert turns[1]["content"] == answer(SHAPE)
         assert found.failures[0] not in turns[2]["content"]
 
+    @pytest.mark.long
     def test_a_program_that_never_ends_is_stopped(self):
         found = made(Script(answer(ENDLESS), answer()))
         assert "took more than" in found.failures[0]
@@ -109,6 +110,7 @@ class TestQuestions:
         assert len(found.failures) == 3
         assert made(KeptAnswers(tmp_path, "scripted")) == found  # with nobody to ask
 
+    @pytest.mark.long
     def test_another_seed_asks_anew(self, tmp_path):
         other = answer(GOOD.replace("** 2", "** 4"))
         chat = Script(answer(), other)

@@ -181,14 +181,14 @@ def test_the_number_of_factors_stays():
             function(OBSERVATIONS[:3], ACTIONS[:3])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_too_much_processor_time():
     function = CagedFunction(inside("for i in range(10**9): pass"), Limits(cpu_seconds=0.1))
     with function, pytest.raises(FailedError, match="more than 0.1 s of processor time; do less"):
         ask(function)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processor_time_is_counted_anew_for_each_call():
     text = inside("for i in range(3 * 10**6): pass")
     with CagedFunction(text, Limits(cpu_seconds=0.3)) as function:
@@ -267,7 +267,7 @@ def test_a_process_that_dies_has_one_calls_time_in_all(loop, seconds, restarts):
         ask(function)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_trainer_that_is_stopped_does_not_lose_its_patience():
     text = inside("for i in range(len(action) * 5 * 10**6): pass")
     assert script(f"""
@@ -307,7 +307,7 @@ def test_cycles_do_not_live_on(lines):
             ask(function)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_inputs_that_do_not_fit_are_told():
     wide = np.zeros((1, 22 * 10**6))
     with CagedFunction(
@@ -391,6 +391,7 @@ def test_a_limit_that_the_system_refuses_is_no_fault_of_the_program(monkeypatch)
         ask(function)
 
 
+@pytest.mark.long
 def test_without_limits_of_processes_there_is_an_error_but_only_at_use():
     lines = f"""
         import sys
@@ -522,6 +523,7 @@ def test_closed_twice_and_asked_again():
         ask(function)
 
 
+@pytest.mark.long
 def test_it_ends_with_its_object():
     function = CagedFunction(TEXT)
     ask(function)
@@ -614,7 +616,7 @@ def test_no_process_and_no_warning_stays_behind(end):
     assert gone(int(pid))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_process_that_waits_for_ever_ends_with_the_trainer():
     text = inside("import _thread\nx = _thread.allocate_lock()\nx.acquire()\nx.acquire()")
     (pid,) = script(f"""

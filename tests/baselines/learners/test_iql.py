@@ -121,6 +121,7 @@ def test_without_decay_it_stays():
     assert learner.actor_optimizer.param_groups[0]["lr"] == 0.1
 
 
+@pytest.mark.long
 def test_it_finds_the_better_of_recorded_actions():
     """Of actions -0.5 and 0.5, the second pays: the cloned mean is 0.0, the weighted one is near it."""
     config = IQLConfig(hidden=(16,), beta=10.0, decay_steps=None, deterministic=True)

@@ -364,6 +364,7 @@ class TestActionsThatAreNotAllowed:
         rest = math.exp(logits[0]) + math.exp(logits[2])
         assert each == pytest.approx([math.exp(logits[0]) / rest, 0.0, math.exp(logits[2]) / rest])
 
+    @pytest.mark.long
     def test_an_update_learns_among_the_others(self):
         learner, seen, allowed = self.made(), self.seen(), self.ALLOWED.expand(200, -1)
         for _ in range(15):

@@ -222,6 +222,7 @@ def test_targets_become_the_networks_after_so_many_updates():
     assert same == [[False] * 2, [False] * 2, [True] * 2] * 2
 
 
+@pytest.mark.long
 def test_updates_fit_what_was_paid():
     one, batch = learner(learning_rate=0.01, discount=0.0), episodes()
     losses = [one.update(batch)["loss"] for _ in range(200)]

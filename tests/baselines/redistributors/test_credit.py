@@ -81,6 +81,7 @@ def truth():
     return bags(200, seed=2).dense
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(OVER_TIME))
 def test_when_it_was_earned(name, found, truth):
     assert correlation(found(name).sum(dim=2), truth.sum(dim=2)) >= 0.9

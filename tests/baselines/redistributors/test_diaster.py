@@ -197,6 +197,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: st
         DiasterConfig(**settings)
 
 
+@pytest.mark.long
 def test_it_finds_the_rewards_of_a_linear_task():
     method = diaster(hidden=32, cuts=20, step_updates=30, return_scale=1.0, learning_rate=3e-3)
     for seed in range(15):

@@ -330,6 +330,7 @@ class TestCredit:
         assert by_choice[1] == pytest.approx(6.0, abs=0.6)
         assert correlation(paid, dense[200:]) >= 0.95
 
+    @pytest.mark.long
     def test_rewards_linear_in_features_are_found(self):
         generator = torch.Generator().manual_seed(0)
         features = torch.rand(512, 10, 1, 3, generator=generator)
