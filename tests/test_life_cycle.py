@@ -66,6 +66,34 @@ class TestOrderOfCalls:
         env.reset()
         act(env)
 
+    @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+    def test_step_after_an_interrupt(self, env, monkeypatch, interrupt):
+        def interrupted(action):
+            raise interrupt
+
+        env.reset()
+        act(env)
+        with monkeypatch.context() as patch:
+            patch.setattr(env.env, "step", interrupted)
+            with pytest.raises(interrupt):
+                act(env)
+        with pytest.raises(ResetNeeded, match="the last step was interrupted"):
+            act(env)
+        env.reset()
+        act(env)
+
+    def test_step_after_an_error_of_the_environment(self, env, monkeypatch):
+        def refused(action):
+            raise ValueError("no such action")
+
+        env.reset()
+        act(env)
+        with monkeypatch.context() as patch:
+            patch.setattr(env.env, "step", refused)
+            with pytest.raises(ValueError, match="no such action"):
+                act(env)
+        act(env)
+
     def test_step_after_close(self, env):
         env.reset()
         env.close()

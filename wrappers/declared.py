@@ -88,12 +88,12 @@ class DeclaredBags(Guard, gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         """
         if self._needs_reset is not None:
             self._raise_needs_reset()
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        observation, reward, terminated, truncated, info = self._step_env(action)
         if terminated or truncated:
             self._needs_reset = "the episode has ended"
         try:
             closed = bool(terminated or truncated) or closes_bag(self.closes, observation, info)
-        except Exception:
+        except BaseException:
             self._needs_reset = "the last step failed"
             raise
         return observation, reward, terminated, truncated, {**info, "bag_end": closed, "reward_observed": closed}

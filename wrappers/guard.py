@@ -6,6 +6,10 @@ from typing import Any, NoReturn
 
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
+# What may end a step in its middle. Errors that an environment raises are its own to answer for.
+INTERRUPTS = (KeyboardInterrupt, SystemExit)
+INTERRUPTED = "the last step was interrupted"
+
 
 def an_environment(env: Any, kind: type, words: str) -> Any:
     """Return `env` if it is of the kind, else raise a TypeError that names it."""
@@ -46,6 +50,14 @@ class Guard:
         """Until the environment's reset has returned, no step may be made: it may fail halfway."""
         self._check_open()
         self._needs_reset = "the last reset failed"
+
+    def _step_env(self, action: Any) -> Any:
+        """Step the environment; after an interrupt, which may have come in the middle, a reset is required."""
+        try:
+            return self.env.step(action)
+        except INTERRUPTS:
+            self._needs_reset = INTERRUPTED
+            raise
 
     def _raise_needs_reset(self) -> NoReturn:
         if self._closed:

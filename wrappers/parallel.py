@@ -42,7 +42,7 @@ class _ParallelGuard(Guard, BaseParallelWrapper[Any, Any, Any]):  # type: ignore
     def _advance(self, actions: dict[Any, Any]) -> tuple[Any, Any, Any, Any, Any]:
         if self._needs_reset is not None:
             self._raise_needs_reset()
-        result: tuple[Any, Any, Any, Any, Any] = self.env.step(actions)
+        result: tuple[Any, Any, Any, Any, Any] = self._step_env(actions)
         if not self.env.agents:
             self._needs_reset = "the episode of every agent has ended"
         return result
@@ -150,7 +150,7 @@ class DelayedReward(_ParallelGuard):
         pay = self._pay_agents if self.team_reward == "per_agent" else self._pay_teams
         try:
             paid = pay(observations, rewards, terminated, truncated, infos)
-        except Exception:
+        except BaseException:
             self._needs_reset = "the last step failed"
             raise
         told = {
@@ -316,7 +316,7 @@ class DeclaredBags(_ParallelGuard):
                 ended = bool(terminated.get(agent, False) or truncated.get(agent, False))
                 closed = agent in rewards and (ended or closes_bag(self.closes, observations[agent], info))
                 told[agent] = {**info, "bag_end": closed, "reward_observed": closed}
-        except Exception:
+        except BaseException:
             self._needs_reset = "the last step failed"
             raise
         return observations, rewards, terminated, truncated, told

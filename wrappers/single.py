@@ -9,7 +9,7 @@ import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
 from bagged_envs.wrappers.arguments import flag, strings
-from bagged_envs.wrappers.guard import Guard, an_environment
+from bagged_envs.wrappers.guard import INTERRUPTED, INTERRUPTS, Guard, an_environment
 from bagged_envs.wrappers.ledger import SlotLedger
 from bagged_envs.wrappers.observe import append_steps, extended_space
 from bagged_envs.wrappers.schedule import BagLength, RewardSchedule, a_schedule, schedule_and_options
@@ -89,7 +89,11 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         """
         if self._needs_reset is not None:
             self._raise_needs_reset()
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        try:  # as `_step_env`, without the time of a call
+            observation, reward, terminated, truncated, info = self.env.step(action)
+        except INTERRUPTS:
+            self._needs_reset = INTERRUPTED
+            raise
         ended = terminated or truncated
         if ended:
             self._needs_reset = "the episode has ended"
@@ -97,7 +101,7 @@ class DelayedReward(Guard, gym.Wrapper[Any, Any, Any, Any]):
         else:
             try:
                 paid = self._ledger.pay(reward, False)
-            except Exception:
+            except BaseException:
                 self._needs_reset = "the last step failed"
                 raise
         told = self._told(info, reward)

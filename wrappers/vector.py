@@ -177,11 +177,11 @@ class DelayedReward(VectorGuard):
             NonFiniteRewardError: A dense reward is not finite, and nonfinite="raise".
         """
         active = self._active()
-        observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        observations, rewards, terminated, truncated, infos = self._step_env(actions)
         ended = active & (np.asarray(terminated) | np.asarray(truncated))
         try:
             paid = self._ledger.pay(rewards, ended, active, self._judged(observations, infos, terminated, ended))
-        except Exception:
+        except BaseException:
             self._needs_reset = "the last step failed"
             raise
         self._done = ended
@@ -338,11 +338,11 @@ class DeclaredBags(VectorGuard):
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Make one step in every environment and say which bags it closed."""
         active = self._active()
-        observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        observations, rewards, terminated, truncated, infos = self._step_env(actions)
         ended = active & (np.asarray(terminated) | np.asarray(truncated))
         try:
             closed = active & (self._closed_bags(observations, infos, active & ~ended) | ended)
-        except Exception:
+        except BaseException:
             self._needs_reset = "the last step failed"
             raise
         self._done = ended
