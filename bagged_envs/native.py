@@ -7,8 +7,8 @@ the bit; the second makes one step of all copies in one call.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -20,6 +20,8 @@ from gymnasium.vector.utils import batch_space
 from bagged_envs.batch import Batch, Bools, SimulatorBatch
 from bagged_envs.wrappers.arguments import known, positive_int
 from bagged_envs.wrappers.vector import reset_mask, slot_seeds
+
+T = TypeVar("T")
 
 NO_LIMIT = np.iinfo(np.int64).max
 
@@ -194,11 +196,7 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         rewards, terminated = self._advanced(actions)
         self._stepped.fill(True)
         self._elapsed += 1
-        try:
-            return self._led_to(rewards, terminated)
-        except BaseException:  # interrupted: half a step was made
-            self._begun = False
-            raise
+        return self._all_or_none(self._led_to, rewards, terminated)
 
     def _led_to(self, rewards: Any, terminated: Bools) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         truncated = self._elapsed >= self._limit
@@ -241,13 +239,17 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
     def _advanced(self, actions: Any) -> tuple[Any, Bools]:
         self._demand_running()
         if self._simulators is None:
-            return self._batch.step(self._checked(actions))
+            return self._all_or_none(self._batch.step, self._checked(actions))
         reset_only = self._some_ended and self.autoreset_mode is AutoresetMode.NEXT_STEP
         active = ~self._ended if reset_only else None
         accepted = self._simulators.accept(actions, active)
+        return self._all_or_none(self._simulators.step, accepted, active)
+
+    def _all_or_none(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do a part of a step; where it is interrupted or fails, some copies have made it and others have not."""
         try:
-            return self._simulators.step(accepted, active)
-        except BaseException:  # some copies have made their step and others have not
+            return work(*arguments)
+        except BaseException:
             self._begun = False
             raise
 

@@ -4,7 +4,7 @@
 
 In CompetitivePredatorPrey each side is trained with IPPO against the scripted other side, paid by the team's return at
 the end of the episode. Then every pair of predators and prey of a seed plays the same episodes, scripted ones among
-them. Told is what the predators earn, dense, in an episode: ten for each touch, less a tenth of their distances.
+them. Told is how often predators touch prey in an episode.
 """
 
 from __future__ import annotations

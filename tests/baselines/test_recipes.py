@@ -1,8 +1,10 @@
 """Recipes of datasets: what is recorded is what SAC did, and a stopped making goes on to the bit."""
 
 import json
+import shutil
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -105,6 +107,18 @@ class TestMade:
             np.testing.assert_array_equal(one.actions, other.actions)
             np.testing.assert_array_equal(one.rewards, other.rewards.astype(np.float32))
             assert one.terminated == other.terminated
+
+    def test_of_a_longer_replay_some_episodes_are_taken(self, made, tmp_path):
+        out, _ = made
+        shutil.copytree(out / "sac-hopper", tmp_path / "sac-hopper")
+        make("hopper-medium-replay", tmp_path, replace(CONFIG, steps=60), SEED)
+        some, every = (load(folder / "hopper-medium-replay").trajectories for folder in (tmp_path, out))
+        assert sum(map(len, some)) <= 60 < sum(map(len, every))
+        assert 1 < len(some) < len(every)
+        places = [
+            next(k for k, other in enumerate(every) if np.array_equal(one.actions, other.actions)) for one in some
+        ]
+        assert places == sorted(set(places))
 
     def test_the_other_half_is_an_experts(self, made):
         out, _ = made

@@ -146,6 +146,38 @@ class TestClosing:
         assert engine_threads() == []
 
 
+def advances(envs):
+    return envs._batch if envs._simulators is None else envs._simulators, "step"
+
+
+def tells(envs):
+    return envs._batch, "observe"
+
+
+@pytest.mark.parametrize("part", [advances, tells])
+@pytest.mark.parametrize("id", [ID, "BaggedCheetahRun-v0", "BaggedKeyDoor-v0", "BaggedCooperativeNavigation-v0"])
+def test_an_interrupt_in_any_part_of_a_step_leaves_none_half_made(id, part, monkeypatch):
+    envs = bagged_envs.make_vec(id, 2, backend="native").env.unwrapped
+    envs.action_space.seed(0)
+    actions = envs.action_space.sample()
+    envs.reset(seed=0)
+    first = envs.step(actions)
+    with monkeypatch.context() as patch:
+        patch.setattr(*part(envs), interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            envs.step(actions)
+    with pytest.raises(ResetNeeded, match="Call reset"):
+        envs.step(actions)
+    envs.reset(seed=0)
+    again = envs.step(actions)
+    assert all(np.array_equal(one, other) for one, other in zip(first[:4], again[:4], strict=True))
+    envs.close()
+
+
+def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda envs: pickle.loads(pickle.dumps(envs))])
 def test_a_copy_begins_with_a_reset_and_is_its_own(copied):
     envs = made().unwrapped

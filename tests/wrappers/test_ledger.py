@@ -225,6 +225,15 @@ def test_the_end_of_an_episode_begins_the_next_without_a_reset_too():
         many.pay([math.nan], np.array([False]))
 
 
+def test_a_whole_episode_takes_nothing_over_from_one_that_was_left_open():
+    ledger = SlotLedger(RewardSchedule(bag_len=2))
+    ledger.pay(64.0, False)
+    assert ledger.pay_episode([1.0, 2.0, 4.0])[0].tolist() == [0.0, 3.0, 4.0]
+    with pytest.raises(NonFiniteRewardError, match="in step 3 of the episode"):
+        ledger.pay_episode([1.0, 2.0, math.nan])
+    assert ledger.pay_episode([1.0, 2.0, 4.0])[0].tolist() == [0.0, 3.0, 4.0]
+
+
 def test_without_a_seed_every_ledger_draws_something_else():
     """Two of 200 equal lengths each agree with probability 1000**-200."""
     schedule = RewardSchedule(bag_len=(1, 1000))
