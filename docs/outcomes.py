@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from tables import HIDDEN, filled, table
 
-from bagged_envs.baselines.experiments import curves, gradient_variance, hidden_door, offline_table, teams
+from bagged_envs.baselines.experiments import (
+    cross_play,
+    curves,
+    gradient_variance,
+    hidden_door,
+    offline_table,
+    teams,
+)
 from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.judging.ranking import BETTER, agreement
 from bagged_envs.baselines.judging.redistribute import HEADINGS
@@ -206,7 +213,14 @@ def teams_page() -> str:
 
     made: dict[str, Callable[[], str]] = {"runs": partial(told, 0), "improvement": partial(told, 1)}
     made["gradients"] = lambda: gradient_variance.summary(RESULTS / "gradient_variance.csv")
+    made["matches"] = matches
     return filled(DOCS / "teams.md", made)
+
+
+def matches() -> str:
+    """Who touches whom how often in CompetitivePredatorPrey, with the matches that there are."""
+    file = RESULTS / "cross_play.csv"
+    return cross_play.summary(file) if file.exists() else "No matches yet."
 
 
 def offline_page() -> str:
