@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from bagged_envs.whole_file import write_whole
 
 Row = Mapping[str, object]
 
@@ -46,6 +48,16 @@ def append_rows(path: Path, rows: Sequence[Row]) -> None:
     writer.writerows([*([] if begun else [columns_here]), *(row.values() for row in rows)])
     with path.open("a", newline="") as file:
         file.write(text.getvalue())
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write a table anew, whole or not at all; what rows have beside the columns is left out."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.getvalue())
 
 
 def done(path: Path, keys: Sequence[str]) -> set[tuple[str, ...]]:

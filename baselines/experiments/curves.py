@@ -46,16 +46,22 @@ def final(curve: Curve) -> float:
 
 
 def table(curves: Mapping[str, Mapping[str, Mapping[str, Curve]]]) -> list[str]:
-    """Return lines of a Markdown table: areas and final returns of each seed."""
+    """Return lines of a Markdown table: areas and final returns of each seed, up to the steps that all seeds have."""
     lines = ["| environment | method | steps | area under the curve, per seed | last tenth, per seed |"]
     lines.append("|---|---|---:|---|---|")
     for id, methods in curves.items():
-        ranked = sorted(methods.items(), key=lambda item: -float(np.mean([area(one) for one in item[1].values()])))
-        for method, seeds in ranked:
-            steps = min(max(curve) for curve in seeds.values())
-            told = [", ".join(f"{of(seeds[seed]):.0f}" for seed in sorted(seeds)) for of in (area, final)]
+        every = {method: _shared(seeds) for method, seeds in methods.items()}
+        for method in sorted(every, key=lambda method: -float(np.mean([area(one) for one in every[method]]))):
+            steps = max(every[method][0])
+            told = [", ".join(f"{of(curve):.0f}" for curve in every[method]) for of in (area, final)]
             lines.append(f"| {id} | {method} | {steps:,} | {told[0]} | {told[1]} |")
     return lines
+
+
+def _shared(seeds: Mapping[str, Curve]) -> list[Curve]:
+    """Return the curves in the order of the seeds, each up to the last step that all have come to."""
+    steps = min(max(curve) for curve in seeds.values())
+    return [{step: value for step, value in seeds[seed].items() if step <= steps} for seed in sorted(seeds)]
 
 
 def band(seeds: Mapping[str, Curve]) -> tuple[npt.NDArray[np.float64], ...]:

@@ -17,21 +17,17 @@ The score of a run is its last one. A table is for one protocol and number of up
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bagged_envs.baselines.experiments import offline_run, offline_table, sweep
 from bagged_envs.baselines.experiments.offline_run import digest
-from bagged_envs.baselines.growing_table import read_rows
+from bagged_envs.baselines.growing_table import read_rows, write_rows
 from bagged_envs.baselines.recipes import RECIPES, recipe_file
-from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import known, positive_int
 
 ARMS = ("labels_only", "imputer", "constant", "oracle")
@@ -125,8 +121,9 @@ def collect(runs: Path, out: Path, cells: Sequence[Cell]) -> int:
     new = [row for file in files for row in _rows(file)]
     here = {tuple(row[key] for key in KEYS) for row in new}
     kept = [row for row in read_rows(out) if tuple(row[key] for key in KEYS) not in here]
-    _write(out, COLUMNS, sorted((*kept, *new), key=lambda row: (*(row[key] for key in KEYS), int(row["step"]))))
-    return len(kept) + len(new)
+    rows = sorted((*kept, *new), key=lambda row: (*(row[key] for key in KEYS), int(row["step"])))
+    write_rows(out, COLUMNS, rows)
+    return len(rows)
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
@@ -134,14 +131,6 @@ def _rows(file: Path) -> list[dict[str, str]]:
     told = {"data": ran["data"], "schedule": ran["schedule"], "labels": str(ran["labels"]), "method": ran["method"]}
     told |= {"seed": str(ran["seed"]), "data_sha256": ran["data_sha256"]}
     return [{**told, **row} for row in read_rows(file)]
-
-
-def _write(file: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(file, text.getvalue())
 
 
 def datasets_file(out: Path) -> Path:
@@ -183,7 +172,7 @@ def tell_datasets(cells: Sequence[Cell], data: Path, out: Path) -> None:
     files = [recipe_file(data / name) for name in names]
     found = {row["recipe"]: row for row in read_rows(datasets_file(out))}
     found |= {told["recipe"]: told for told in (json.loads(file.read_text()) for file in files if file.exists())}
-    _write(datasets_file(out), OF_DATASETS, [found[name] for name in names if name in found])
+    write_rows(datasets_file(out), OF_DATASETS, [found[name] for name in names if name in found])
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -15,8 +15,6 @@ rewards of steps whose own was not shown: R² and the mean absolute error. Nothi
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +30,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.command import grouped
+from bagged_envs.baselines.growing_table import write_rows
 from bagged_envs.baselines.imputation import Agreement, agreement
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import Method
@@ -243,11 +242,7 @@ def _keep(training: OfflineTraining, folder: Path, rows: Sequence[Row], seconds:
 
 
 def _tell(folder: Path, rows: Sequence[Row]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(folder / "evaluations.csv", text.getvalue())
+    write_rows(folder / "evaluations.csv", COLUMNS, rows)
 
 
 def compared(

@@ -5,7 +5,8 @@
 
 Runs that were stopped go on, and runs that the table has whole are left out, so that its rows are enough to go on from.
 A table is for runs whose settings, but for the environment's, are the same: they stand beside it, in
-`<out>.settings.json`, and others are refused. With `--collect` it is only written anew, from what there is.
+`<out>.settings.json`, and others are refused. With `--collect` it is only written anew, from what there is of the
+named runs.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from bagged_envs.baselines.command import grouped
-from bagged_envs.baselines.growing_table import read_rows
+from bagged_envs.baselines.growing_table import read_rows, write_rows
 from bagged_envs.baselines.runs import as_json
 from bagged_envs.whole_file import write_whole
 
@@ -41,12 +43,16 @@ def commands(
     done: Collection[Key] = (),
 ) -> Iterator[list[str]]:
     """Yield the command of each run that is not done, those with one seed before those with the next."""
-    name, arguments = ",".join(settings).replace("/", "_"), told(grouped(settings)["environment"])
+    arguments = told(grouped(settings)["environment"])
     for seed, id, method in itertools.product(range(seeds), ids, methods):
-        if (method, id, arguments, str(seed)) in done:
-            continue
-        folder = runs / "-".join(part for part in (method, id, name, str(seed)) if part)
-        yield command(method, id, settings, seed, steps, folder)
+        if (method, id, arguments, str(seed)) not in done:
+            yield command(method, id, settings, seed, steps, folder_of(method, id, settings, seed, runs))
+
+
+def folder_of(method: str, id: str, settings: Sequence[str], seed: int, runs: Path) -> Path:
+    """Return where a run is kept: its name tells everything that makes it another one."""
+    name = ",".join(settings).replace("/", "_")
+    return runs / "-".join(part for part in (method, id, name, str(seed)) if part)
 
 
 def command(method: str, id: str, settings: Sequence[str], seed: int, steps: int, folder: Path) -> list[str]:
@@ -98,35 +104,33 @@ def run(command: Sequence[str]) -> int:
     return code
 
 
-def collect(runs: Path, out: Path) -> int:
-    """Write the evaluations of all runs in a folder into one table, and return how many rows it has.
+def collect(folders: Iterable[Path], out: Path) -> int:
+    """Write the evaluations of runs into one table, and return how many rows it has.
 
-    Rows of runs that are not in the folder stay.
+    Rows of other runs stay, and so do those of a run that came further than what its folder has now.
 
-    Raises:
-        ValueError: Two runs differ in their settings only, so that a row would not tell of which it is.
+    Args:
+        folders: Of the runs; those that have not begun are passed over.
+        out: The table.
     """
-    folders = [folder for folder in sorted(runs.glob("*")) if (folder / "run.json").exists()]
-    of: dict[Key, Path] = {}
-    new = []
+    runs: dict[Key, list[dict[str, str]]] = defaultdict(list)
+    for row in read_rows(out):
+        runs[_key(row)].append(row)
     for folder in folders:
-        rows = list(_rows(folder))
-        for key in {_key(row) for row in rows}:
-            if of.setdefault(key, folder) != folder:
-                raise ValueError(f"{of[key]} and {folder} are runs of {' '.join(key)}: keep one of them in {runs}.")
-        new += rows
-    here = {_key(row) for row in new}
-    rows = sorted((*(row for row in read_rows(out) if _key(row) not in here), *new), key=_key)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+        found = list(_rows(folder)) if (folder / "evaluations.csv").exists() else []
+        if found and len(found) >= len(runs[_key(found[0])]):
+            runs[_key(found[0])] = found
+    rows = sorted(itertools.chain.from_iterable(runs.values()), key=_place)
+    write_rows(out, COLUMNS, rows)
     return len(rows)
 
 
 def _key(row: Mapping[str, str]) -> Key:
     return row["method"], row["id"], row["arguments"], row["seed"]
+
+
+def _place(row: Mapping[str, str]) -> tuple[Key, int]:
+    return _key(row), int(row["step"])
 
 
 def told(arguments: Mapping[str, Any]) -> str:
@@ -169,10 +173,15 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     try:
         codes = [] if given.collect else _run_all(given)
-        print(f"{collect(given.runs, given.out)} rows in {given.out}")
+        print(f"{collect(_folders(given), given.out)} rows in {given.out}")
     except ValueError as error:
         parser.error(str(error))
     return int(any(codes))
+
+
+def _folders(given: argparse.Namespace) -> list[Path]:
+    every = itertools.product(given.methods.split(","), given.ids.split(","), range(given.seeds))
+    return [folder_of(method, id, given.settings, seed, given.runs) for method, id, seed in every]
 
 
 def _run_all(given: argparse.Namespace) -> list[int]:

@@ -60,9 +60,13 @@ def commands(seeds: int, steps: int, runs: Path, out: Path, methods: Sequence[st
         for id, arguments in TASKS.items():
             for method in methods:
                 if (method, id, " ".join(arguments), str(seed)) not in done:
-                    folder = runs / f"{method}-{id}-{seed}"
                     words = [*arguments, *SETTINGS, *METHODS[method]]
-                    yield sweep.command(method, id, words, seed, steps, folder)
+                    yield sweep.command(method, id, words, seed, steps, folder_of(method, id, seed, runs))
+
+
+def folder_of(method: str, id: str, seed: int, runs: Path) -> Path:
+    """Return where a run is kept: not where `bagged-envs train` keeps those with other settings."""
+    return runs / f"teams-{method}-{id}-{seed}"
 
 
 def gains(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> list[float]:
@@ -137,12 +141,13 @@ def main(words: Sequence[str] | None = None) -> int:
         sweep.claim(given.out, SETTINGS)
     except ValueError as error:
         parser.error(str(error))
+    folders = [folder_of(*run, given.runs) for run in itertools.product(methods, TASKS, range(given.seeds))]
     with ThreadPoolExecutor(given.workers) as pool:
         every = commands(given.seeds, given.steps, given.runs, given.out, methods)
         failed = 0
         for code in pool.map(sweep.run, every):
             failed += code != 0
-            print(f"{sweep.collect(given.runs, given.out)} rows in {given.out}", flush=True)
+            print(f"{sweep.collect(folders, given.out)} rows in {given.out}", flush=True)
     return int(failed > 0)
 
 

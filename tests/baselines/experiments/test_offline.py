@@ -9,6 +9,7 @@ import pytest
 
 from bagged_envs.baselines.experiments import imputed_rewards, offline, offline_run, offline_table, sweep
 from bagged_envs.baselines.experiments.offline_run import OfflineRun, late, parsed, task_id, train
+from bagged_envs.baselines.growing_table import write_rows
 from bagged_envs.baselines.imputation import agreement
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.recorded import labeled_steps
@@ -181,7 +182,7 @@ class TestProtocols:
     def test_what_the_table_has_whole_is_left_out(self, tmp_path):
         cells = offline.PROTOCOLS["labels"]
         rows = [dict(zip(offline.KEYS, cells[n].key(0), strict=True)) | {"step": step} for n, step in ((0, 8), (1, 7))]
-        offline._write(tmp_path / "table.csv", offline.COLUMNS, rows)
+        write_rows(tmp_path / "table.csv", offline.COLUMNS, rows)
         made = list(offline.commands(cells, tmp_path, tmp_path, 8, 1, tmp_path / "table.csv"))
         assert len(made) == len(cells) - 1
 
@@ -193,7 +194,7 @@ class TestProtocols:
         assert last == updates - updates % run.config["evaluate_every"]
         for step, expected in ((last, 1), (last - 1, 0)):
             row = dict(zip(offline.KEYS, cell.key(0), strict=True)) | {"step": step}
-            offline._write(tmp_path / "table.csv", offline.COLUMNS, [row])
+            write_rows(tmp_path / "table.csv", offline.COLUMNS, [row])
             assert len(offline.whole(tmp_path / "table.csv", updates)) == expected
 
     def test_wrong_words_of_a_run_are_told(self, tmp_path, capsys):
@@ -280,9 +281,9 @@ class TestTold:
     @pytest.fixture
     def out(self, tmp_path):
         file = tmp_path / "table.csv"
-        offline._write(file, offline.COLUMNS, list(rows_of(SCORES)))
+        write_rows(file, offline.COLUMNS, list(rows_of(SCORES)))
         row = {"recipe": "hopper-medium", "transitions": 2000, "episodes": 7, "return": 1234.56, "score": 38.5}
-        offline._write(offline.datasets_file(file), offline.OF_DATASETS, [row])
+        write_rows(offline.datasets_file(file), offline.OF_DATASETS, [row])
         return file
 
     def test_scores_are_the_last_ones(self, out):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 
 import pytest
 
@@ -74,16 +73,33 @@ def test_a_table_that_does_not_tell_its_settings_is_taken_for_one(tmp_path, caps
     assert len(rows_of(tmp_path / "table.csv")) == 1
 
 
-def test_two_runs_that_only_settings_tell_apart_are_not_one_row(tmp_path, capsys):
-    for name in ("one", "other"):
-        (tmp_path / "runs" / name).mkdir(parents=True)
-        ran = {"method": {"redistributor": "rrd", "learner": "td3"}, "id": ID, "arguments": {}, "seed": 0}
-        (tmp_path / "runs" / name / "run.json").write_text(json.dumps(ran))
-        (tmp_path / "runs" / name / "evaluations.csv").write_text("step,return\n40,1.0\n80,2.0\n")
-    with pytest.raises(SystemExit):
-        sweep.main(["-", "-", "--collect", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "table.csv")])
-    assert re.search(r"one and .*other are runs of rrd-td3 BaggedHopper-v0", capsys.readouterr().err)
-    assert not (tmp_path / "table.csv").exists()
+def made(folder, method, id, arguments, seed, returns):
+    """A folder as a run leaves it."""
+    folder.mkdir(parents=True)
+    redistributor, learner = method.split("-")
+    ran = {"method": {"redistributor": redistributor, "learner": learner}}
+    (folder / "run.json").write_text(json.dumps({**ran, "id": id, "arguments": arguments, "seed": seed}))
+    lines = [f"{40 * (place + 1)},{value}" for place, value in enumerate(returns)]
+    (folder / "evaluations.csv").write_text("\n".join(["step,return", *lines]) + "\n")
+
+
+def test_a_table_has_the_runs_that_are_named_and_no_others_of_the_folder(tmp_path):
+    runs, out, settings = tmp_path / "runs", tmp_path / "table.csv", ["bag_len=5", "training.batch_size=128"]
+    mine, other_bags, other_settings = (
+        sweep.folder_of("rrd-td3", ID, words, 0, runs) for words in (settings, ["bag_len=7"], settings[:1])
+    )
+    made(mine, "rrd-td3", ID, {"bag_len": 5}, 0, [1.0, 2.0, 3.0])
+    made(other_bags, "rrd-td3", ID, {"bag_len": 7}, 0, [4.0])
+    made(other_settings, "rrd-td3", ID, {"bag_len": 5}, 0, [5.0])
+    made(sweep.folder_of("rd-td3", ID, settings, 0, runs), "rd-td3", ID, {"bag_len": 5}, 0, [6.0])
+    out.write_text(f"{','.join(sweep.COLUMNS)}\nrd-td3,{ID},bag_len=9,0,40,7.0,,,\n")
+    words = ["rrd-td3", ID, *settings, "--seeds", "2", "--collect", "--runs", str(runs), "--out", str(out)]
+    assert sweep.main(words) == 0
+    (mine / "evaluations.csv").write_text("step,return\n40,1.0\n")  # begun anew: what the table has is more
+    assert sweep.main(words) == 0
+    told = [(row["method"], row["arguments"], row["step"], row["return"]) for row in rows_of(out)]
+    own = [("rrd-td3", "bag_len=5", step, value) for step, value in (("40", "1.0"), ("80", "2.0"), ("120", "3.0"))]
+    assert told == [("rd-td3", "bag_len=9", "40", "7.0"), *own]
 
 
 def test_arguments_are_told_as_the_table_has_them():
@@ -116,6 +132,8 @@ def test_areas_ends_and_bands(tmp_path):
         "| X-v0[bag_len=5] | identity-td3 | 10 | 10 | 10 |",
         "| X-v0[bag_len=5] | rrd-td3 | 20 | 2, 6 | 3, 7 |",
     ]
+    found["X-v0[bag_len=5]"]["rrd-td3"]["1"][30] = 99.0  # of a run that has come further
+    assert curves.table(found)[3] == "| X-v0[bag_len=5] | rrd-td3 | 20 | 2, 6 | 3, 7 |"
     steps, mean, low, high = curves.band(found["X-v0[bag_len=5]"]["rrd-td3"])
     assert (steps.tolist(), mean.tolist(), low.tolist(), high.tolist()) == ([10, 20], [3, 5], [1, 3], [5, 7])
     assert curves.final({step: float(step) for step in range(20)}) == pytest.approx(18.5)
