@@ -17,6 +17,7 @@ from bagged_envs.baselines.experiments import (
     hidden_door,
     offline_table,
     teams,
+    trace_back,
 )
 from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.judging.ranking import BETTER, agreement
@@ -207,6 +208,10 @@ def learning() -> str:
     return filled(DOCS / "learning.md", made)
 
 
+def rudder() -> str:
+    return filled(DOCS / "rudder.md", {"delays": lambda: trace_back.summary(RESULTS / "trace_back.csv")})
+
+
 def teams_page() -> str:
     def told(part: int) -> str:
         return "\n".join(teams.tell(RESULTS / "teams.csv")).split("\n\n")[part]
@@ -262,5 +267,6 @@ PAGES = {
     DOCS / "teams.md": teams_page,
     DOCS / "redistribution.md": redistribution,
     DOCS / "learning.md": learning,
+    DOCS / "rudder.md": rudder,
     DOCS / "latent_rewards.md": latent_rewards,
 }

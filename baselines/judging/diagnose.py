@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -258,5 +258,11 @@ def _refit(
     after_update: Callable[[], None],
     settings: dict[str, Any],
 ) -> list[Floats]:
-    store = spaces.store(resampled(fitted, seed))
-    return rewards_of(fit(method, store, steps, seed, after_update, **settings).redistributor, held_out, spaces)
+    found = fit(method, spaces.store(resampled(fitted, seed)), steps, seed, after_update, **settings)
+    return rewards_of(found.redistributor, [_unpaid(one) for one in held_out], spaces)
+
+
+def _unpaid(trajectory: Trajectory) -> Trajectory:
+    """Return an episode that tells nothing of what it was paid: two fits must not agree by a label they both see."""
+    shown = np.zeros_like(trajectory.labeled)
+    return replace(trajectory, rewards=np.zeros_like(trajectory.rewards), labeled=shown)

@@ -127,6 +127,12 @@ class TestDiagnose:
         assert found.warnings == ()
         assert [len(one) for one in found.rewards] == [20] * 15
 
+    @pytest.mark.parametrize("correction", ["uniform", "last", "none"])
+    def test_fits_do_not_agree_by_the_label_that_both_are_shown(self, correction):
+        found = self.run("rudder", noise=1.0, steps=20, correction=correction)
+        assert found.stability < 0.5
+        assert any("its rewards are chance" in warning for warning in found.warnings)
+
     @pytest.mark.long
     def test_rewards_that_are_chance(self):
         found = self.run("rd", noise=1.0, **FAST)
