@@ -109,7 +109,7 @@ def train_command(
         steps: Environment steps in all.
         seed: Of everything random.
         out: The run's folder; without it, one in runs, named after the run.
-        device: cpu or cuda.
+        device: Where networks live: cpu, cuda, or one of several such as cuda:1.
         threads: Of torch.
         checkpoint_every: Environment steps between two checkpoints.
         tensorboard: Write evaluations for TensorBoard, too, into the run's folder.

@@ -273,6 +273,8 @@ class TestRecipes:
         assert runs == expected
         assert all(float(row["return"]) >= 1.0 for row in written[1])
         assert said.count("last dense return") == 1
+        with pytest.raises(SystemExit, match=r"\('BaggedInvertedPendulum-v0', 'plain', 0\) .* up to step 150, not 300"):
+            here("sb3_bag_replay_buffer.py", *chosen, "--timesteps", "300")
 
     def test_the_loop_in_one_file(self, here):
         said = here("cleanrl_loop.py", "--total-timesteps", "1024", "--num-steps", "64")

@@ -3,7 +3,8 @@
     python -m bagged_envs.baselines.experiments.reference EpisodicHopper-v0 --seeds 3 --steps 150000 \
         --batch-size 128 --out docs/results/reference.csv
 
-Needs the extra `sb3`. Rows are those of `sweep`; seeds that have a last row are left out.
+Needs the extra `sb3`. Rows are those of `sweep`, as is the file beside them that tells the settings; seeds that have a
+last row are left out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 import bagged_envs
 from bagged_envs.baselines.actions import BoxActions
 from bagged_envs.baselines.evaluate import evaluate, evaluation_env
+from bagged_envs.baselines.experiments import sweep
 from bagged_envs.baselines.growing_table import append_row, done
 from bagged_envs.baselines.learners.td3 import TD3Config
 from bagged_envs.baselines.player import SEEDS
@@ -56,6 +58,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=TrainingConfig().batch_size)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(words)
+    try:
+        sweep.claim(given.out, [f"training.batch_size={given.batch_size}"])
+    except ValueError as error:
+        parser.error(str(error))
     torch.set_num_threads(1)
     every = TrainingConfig().evaluate_every
     last = given.steps // every * every

@@ -47,12 +47,19 @@ def train(id, method, seed, timesteps, eval_every, eval_episodes, learning_start
     return recorder.points
 
 
-def finished(out):
+def finished(out, last):
     """Return the (id, method, seed) that the CSV has already; a run's rows are written together at its end."""
     if not out.exists():
         return set()
+    steps = {}
     with out.open(newline="") as stream:
-        return {(row["id"], row["method"], int(row["seed"])) for row in csv.DictReader(stream)}
+        for row in csv.DictReader(stream):
+            run = (row["id"], row["method"], int(row["seed"]))
+            steps[run] = max(steps.get(run, 0), int(row["step"]))
+    for run, reached in steps.items():
+        if reached != last:
+            raise SystemExit(f"{out} has {run} evaluated up to step {reached}, not {last}: choose another --out.")
+    return set(steps)
 
 
 def append(out, rows):
@@ -75,9 +82,10 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     gym.spec(chosen.id)  # an unknown ID is an error here, before anything is built
     torch.set_num_threads(1)
+    last = chosen.timesteps - chosen.timesteps % chosen.eval_every
     for seed in chosen.seeds:
         for method in chosen.methods:
-            if (chosen.id, method, seed) in finished(chosen.out):
+            if (chosen.id, method, seed) in finished(chosen.out, last):
                 continue
             budget = (chosen.timesteps, chosen.eval_every, chosen.eval_episodes, chosen.learning_starts)
             points = train(chosen.id, method, seed, *budget)

@@ -48,3 +48,8 @@ def test_whole_seeds_are_left_out(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(TD3, "learn", lambda *_, **__: pytest.fail("trained again"))
     assert reference.main([*words, "--seeds", "1"]) == 0
     assert out.read_text() == before
+    with pytest.raises(SystemExit):
+        reference.main([*words, "--batch-size", "64"])
+    assert "is for runs with training.batch_size=256, got training.batch_size=64" in " ".join(
+        capsys.readouterr().err.split()
+    )
