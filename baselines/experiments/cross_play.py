@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 
 from bagged_envs.baselines.command import grouped
-from bagged_envs.baselines.experiments.teams import ITERATION, METHODS, SETTINGS
+from bagged_envs.baselines.experiments.teams import ITERATION, METHODS, SETTINGS, claim
 from bagged_envs.baselines.growing_table import append_row, done, read_rows
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining
@@ -133,6 +133,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(words)
+    try:
+        claim(given.out)
+    except ValueError as error:
+        parser.error(str(error))
     run(given.out, given.seeds)
     print(summary(given.out))
     return 0

@@ -35,7 +35,7 @@ from torch import Tensor
 import bagged_envs
 from bagged_envs.baselines.api import BagBatch
 from bagged_envs.baselines.command import grouped
-from bagged_envs.baselines.experiments.teams import EVERY, ITERATION, METHODS
+from bagged_envs.baselines.experiments.teams import EVERY, ITERATION, METHODS, claim
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.growing_table import append_row, done, read_rows
 from bagged_envs.baselines.judging.fit import fit
@@ -280,6 +280,10 @@ def main(words: Sequence[str] | None = None) -> int:
     if given.plot:
         plot(given.out, given.plot)
     else:
+        try:
+            claim(given.out)
+        except ValueError as error:
+            parser.error(str(error))
         run(given.out, given.seeds)
     print(summary(given.out))
     return 0

@@ -69,6 +69,15 @@ def folder_of(method: str, id: str, seed: int, runs: Path) -> Path:
     return runs / f"teams-{method}-{id}-{seed}"
 
 
+def claim(out: Path) -> None:
+    """Keep beside a table with which settings, and which of each method, its rows are made, as `sweep.claim`.
+
+    Raises:
+        ValueError: The table is for others.
+    """
+    sweep.claim(out, [*SETTINGS, *(f"{method}.{word}" for method, words in METHODS.items() for word in words)])
+
+
 def gains(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> list[float]:
     """Return by how much a method's final return is above another's, for each seed that both have.
 
@@ -138,7 +147,7 @@ def main(words: Sequence[str] | None = None) -> int:
             plot(read([given.out]), given.plot)
         return 0
     try:
-        sweep.claim(given.out, SETTINGS)
+        claim(given.out)
     except ValueError as error:
         parser.error(str(error))
     folders = [folder_of(*run, given.runs) for run in itertools.product(methods, TASKS, range(given.seeds))]
