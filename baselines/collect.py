@@ -143,7 +143,10 @@ class OpenEpisode:
         """
         missing = [name for name in (*BORDERS, *self.kept) if name not in told]
         if missing:
-            raise ValueError(f"info must have {missing} in every step, as it had on reset: leave them out of keep.")
+            raise ValueError(
+                f"info must have {missing} in every step, as it had on reset: have the environment always tell them, "
+                "or leave them out of keep."
+            )
         self.in_bag = 1 if self.told and self.told[-1]["bag_end"] else self.in_bag + 1
         self.observations.append(observation)
         self.actions.append(action)

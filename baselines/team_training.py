@@ -26,7 +26,15 @@ from bagged_envs.baselines.redistributors import settings_on
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.team_replay import TeamReplay
 from bagged_envs.baselines.team_rollouts import TeamRollouts
-from bagged_envs.baselines.training import COUNTS, Means, Progress, TrainingConfig, check_capacity, number
+from bagged_envs.baselines.training import (
+    COUNTS,
+    Means,
+    Progress,
+    TrainingConfig,
+    check_capacity,
+    check_longest_bag,
+    number,
+)
 from bagged_envs.baselines.worlds import Worlds
 from bagged_envs.registration import spec_of, task_of
 from bagged_envs.trajectory import Trajectory
@@ -162,6 +170,7 @@ class TeamTraining:
             self.agents,
         )
         self.redistributor = self._driver.redistributor
+        check_longest_bag(self.redistributor, self.id, self.arguments, self._worlds.envs.spec)
         self.store = EpisodeStore.for_spaces(seen, acted, self.agents, self.config.capacity)
         self.store.keep(getattr(self.redistributor, "factors", None))
 

@@ -14,7 +14,7 @@ from gymnasium.spaces import Box
 
 import bagged_envs
 from bagged_envs.baselines import layout
-from bagged_envs.baselines.api import BagBatch, Metrics, Sampling
+from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling
 from bagged_envs.baselines.collect import element
 from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
@@ -27,6 +27,7 @@ from bagged_envs.baselines.replay import Replay
 from bagged_envs.baselines.rollouts import Rollouts
 from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.registration import DELAY_ARGUMENTS
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.arguments import int_between
 
@@ -178,6 +179,7 @@ class Training:
             device,
         )
         self.redistributor = self._driver.redistributor
+        check_longest_bag(self.redistributor, id, self.arguments, env.spec)
         self.store = EpisodeStore.for_spaces(env.observation_space, env.action_space, capacity=self.config.capacity)
         self.store.keep(getattr(self.redistributor, "factors", None))
         self._replay = Replay(
@@ -336,6 +338,26 @@ def check_capacity(config: TrainingConfig, id: str, spec: EnvSpec | None) -> Non
         raise ValueError(
             f"capacity must hold the longest episode, which may have {horizon} steps in {id}, got {config.capacity}: "
             "raise training.capacity, or lower max_episode_steps."
+        )
+
+
+def check_longest_bag(
+    redistributor: Redistributor, id: str, arguments: Mapping[str, Any], spec: EnvSpec | None
+) -> None:
+    """Check that the redistributor can read the longest bag that may come, before any is played.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    most = getattr(getattr(redistributor, "config", None), "max_length", None)
+    delay = {name: value for name, value in arguments.items() if name in DELAY_ARGUMENTS}
+    length = bagged_envs.resolved_schedule(id, **delay).bag_len
+    horizon = None if spec is None else spec.max_episode_steps
+    known = [steps for steps in (length[1] if isinstance(length, tuple) else length, horizon) if steps is not None]
+    if most is not None and known and min(known) > most:
+        raise ValueError(
+            f"redistributor.max_length must be the steps of the longest bag, {min(known)} in {id}, got {most}: raise "
+            "it, or lower bag_len."
         )
 
 

@@ -84,6 +84,7 @@ class JointEnv(gym.Env[Any, Any]):
         self.n_agents = len(self.agents)
         self._shared = tuple(getattr(env, "shared_info", ()))
         self._observations: dict[Any, Any] = {}
+        self._no_action: Any = None  # a mask of zeros, where agents have masks
         self._agent_spaces = [env.observation_space(agent) for agent in self.agents]
         self._action_spaces = [env.action_space(agent) for agent in self.agents]
         self.observation_space, self.action_space = self._spaces()
@@ -150,9 +151,11 @@ class JointEnv(gym.Env[Any, Any]):
         }
         anyone: dict[str, Any] = next(iter(infos.values()), {})
         told |= {key: anyone[key] for key in self._shared}
-        if "action_mask" in anyone:
-            blank = np.zeros_like(anyone["action_mask"])
-            told["action_mask"] = np.stack([infos.get(agent, {}).get("action_mask", blank) for agent in self.agents])
+        masks = {agent: infos[agent]["action_mask"] for agent in self.agents if "action_mask" in infos.get(agent, {})}
+        if masks:
+            self._no_action = np.zeros_like(next(iter(masks.values())))
+        if self._no_action is not None:  # of those who are gone, too, when nobody is left to have one
+            told["action_mask"] = np.stack([masks.get(agent, self._no_action) for agent in self.agents])
         return told
 
     def render(self) -> Any:

@@ -3,7 +3,8 @@
     python -m bagged_envs.baselines.experiments.teams --seeds 3 --runs runs --out docs/results/teams.csv
 
 A process per run. Runs that were stopped go on, and those that the table has whole are left out. A run is 300
-iterations of 2,050 environment steps, and evaluated every ten. `--tell` prints areas under the curves, final returns,
+iterations of 2,050 environment steps, and evaluated every ten; `--preset published` is 1,000 iterations, with the sizes
+and schedules of the authors' codes. `--tell` prints areas under the curves, final returns,
 how much a method's final return is above that of Identity, seed by seed, and how probably their mean is, with seeds
 drawn anew.
 """
@@ -14,13 +15,20 @@ import argparse
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bagged_envs.baselines.experiments import sweep
 from bagged_envs.baselines.experiments.curves import Curve, final, plot, read, table
+from bagged_envs.baselines.learners.ippo import IPPO_PAPER
+from bagged_envs.baselines.methods import LEARNERS
+from bagged_envs.baselines.redistributors.arel import ARELConfig
 from bagged_envs.baselines.redistributors.rd import PARTICLE
+from bagged_envs.baselines.redistributors.stas import STASConfig
+from bagged_envs.baselines.redistributors.tar2 import TAR2Config
 
 TASKS: dict[str, tuple[str, ...]] = {  # with their arguments
     "EpisodicCooperativeNavigation-v0": ("num_agents=6",),
@@ -53,15 +61,66 @@ METHODS: dict[str, tuple[str, ...]] = {  # with what of their settings is not th
 CONTROL = "identity-ippo"
 
 
-def commands(seeds: int, steps: int, runs: Path, out: Path, methods: Sequence[str]) -> Iterator[list[str]]:
+def words(group: str, settings: Any, default: Any) -> tuple[str, ...]:
+    """Return what of settings is not the default, as the command line takes it.
+
+    Example:
+        >>> words("redistributor", STASConfig(bags=7), STASConfig())
+        ('redistributor.bags=7',)
+    """
+    told = ((name, value) for name, value in vars(settings).items() if value != getattr(default, name))
+    return tuple(f"{group}.{name}={value}" for name, value in told)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How large the runs are.
+
+    Attributes:
+        iterations: Of 2,050 environment steps.
+        settings: Of all methods.
+        methods: What of each one's own settings is not the default.
+    """
+
+    iterations: int
+    settings: tuple[str, ...]
+    methods: Mapping[str, tuple[str, ...]]
+
+
+def _published() -> Preset:
+    """Return the sizes and schedules of the authors' codes, for bigger machines: RD's and LaRe's as in LaRe's."""
+    steps = 1000 * ITERATION
+    learner = words("learner", IPPO_PAPER, LEARNERS["ippo"].config)
+    regression = {**PARTICLE, "warm_up": 4000, "every": 10 * ITERATION, "updates": 50, "standardize": False}
+    rd = tuple(f"redistributor.{name}={value}" for name, value in regression.items())
+    attention = {
+        "arel-ippo": words("redistributor", ARELConfig.paper(), ARELConfig()),
+        "stas-ippo": words("redistributor", STASConfig.paper(), STASConfig()),
+        "tar2-ippo": words("redistributor", TAR2Config.paper(), TAR2Config()),
+    }
+    own = {**attention, "rd-ippo": rd, "lare_rd-ippo": rd}
+    others = tuple(word for word in SETTINGS if not word.startswith("learner."))
+    settings = (*others, *learner, f"training.decay_steps={steps}", f"training.capacity={15_000 * 25}")
+    return Preset(1000, settings, {method: own.get(method, ()) for method in METHODS})
+
+
+PRESETS = {"laptop": Preset(ITERATIONS, SETTINGS, METHODS), "published": _published()}
+
+
+LAPTOP = PRESETS["laptop"]
+
+
+def commands(
+    seeds: int, steps: int, runs: Path, out: Path, methods: Sequence[str], preset: Preset = LAPTOP
+) -> Iterator[list[str]]:
     """Yield the command of each run that is not in the table: those with one seed before those with the next."""
     done = sweep.whole(out, steps)
     for seed in range(seeds):
         for id, arguments in TASKS.items():
             for method in methods:
                 if (method, id, " ".join(arguments), str(seed)) not in done:
-                    words = [*arguments, *SETTINGS, *METHODS[method]]
-                    yield sweep.command(method, id, words, seed, steps, folder_of(method, id, seed, runs))
+                    settings = [*arguments, *preset.settings, *preset.methods[method]]
+                    yield sweep.command(method, id, settings, seed, steps, folder_of(method, id, seed, runs))
 
 
 def folder_of(method: str, id: str, seed: int, runs: Path) -> Path:
@@ -69,13 +128,14 @@ def folder_of(method: str, id: str, seed: int, runs: Path) -> Path:
     return runs / f"teams-{method}-{id}-{seed}"
 
 
-def claim(out: Path) -> None:
+def claim(out: Path, preset: Preset = LAPTOP) -> None:
     """Keep beside a table with which settings, and which of each method, its rows are made, as `sweep.claim`.
 
     Raises:
         ValueError: The table is for others.
     """
-    sweep.claim(out, [*SETTINGS, *(f"{method}.{word}" for method, words in METHODS.items() for word in words)])
+    own = (f"{method}.{word}" for method, settings in preset.methods.items() for word in settings)
+    sweep.claim(out, [*preset.settings, *own])
 
 
 def gains(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> list[float]:
@@ -129,7 +189,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; return 1 where a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=ITERATIONS * ITERATION)
+    parser.add_argument("--preset", choices=list(PRESETS), default="laptop", help="published: as the authors' codes")
+    parser.add_argument("--steps", type=int, help="of each run, instead of the preset's")
     parser.add_argument("--methods", default=",".join(METHODS), help="with commas between")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
@@ -146,13 +207,15 @@ def main(words: Sequence[str] | None = None) -> int:
         if given.plot:
             plot(read([given.out]), given.plot)
         return 0
+    preset = PRESETS[given.preset]
+    steps = preset.iterations * ITERATION if given.steps is None else given.steps
     try:
-        claim(given.out)
+        claim(given.out, preset)
     except ValueError as error:
         parser.error(str(error))
     folders = [folder_of(*run, given.runs) for run in itertools.product(methods, TASKS, range(given.seeds))]
     with ThreadPoolExecutor(given.workers) as pool:
-        every = commands(given.seeds, given.steps, given.runs, given.out, methods)
+        every = commands(given.seeds, steps, given.runs, given.out, methods, preset)
         failed = 0
         for code in pool.map(sweep.run, every):
             failed += code != 0

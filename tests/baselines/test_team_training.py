@@ -397,6 +397,23 @@ def test_what_is_no_team_is_refused(name, id, arguments, message):
         training(name, id, arguments=arguments)
 
 
+@pytest.mark.parametrize(
+    ("id", "arguments", "longest"),
+    [
+        (ID, {"num_agents": 3, "max_episode_steps": 9}, 9),
+        ("BaggedCooperativeNavigation-v0", {"max_episode_steps": 9, "bag_len": (2, 7)}, 7),
+    ],
+)
+def test_bags_that_are_too_long_to_be_read_are_refused_before_any_is_played(id, arguments, longest):
+    def of(most):
+        return Method.named("stas-ippo", {**SETTINGS["stas"], "max_length": most}, TEAM["ippo"])
+
+    message = f"max_length must be the steps of the longest bag, {longest} in {id}, got {longest - 1}: raise it"
+    with pytest.raises(ValueError, match=message):
+        TeamTraining(of(longest - 1), id, arguments, SMALL, seed=0)
+    TeamTraining(of(longest), id, arguments, SMALL, seed=0).close()
+
+
 def test_a_learner_of_single_controllers_is_refused():
     with pytest.raises(ValueError, match="the learner of a team must be one of 'ippo', 'mappo', 'qmix', got 'ppo'"):
         TeamTraining("uniform-ppo", ID, ARGUMENTS, SMALL, seed=0)

@@ -71,6 +71,22 @@ class TestJoint:
         assert info["action_mask"].tolist() == [[0, 0], [1, 0], [1, 0]]
         assert info["weather"] == 4
 
+    def test_masks_are_of_ones_own_agents_and_stay_when_nobody_is_left_to_have_one(self):
+        class Others(Masked):
+            """Opponents have another number of actions, and the last infos have no masks."""
+
+            def tell(self, infos):
+                told = super().tell(infos)
+                masks = {"b": {"action_mask": np.ones(5, np.int8)}} if self._step < 4 else {}
+                return {
+                    a: {"weather": 0, **masks.get(a, {})} if a == "b" or self._step == 4 else told[a] for a in infos
+                }
+
+        env = JointEnv(Others(SCRIPTS), teams={"own": ["a", "c"], "others": ["b"]}, opponents="still")
+        _, info = env.reset(seed=0)
+        masks = [info["action_mask"].tolist(), *(env.step(STILL[:2])[4]["action_mask"].tolist() for _ in range(4))]
+        assert masks == [[[1, 0]] * 2, [[1, 1]] * 2, [[1, 0]] * 2, [[1, 1]] * 2, [[0, 0]] * 2]
+
     def test_the_mean_is_over_those_who_are_present(self):
         env = JointEnv(ScriptedParallelEnv(SCRIPTS), team_reward="mean")
         env.reset()

@@ -1,10 +1,14 @@
 """Teams: which runs are made, that their settings are settings, and what is told of the table."""
 
+from dataclasses import replace
+
 import pytest
 
 from bagged_envs.baselines.command import grouped
 from bagged_envs.baselines.experiments import sweep, teams
-from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.learners.ippo import IPPO_PAPER
+from bagged_envs.baselines.methods import LEARNERS, Method
+from bagged_envs.baselines.redistributors.tar2 import TAR2Config
 from bagged_envs.baselines.team_training import TeamConfig
 
 NAVIGATION = "EpisodicCooperativeNavigation-v0"
@@ -33,9 +37,10 @@ def test_what_the_table_has_whole_is_left_out(tmp_path):
     assert left == ["1"]
 
 
+@pytest.mark.parametrize("preset", teams.PRESETS.values(), ids=list(teams.PRESETS))
 @pytest.mark.parametrize("name", sorted(teams.METHODS))
-def test_settings_are_settings_of_the_method(name):
-    groups = grouped([*teams.SETTINGS, *teams.METHODS[name]])
+def test_settings_are_settings_of_the_method(name, preset):
+    groups = grouped([*preset.settings, *preset.methods[name]])
     method = Method.named(name, groups["redistributor"], groups["learner"])
     assert method.team
     resolved = method.resolved()["redistributor"]
@@ -103,3 +108,17 @@ def test_an_unknown_method_is_said(tmp_path, capsys):
     with pytest.raises(SystemExit):
         teams.main(["--methods", "nope", "--out", str(tmp_path / "table.csv")])
     assert "--methods must be some of identity-ippo" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_published_sizes_are_those_of_the_configurations(tmp_path):
+    published = teams.PRESETS["published"]
+    made = list(teams.commands(1, 100, tmp_path, tmp_path / "none.csv", ["tar2-ippo"], published))
+    words = [word for word in made[0] if "." in word.partition("=")[0] and "=" in word]
+    groups = grouped(words)
+    method = Method.named("tar2-ippo", groups["redistributor"], groups["learner"])
+    assert TAR2Config(**method.redistributor_settings) == TAR2Config.paper()
+    assert replace(LEARNERS["ippo"].config, **method.learner_settings) == IPPO_PAPER
+    assert TeamConfig(**groups["training"]).decay_steps == 1000 * teams.ITERATION
+    teams.claim(tmp_path / "table.csv", published)
+    with pytest.raises(ValueError, match="is for runs with"):
+        teams.claim(tmp_path / "table.csv")
