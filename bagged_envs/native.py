@@ -18,7 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from bagged_envs.batch import Batch, Bools, SimulatorBatch
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import int_between, known, positive_int
 from bagged_envs.wrappers.vector import reset_mask, slot_seeds
 
 T = TypeVar("T")
@@ -235,6 +235,19 @@ class NativeVectorEnv(VectorEnv[Any, Any, Any]):
         """
         self._demand_open("render")
         return tuple(_picture(self._batch, slot, self.render_mode) for slot in range(self.num_envs))
+
+    def render_one(self, number: int) -> Any:
+        """Return a picture of one copy's current state, in the render mode; `envs.unwrapped` has this method.
+
+        Args:
+            number: Which copy, from 0.
+
+        Raises:
+            ValueError: There is no such copy.
+            gymnasium.error.ClosedEnvironmentError: It is closed.
+        """
+        self._demand_open("render_one")
+        return _picture(self._batch, int_between("number", number, 0, self.num_envs - 1), self.render_mode)
 
     def _advanced(self, actions: Any) -> tuple[Any, Bools]:
         self._demand_running()

@@ -13,6 +13,7 @@ from gymnasium.vector import VectorEnv
 from bagged_envs.batch import Batch
 from bagged_envs.entry_points import missing, refuse_another, unknown_argument
 from bagged_envs.registration import (
+    DELAY,
     checked_schedule,
     delay_arguments,
     dense_specification,
@@ -52,14 +53,13 @@ def make_vec(
     Args:
         id: An ID of ours, or its specification.
         num_envs: How many environments.
-        backend: "native" (many copies of our own particle and symbolic tasks in one NumPy call; MuJoCo's tasks in
-            threads), "sync", "async", "envpool" (needs the extra; only tasks and time limits that EnvPool has), or
-            "auto", which chooses the fastest that is exact: "native" where there is one, else "sync".
+        backend: "native" (many copies of our own particle and symbolic tasks in one NumPy call; MuJoCo's tasks and 16
+            of dm_control's in threads), "sync", "async", "envpool" (needs the extra; only tasks and time limits that
+            EnvPool has), or "auto", which chooses the fastest that is exact: "native" where there is one, else "sync".
             `envs.metadata["backend"]` says which, and `envs.metadata["backend_reason"]` why.
         vector_kwargs: Arguments of Gymnasium's `SyncVectorEnv` or `AsyncVectorEnv`, such as `autoreset_mode`; with
-            "native" that one, and for MuJoCo's tasks `num_threads` (by default as many as there are cores, each
-            with at least four copies); with
-            "envpool": of `envpool.make_gymnasium`.
+            "native" that one, and for MuJoCo's and dm_control's tasks `num_threads` (by default as many as there are
+            cores, each with at least four copies); with "envpool": of `envpool.make_gymnasium`.
         **kwargs: As for `gym.make`: the schedule's arguments, the task's, `max_episode_steps`.
 
     Raises:
@@ -116,6 +116,8 @@ def _obstacle(task: Task, spec: EnvSpec) -> str | None:
     """Return why a task with these arguments cannot be native, or None if it can."""
     if task.batch is None:
         return f"{task.name} has no native engine"
+    if _wrappers(spec):
+        return f"the specification has wrappers: {', '.join(_wrappers(spec))}"
     if callable(spec.kwargs.get("opponents")):
         return "a callable opponents acts for one environment at a time"
     if not task.ours and spec.kwargs.get("render_mode") == "human":
@@ -127,12 +129,22 @@ def _obstacle(task: Task, spec: EnvSpec) -> str | None:
     return None
 
 
+def _wrappers(spec: EnvSpec) -> list[str]:
+    """Return the names of the specification's wrappers, the delay left out: they are for single environments."""
+    return [wrapper.name for wrapper in spec.additional_wrappers if wrapper.entry_point != DELAY]
+
+
 def _with_backend(envs: VectorEnv[Any, Any, Any], backend: str, reason: str) -> VectorEnv[Any, Any, Any]:
     envs.metadata = {**envs.metadata, "backend": backend, "backend_reason": reason}
     return envs
 
 
 def _dense_vector(spec: EnvSpec, task: Task, num_envs: int, backend: str, vector_kwargs: dict[str, Any]) -> Any:
+    if backend in ("envpool", "native") and _wrappers(spec):
+        raise ValueError(
+            f"backend={backend!r} has no wrappers, and the specification has {', '.join(_wrappers(spec))}: use 'auto' "
+            "or 'sync'."
+        )
     if backend == "envpool":
         from bagged_envs.suites.envpool_env import make_envpool
 

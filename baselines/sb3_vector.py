@@ -120,7 +120,8 @@ def make_vec_for_sb3(
     Args:
         id: An ID of ours.
         n_envs: How many environments.
-        seed: Environment i is seeded with `seed + i`; None takes one from the system.
+        seed: Environment i is seeded with `seed + i`; None takes one from NumPy's global generator, as
+            Stable-Baselines3's own vectors do.
         vector_kwargs: As for `bagged_envs.make_vec`, such as `num_threads`.
         **kwargs: As for `bagged_envs.make_vec`.
 

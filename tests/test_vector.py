@@ -90,6 +90,30 @@ def test_a_vector_environment_is_a_loop_over_single_ones():
 
 
 class TestMakeVec:
+    @pytest.mark.parametrize("id", ["BaggedHalfCheetah-v0", "BaggedCheetahRun-v0", "BaggedKeyDoor-v0"])
+    def test_a_specification_with_wrappers_is_never_native(self, id):
+        env = gym.make(id, bag_len=1)
+        box = isinstance(env.action_space, gym.spaces.Box)
+        low = np.full(env.action_space.shape, -0.5, env.action_space.dtype)
+        wrapped = gym.wrappers.RescaleAction(env, low, -low) if box else gym.wrappers.TimeAwareObservation(env)
+        envs = bagged_envs.make_vec(wrapped.spec, 2)
+        assert (envs.metadata["backend"], envs.single_action_space) == ("sync", wrapped.action_space)
+        assert envs.single_observation_space == wrapped.observation_space
+        name = type(wrapped).__name__
+        assert envs.metadata["backend_reason"] == f"the specification has wrappers: {name}"
+        envs.close()
+        for backend in ("native", "envpool"):
+            with pytest.raises(
+                ValueError, match=f"backend='{backend}' has no wrappers, and the specification has {name}"
+            ):
+                bagged_envs.make_vec(wrapped.spec, 2, backend=backend)
+
+    def test_seeds_are_whole_numbers(self):
+        envs = bagged_envs.make_vec("BaggedReacher-v0", 2, backend="native")
+        with pytest.raises(TypeError, match="seed must be a sequence of ints, got 1.9 of type float in it"):
+            envs.reset(seed=[1.9, 2.9])
+        envs.close()
+
     @pytest.mark.parametrize(("backend", "named"), [("auto", "native"), ("sync", "sync"), ("async", "async")])
     def test_metadata_names_the_backend(self, backend, named):
         envs = bagged_envs.make_vec("BaggedReacher-v0", 2, backend=backend)

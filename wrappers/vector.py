@@ -39,6 +39,9 @@ def slot_seeds(seed: Any, num_envs: int) -> list[int | None] | None:
         raise TypeError(
             f"seed must be an int, a sequence of ints, or None, got {seed!r} of type {type(seed).__name__}."
         )
+    for one in seed:
+        if one is not None and not isinstance(one, (int, np.integer)):
+            raise TypeError(f"seed must be a sequence of ints, got {one!r} of type {type(one).__name__} in it.")
     return [None if s is None else int(s) for s in seed]
 
 

@@ -50,6 +50,8 @@ class NativeDMControlEnv(DMControlEnv):
             PhysicsError: The simulation ran away.
         """
         observation, reward = self.moved(action)
+        if self.render_mode == "human":
+            self.viewer.render(self.render_mode)  # as shimmy does
         return observation, reward, False, False, {}
 
     def moved(self, action: Any) -> tuple[Any, float]:
@@ -64,7 +66,8 @@ class NativeDMControlEnv(DMControlEnv):
         if warned != self._warned:
             self._warned = warned
             kinds = [name for name, count in zip(mujoco.mjtWarning.__members__, self._warnings, strict=False) if count]
-            raise PhysicsError(f"the simulation ran away: MuJoCo warned of {', '.join(kinds)}. Call reset().")
+            ran = "an action was not finite" if "mjWARN_BADCTRL" in kinds else "the simulation ran away"
+            raise PhysicsError(f"{ran}: MuJoCo warned of {', '.join(kinds)}. Call reset().")
         parts, reward = self._measure()
         if not self._flatten:
             return self._observation(self._env.task.get_observation(self._env.physics)), reward

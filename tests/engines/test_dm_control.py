@@ -6,6 +6,7 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
+from dm_control.rl.control import PhysicsError
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 
@@ -128,6 +129,33 @@ def test_a_simulation_that_runs_away_is_named(tmp_path, monkeypatch):
     envs.reset(seed=0)
     envs.step(np.zeros((2, 1)))
     envs.close()
+
+
+def test_an_action_that_is_not_finite_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    env = gym.make("BaggedCheetahRun-v0", engine="native").unwrapped
+    env.reset(seed=0)
+    with pytest.raises(PhysicsError, match="an action was not finite: MuJoCo warned of mjWARN_BADCTRL"):
+        env.step(np.full(6, np.nan))
+
+
+def test_a_window_is_drawn_in_every_step():
+    class Viewer:
+        """Counts its pictures."""
+
+        def __init__(self):
+            self.modes = []
+
+        def render(self, mode):
+            self.modes.append(mode)
+
+    for engine in ("native", "dm_control"):
+        env = gym.make("BaggedCheetahRun-v0", engine=engine).unwrapped
+        env.reset(seed=0)
+        env.render_mode, env.viewer = "human", Viewer()
+        for _ in range(3):
+            env.step(env.action_space.sample())
+        assert env.viewer.modes == ["human"] * 3
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])

@@ -219,5 +219,9 @@ def test_pictures_are_gymnasiums():
     pictures = envs.render()
     assert pictures[1].shape == (48, 64, 3)
     assert np.array_equal(pictures[1], env.render())
+    assert np.array_equal(envs.unwrapped.render_one(1), pictures[1])
+    assert not np.array_equal(envs.unwrapped.render_one(0), pictures[1])
+    with pytest.raises(ValueError, match="number must be an int from 0 to 1, got 2"):
+        envs.unwrapped.render_one(2)
     envs.close()
     env.close()
