@@ -35,6 +35,7 @@ DATA, METADATA, MANIFEST = "main_data.hdf5", "metadata.json", "manifest.json"
 PACKAGES = ("bagged_envs", "gymnasium", "minari", "mujoco", "numpy")
 TYPES = ("<f2", "<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8", "|b1")
 
+MOST_STEPS, MOST_NUMBERS = 2**28, 2**31  # of an episode, and of a step: NumPy counts bytes in 63 bits
 T = TypeVar("T")
 
 
@@ -310,7 +311,8 @@ def _description(file: Path, content: Mapping[str, Any], metadata: Mapping[str, 
         told[name] = None if content.get(name) is None else _told(file, content, name, kind)
     reference = content.get("reference")
     if reference is not None:
-        fits = isinstance(reference, list) and len(reference) == 2 and all(type(r) in (int, float) for r in reference)
+        plain = isinstance(reference, list) and all(type(r) in (int, float) for r in reference)
+        fits = plain and len(reference) == 2 and all(isinstance(r, float) or abs(r) < 2**1000 for r in reference)
         demand(fits, str(file), "reference", "two numbers", reference)
     above = file.parent / METADATA
     return {
@@ -364,7 +366,7 @@ def _read_arrays(folder: Path, content: Mapping[str, Any], spaces: Spaces) -> li
 
 def _check_places(manifest: Path, number: int, steps: int, places: list[Any], rows: Sequence[Row], size: int) -> None:
     plain = all(isinstance(place, int) and not isinstance(place, bool) and place >= 0 for place in places)
-    fits = steps > 0 and plain and len(places) == len(rows)
+    fits = 0 < steps < MOST_STEPS and plain and len(places) == len(rows)
     demand(fits, str(manifest), f"episodes[{number}]", f"steps and {len(rows)} places", f"{steps}, {places!r:.60}")
     for place, row in zip(places, rows, strict=True):
         inside = place + row.bytes_of(steps) <= size
@@ -376,8 +378,9 @@ def _row(manifest: Path, told: Any) -> Row:
     name, dtype = _told(manifest, told, "name", str), _told(manifest, told, "dtype", str)
     more = _told(manifest, told, "more", int)
     shape = _told(manifest, told, "shape", list)
-    plain = all(isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**31 for size in shape)
-    fits = dtype in TYPES and more in (0, 1) and plain and len(shape) < 32
+    plain = all(isinstance(size, int) and not isinstance(size, bool) and 0 <= size < MOST_NUMBERS for size in shape)
+    small = plain and math.prod(size for size in shape if size) < MOST_NUMBERS  # also where there is nothing
+    fits = dtype in TYPES and more in (0, 1) and small and len(shape) < 32
     demand(fits, str(manifest), f"arrays: {name}", "a type of ours, a shape, 0 or 1 more rows", f"{told!r:.90}")
     return Row(name, dtype, tuple(shape), more)
 

@@ -365,7 +365,8 @@ class TestDamage:
             (put("episodes", 0, "places", 0, value=2**62), "episode_0/observations must be in the file"),
             (put("episodes", 0, "places", value=[]), r"episodes\[0\] must be steps and 7 places"),
             (put("episodes", 0, "steps", value=0), r"episodes\[0\] must be steps"),
-            (put("episodes", 0, "steps", value=10**15), "episode_0/observations must be in the file"),
+            (put("episodes", 0, "steps", value=10**8), "episode_0/observations must be in the file"),
+            (put("episodes", 0, "steps", value=10**30), r"episodes\[0\] must be steps"),
             (put("episodes", 0, "steps", value="3"), "steps must be a int"),
             (put("episodes", 0, "sha256", value=[]), r"episodes\[0\]: sha256 must be 7"),
             (put("episodes", 0, value=None), r"episodes\[0\] must be a table"),
@@ -374,6 +375,7 @@ class TestDamage:
             (put("arrays", 0, "dtype", value="|O8"), "arrays: observations must be a type of ours"),
             (put("arrays", 0, "shape", value=[-1]), "arrays: observations must be a type of ours"),
             (put("arrays", 0, "shape", value=[2**40, 2**40]), "arrays: observations must be a type of ours"),
+            (put("arrays", 0, "shape", value=[0, *[2**31 - 1] * 3]), "arrays: observations must be a type of ours"),
             (put("arrays", 0, "more", value=2), "arrays: observations must be a type of ours"),
             (put("arrays", 0, "name", value="actions"), "arrays must be of different names"),
             (put("arrays", 0, value=3), "arrays must be tables"),
@@ -383,6 +385,7 @@ class TestDamage:
             (put("seed", value="7"), "seed must be a int"),
             (put("reference", value=[3.0, 1.0]), "reference must be two finite returns"),
             (put("reference", value=["a"]), "reference must be two numbers"),
+            (put("reference", value=[0, 10**400]), "reference must be two numbers"),
             (put("versions", value=None), "versions must be a dict"),
             (lambda content: content.pop("arrays"), "arrays must be a list"),
         ],
@@ -573,6 +576,29 @@ class TestMinari:
         kept = delayed(found, BAGS, 3, keep=["reward_forward"])
         assert kept.trajectories[1].extras["reward_forward"].tolist() == np.arange(8.0).tolist()
         assert environment(found).spec.id == "CartPole-v1"
+
+    def test_what_is_not_here_is_downloaded_on_request_and_checked(self, foreign, monkeypatch):
+        import minari
+
+        folder, fetched = local_path("some/foreign-v0"), []
+        aside = folder.with_name("aside")
+        folder.rename(aside)
+
+        def download(dataset_id):
+            fetched.append(dataset_id)
+            shutil.copytree(aside, folder)
+
+        monkeypatch.setattr(minari, "download_dataset", download)
+        with pytest.raises(FileNotFoundError):
+            minari_dataset("some/foreign-v0")
+        for _ in range(2):
+            found = minari_dataset("some/foreign-v0", download=True)
+            assert found.total_episodes == len(dense().trajectories)
+        assert fetched == ["some/foreign-v0"]
+        change_hdf5(aside, replaced("episode_1/rewards", np.full(7, np.nan)))
+        shutil.rmtree(folder)
+        with pytest.raises(ValueError, match="rewards must be finite"):
+            trajectories(minari_dataset("some/foreign-v0", download=True))
 
     @pytest.mark.parametrize("name", ["some/nonesuch-v0", "../elsewhere-v0", "no version"])
     def test_a_name_that_is_not_here(self, name):

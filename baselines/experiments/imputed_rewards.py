@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bagged_envs.baselines.experiments.offline_run import OfflineRun, late, task_id
+from bagged_envs.baselines.experiments.offline_run import OfflineRun, digest, late, task_id
 from bagged_envs.baselines.growing_table import append_rows, done, read_rows
 from bagged_envs.baselines.imputation import agreement
 from bagged_envs.baselines.methods import Method
@@ -68,7 +68,8 @@ def add(run: OfflineRun, out: Path) -> None:
     """Write the histogram of a dataset into a table, all of it at once."""
     true, imputed = rewards_of(run)
     found = agreement([imputed], [true], [np.ones(len(true), dtype=np.bool_)])
-    told = {"data": run.data.name, "labels": run.labels, "seed": run.seed, "r2": f"{found.r2:.4f}"}
+    told = {"data": run.data.name, "labels": run.labels, "seed": run.seed, "data_sha256": digest(run.data)}
+    told |= {"r2": f"{found.r2:.4f}"}
     cells = joint(true, imputed)
     append_rows(out, [{**told, "true": f"{x:.6g}", "imputed": f"{y:.6g}", "count": count} for x, y, count in cells])
     print(f"{run.data.name}: R² {found.r2:.3f}, mean absolute error {found.error:.3f}", flush=True)
@@ -117,6 +118,9 @@ def main(words: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     method, schedule = Method.named("imputer-bc"), RewardSchedule(bag_len=1)
     for folder in given.data:
+        for row in read_rows(given.out):
+            if row["data"] == folder.name and row["data_sha256"] != digest(folder):
+                parser.error(f"{given.out} has rows of another {folder.name}: choose another --out, or remove them.")
         if (folder.name, str(given.labels), str(given.seed)) not in done(given.out, KEYS):
             add(OfflineRun(method, folder, schedule, given.labels, {}, given.seed), given.out)
     if given.plot:

@@ -83,7 +83,12 @@ def commands(cells: Sequence[Cell], data: Path, runs: Path, updates: int, seeds:
     for seed in range(seeds):
         for cell in cells:
             if cell.key(seed) not in done:
-                yield command(cell, seed, data, runs / "-".join(cell.key(seed)), updates)
+                yield command(cell, seed, data, folder_of(cell, seed, runs, updates), updates)
+
+
+def folder_of(cell: Cell, seed: int, runs: Path, updates: int) -> Path:
+    """Return where a run is kept; protocols that have the same run share it."""
+    return runs / "-".join((*cell.key(seed), str(updates)))
 
 
 def command(cell: Cell, seed: int, data: Path, folder: Path, updates: int) -> list[str]:
@@ -110,15 +115,12 @@ def whole(out: Path, updates: int) -> set[tuple[str, ...]]:
     return {tuple(row[key] for key in KEYS) for row in read_rows(out) if int(row["step"]) >= last}
 
 
-def collect(runs: Path, out: Path, cells: Sequence[Cell]) -> int:
-    """Write the evaluations of a protocol's runs in a folder into one table, and return how many rows it has.
+def collect(folder: Path, out: Path) -> int:
+    """Write the evaluations of a run that has come to its end into a table, and return how many rows it has.
 
-    Rows of runs that are not in the folder stay. Others' runs in it are left alone: those of a protocol have folders of
-    their own, named after them.
+    Rows of other runs stay.
     """
-    own = {"-".join(cell.key(0)[:-1]) for cell in cells}  # of any seed
-    files = (file for file in sorted(runs.glob("*/evaluations.csv")) if file.parent.name.rpartition("-")[0] in own)
-    new = [row for file in files for row in _rows(file)]
+    new = _rows(folder / "evaluations.csv")
     here = {tuple(row[key] for key in KEYS) for row in new}
     kept = [row for row in read_rows(out) if tuple(row[key] for key in KEYS) not in here]
     rows = sorted((*kept, *new), key=lambda row: (*(row[key] for key in KEYS), int(row["step"])))
@@ -214,10 +216,11 @@ def _run_all(given: argparse.Namespace) -> int:
     tell_datasets(PROTOCOLS[given.protocol], given.data, given.out)
     failed = 0
     with ThreadPoolExecutor(given.workers) as pool:
-        made = commands(cells, given.data, given.runs, updates, seeds, given.out)
-        for code in pool.map(sweep.run, made):
+        made = list(commands(cells, given.data, given.runs, updates, seeds, given.out))
+        for words, code in zip(made, pool.map(sweep.run, made), strict=True):
             failed += code != 0
-            print(f"{collect(given.runs, given.out, PROTOCOLS[given.protocol])} rows in {given.out}", flush=True)
+            if code == 0:
+                print(f"{collect(Path(words[words.index('--out') + 1]), given.out)} rows in {given.out}", flush=True)
     return int(failed > 0)
 
 

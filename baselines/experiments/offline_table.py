@@ -14,6 +14,7 @@ from bagged_envs.baselines.growing_table import read_rows
 
 Row = dict[str, str]
 NOTHING = "–"
+BOTH = "both"
 HEADINGS = {
     "labels_only": "labels only",
     "imputer": "imputed",
@@ -97,15 +98,15 @@ def averages(rows: Sequence[Row], names: Sequence[str] = ("labels_only", "consta
     Intervals resample the seeds of each dataset. Beside them stand what is published, and its ratio.
     """
     ratios = ("imputed / labels only", "imputed / constant", "imputed / all rewards")
-    lines = _heading(["", "datasets", *(HEADINGS[name] for name in names), *ratios])
+    lines = _heading(["", "means of", *(HEADINGS[name] for name in names), *ratios])
     for label, tasks in _averaged(rows, names).items():
         mean = {name: interval([task[name] for task in tasks], "mean") for name in names}
         cells = [f"{mean[name].estimate:.1f} [{mean[name].low:.1f}, {mean[name].high:.1f}]" for name in names]
         shares = [ratio(mean["imputer"].estimate, mean[name].estimate) for name in names if name != "imputer"]
-        lines.append(_line([label, str(len(tasks)), *cells, *shares]))
+        lines.append(_line([label, f"{len(tasks)} {'datasets' if label != BOTH else 'of these'}", *cells, *shares]))
     known = [f"{PUBLISHED[name]:.2f}" if name in PUBLISHED else NOTHING for name in names]
     share = ratio(PUBLISHED["imputer"], PUBLISHED["labels_only"])
-    return [*lines, _line(["published, on D4RL's data", "9", *known, share, NOTHING, NOTHING])]
+    return [*lines, _line(["published, on D4RL's data", "9 datasets", *known, share, NOTHING, NOTHING])]
 
 
 def _averaged(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[Mapping[str, Sequence[float]]]]:
@@ -116,7 +117,7 @@ def _averaged(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[Mappi
         if tasks:
             found[TOLD_LEARNERS[learner]] = [*tasks]
     if len(found) > 1:
-        found["both"] = list(itertools.chain.from_iterable(found.values()))
+        found[BOTH] = list(itertools.chain.from_iterable(found.values()))
     return found
 
 
@@ -125,9 +126,9 @@ def ratio(one: float, other: float) -> str:
 
     Example:
         >>> ratio(68.51, 9.19), ratio(1.0, -2.0)
-        ('7.5', '–')
+        ('7.455', '–')
     """
-    return f"{one / other:.2g}" if other > 0.0 else NOTHING
+    return f"{one / other:.3f}" if other > 0.0 else NOTHING
 
 
 def imputed(rows: Sequence[Row]) -> list[str]:

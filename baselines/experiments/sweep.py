@@ -96,11 +96,12 @@ def run(command: Sequence[str]) -> int:
     folder = Path(command[command.index("--out") + 1])
     folder.parent.mkdir(parents=True, exist_ok=True)
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
-    with folder.with_name(f"{folder.name}.log").open("a") as log:
+    file = folder.with_name(f"{folder.name}.log")
+    with file.open("a") as log:
         code = subprocess.run(
             command, env={**os.environ, **threads}, stdout=log, stderr=subprocess.STDOUT, check=False
         ).returncode
-    print(f"{folder.name}: {'done' if code == 0 else f'exit code {code}'}", flush=True)
+    print(f"{folder.name}: {'done' if code == 0 else f'exit code {code}, see {file}'}", flush=True)
     return code
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -228,23 +227,20 @@ def test_runs_are_made_once_and_collected(data, tmp_path, monkeypatch, capsys):
     assert offline.main(words) == 0
     assert len(ran) == 2
     assert offline.read_rows(out) == rows
-    # Runs of anybody else in the folder are left alone, as are those of other settings.
-    foreign = tmp_path / "runs" / "one"
-    shutil.copytree(tmp_path / "runs" / "-".join(cells[0].key(0)), foreign)
-    (tmp_path / "runs" / "other").mkdir()
-    (tmp_path / "runs" / "other" / "evaluations.csv").write_text("step\n5\n")
-    offline.collect(tmp_path / "runs", out, cells)
-    assert offline.read_rows(out) == rows
+    # Runs of another length have folders of their own; those that are refused leave no rows.
+    assert offline.main([*words, "--updates", "4", "--out", str(tmp_path / "short.csv")]) == 0
+    assert max(int(row["step"]) for row in offline.read_rows(tmp_path / "short.csv")) == 4
+    made_anew = tmp_path / "anew"
+    save(record("Hopper-v5", None, "hopper/random-v0", episodes=2, seed=1), made_anew / "hopper-random")
+    monkeypatch.setattr(sweep, "run", lambda words: 1)
+    other = tmp_path / "other.csv"
+    assert offline.main([*words, "--data", str(made_anew), "--out", str(other)]) == 1
+    assert offline.read_rows(other) == []
     for other in ("--updates", "16"), ("--data", str(tmp_path)), ("--seeds", "0"):
         with pytest.raises(SystemExit):
             offline.main([*words, *other])
     with pytest.raises(SystemExit):
         offline.main([*words, "--only", "hopper-rondom"])
-    # Runs of other protocols in the same folder are none of this table.
-    others = tuple(dataclasses.replace(cell, labels=0.2) for cell in cells)
-    assert offline.collect(tmp_path / "runs", tmp_path / "others.csv", others) == 0
-    made_anew = tmp_path / "anew"
-    save(record("Hopper-v5", None, "hopper/random-v0", episodes=2, seed=1), made_anew / "hopper-random")
     with pytest.raises(SystemExit):
         offline.main([*words, "--data", str(made_anew)])
     told = " ".join(capsys.readouterr().err.split())
@@ -296,10 +292,10 @@ class TestTold:
         lines = offline_table.told(out, "table")["averages"]
         # Means over two datasets: 10, 20, 50 and 60; resampling the two seeds of one moves imputed by 5 at most.
         cells = [cell.strip() for cell in lines[2].split("|")[1:-1]]
-        assert cells[:2] == ["IQL", "2"]
+        assert cells[:2] == ["IQL", "2 datasets"]
         assert cells[3:6] == ["20.0 [20.0, 20.0]", "50.0 [45.0, 55.0]", "60.0 [60.0, 60.0]"]
-        assert cells[6:] == ["5", "2.5", "0.83"]
-        assert lines[-1].endswith("| 9 | 9.19 | – | 68.51 | – | 7.5 | – | – |")
+        assert cells[6:] == ["5.000", "2.500", "0.833"]
+        assert lines[-1].endswith("| 9 datasets | 9.19 | – | 68.51 | – | 7.455 | – | – |")
 
     def test_how_rewards_were_imputed_and_what_datasets_came_to(self, out):
         told = offline_table.told(out, "table")
@@ -329,6 +325,11 @@ def test_a_histogram_of_imputed_against_true_rewards(data, tmp_path, monkeypatch
     assert imputed_rewards.main(words) == 0
     assert offline.read_rows(out) == rows
     assert capsys.readouterr().out.count("R²") == 1
+    anew = tmp_path / "hopper-random"
+    save(record("Hopper-v5", None, "hopper/random-v0", episodes=2, seed=1), anew)
+    with pytest.raises(SystemExit):
+        imputed_rewards.main([str(anew), *words[1:]])
+    assert "has rows of another hopper-random: choose another --out" in " ".join(capsys.readouterr().err.split())
 
 
 def quick(kind):
