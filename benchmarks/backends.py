@@ -1,14 +1,18 @@
-"""How fast MuJoCo's tasks are played, backend beside backend: `python -m benchmarks.backends`.
+"""How fast simulated tasks are played, backend beside backend: `python -m benchmarks.backends`.
 
-Every task, by every backend: Gymnasium's SyncVectorEnv and AsyncVectorEnv, ours (`backend="native"`) and, where it is
-installed, EnvPool's own interface, the last two by one and two threads. All play the same actions; each run begins
+Every task of MuJoCo's, and every one of dm_control's that is native here, by every backend: Gymnasium's SyncVectorEnv
+and AsyncVectorEnv (up to 32 environments), ours (`backend="native"`) and, of MuJoCo's where it is installed, EnvPool's
+own interface, the last two by one and two threads. All play the same actions; each run begins
 with the same seed, but for EnvPool's, whose episodes go on from run to run. Episodes end and begin on the way. Runs
 alternate, and each round begins with another one. A figure is the median of the rounds, a ratio that of the rounds'
 ratios. `--delayed` measures them as `make_vec` returns them, the delay around them; otherwise it is left out, as it
 costs all of them the same.
 
 Then one environment of dm_control's cheetah-run, native against shimmy's, and PPO of Stable-Baselines3 on 8 delayed
-HalfCheetahs, in our vector against theirs.
+HalfCheetahs, in our vector against theirs, with all of its time: steps per second, updates included.
+
+`--out` has a figure per row; beside it stand how goals were met (`.goals.csv`), and the machine and settings
+(`.machine.json`). All are written anew after each task.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,11 +31,12 @@ import gymnasium as gym
 import numpy as np
 
 from bagged_envs.demo.rows import write
-from bagged_envs.suites.mujoco import TASKS
-from benchmarks.racing import SYNC, Contender, Speed, contenders, draw_plot, machine, race, show, speeds
-from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell
+from bagged_envs.suites import dm_control, mujoco
+from benchmarks.racing import SYNC, Contender, Speed, alternate, contenders, draw_plot, machine, race, show, speeds
+from benchmarks.wrappers import PAIRS, Row, at_least, tell
 
-MUJOCO = [task.name for task in TASKS]
+MUJOCO = [task.name for task in mujoco.TASKS]
+DM_CONTROL = [task.name for task in dm_control.TASKS if task.batch is not None]
 BACKENDS = ("sync", "async", "native", "envpool")
 ROLLOUT = 64  # steps per environment between two of PPO's updates
 
@@ -53,7 +59,13 @@ GOALS = [
     *(Goal(task, 32, TWO, SYNC, 1.8) for task in ("Walker2d", "HalfCheetah")),
     *(Goal(task, 32, TWO, Contender("envpool", 2), 0.9) for task in ("Walker2d", "HalfCheetah")),
 ]
-ALONE_GOAL, TRAINING_GOAL = 3.0, 1.0
+SHIMMY, NATIVE = Contender("shimmy"), Contender("native")
+DUMMY, SUBPROCESSES = Contender("DummyVecEnv"), Contender("SubprocVecEnv")
+ALONE, TRAINING = "CheetahRun alone", "PPO on BaggedHalfCheetah"
+GOALS += [
+    Goal(ALONE, 1, NATIVE, SHIMMY, 3.0),
+    *(Goal(TRAINING, 8, NATIVE, theirs, 1.0) for theirs in (DUMMY, SUBPROCESSES)),
+]
 
 
 def judged(task: str, num_envs: int, found: dict[Contender, list[float]]) -> list[Row]:
@@ -66,8 +78,8 @@ def judged(task: str, num_envs: int, found: dict[Contender, list[float]]) -> lis
     return rows
 
 
-def alone(pairs: int, duration: float) -> Row:
-    """One cheetah of dm_control's: native over shimmy, steps per second."""
+def alone(rounds: int, duration: float) -> dict[Contender, list[float]]:
+    """One cheetah of dm_control's: shimmy and native, steps per second."""
     from dm_control import suite
     from shimmy.dm_control_compatibility import DmControlCompatibilityV0
 
@@ -75,11 +87,10 @@ def alone(pairs: int, duration: float) -> Row:
     theirs = DmControlCompatibilityV0(suite.load("cheetah", "run", task_kwargs={"time_limit": float("inf")}))
     draw = np.random.default_rng(0)
     actions = draw.uniform(-1, 1, size=(max(2, round(duration * 25_000)), 6))
-
-    def run(env: Any) -> Callable[[], float]:
-        return lambda: _seconds_alone(env, actions)
-
-    return at_least("cheetah-run alone: native / shimmy", paired_ratios(run(ours), run(theirs), pairs), ALONE_GOAL)
+    runs = {SHIMMY: partial(_seconds_alone, theirs, actions), NATIVE: partial(_seconds_alone, ours, actions)}
+    for run in runs.values():  # so that both are warm
+        run()
+    return alternate(runs, rounds, len(actions))
 
 
 def _seconds_alone(env: Any, actions: Any) -> float:
@@ -90,9 +101,8 @@ def _seconds_alone(env: Any, actions: Any) -> float:
     return time.perf_counter() - begin
 
 
-def training(pairs: int, rollouts: int) -> list[Row]:
-    """PPO on 8 delayed HalfCheetahs: in our vector over Stable-Baselines3's two."""
-    from stable_baselines3 import PPO
+def training(rounds: int, rollouts: int) -> dict[Contender, list[float]]:
+    """PPO on 8 delayed HalfCheetahs: in Stable-Baselines3's two vectors and in ours, steps per second of learning."""
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
     from bagged_envs.baselines.sb3_vector import make_vec_for_sb3
@@ -100,46 +110,77 @@ def training(pairs: int, rollouts: int) -> list[Row]:
     id, num_envs = "bagged_envs:BaggedHalfCheetah-v0", 8
     makers = [lambda: gym.make(id)] * num_envs
     vectors = {
-        "ours": make_vec_for_sb3(id, num_envs),
-        "DummyVecEnv": DummyVecEnv(makers),
-        "SubprocVecEnv": SubprocVecEnv(makers, start_method="forkserver"),
+        DUMMY: DummyVecEnv(makers),
+        SUBPROCESSES: SubprocVecEnv(makers, start_method="forkserver"),
+        NATIVE: make_vec_for_sb3(id, num_envs),
     }
-
-    def run(name: str) -> Callable[[], float]:
-        model = PPO("MlpPolicy", vectors[name], n_steps=ROLLOUT, batch_size=64, seed=0, device="cpu")
-
-        def learn() -> float:
-            begin = time.perf_counter()
-            model.learn(rollouts * ROLLOUT * num_envs)
-            return time.perf_counter() - begin
-
-        return learn
-
-    names = list(vectors)[1:]
-    found = {name: paired_ratios(run("ours"), run(name), pairs) for name in names}
+    steps = rollouts * ROLLOUT * num_envs
+    runs = {name: _learning(envs, steps) for name, envs in vectors.items()}
+    for run in runs.values():  # so that all are warm
+        run()
+    found = alternate(runs, rounds, steps)
     for envs in vectors.values():
         envs.close()
-    return [at_least(f"PPO, 8 HalfCheetahs: ours / {name}", found[name], TRAINING_GOAL) for name in names]
+    return found
 
 
-def played(chosen: argparse.Namespace) -> tuple[list[Speed], list[Row]]:
-    """Play everything that was chosen; returns the figures and how the goals were met."""
-    backends = [name for name in chosen.backends if name != "envpool" or importlib.util.find_spec("envpool")]
-    rows: list[Speed] = []
-    goals: list[Row] = []
+def _learning(envs: Any, steps: int) -> Callable[[], float]:
+    from stable_baselines3 import PPO
+
+    model = PPO("MlpPolicy", envs, n_steps=ROLLOUT, batch_size=64, seed=0, device="cpu")
+
+    def learn() -> float:
+        begin = time.perf_counter()
+        model.learn(steps)
+        return time.perf_counter() - begin
+
+    return learn
+
+
+class Report:
+    """What was found so far: printed, and kept where the command line says."""
+
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        self.chosen, self.figures, self.goals = chosen, list[Speed](), list[Row]()
+
+    def add(self, task: str, num_envs: int, found: dict[Contender, list[float]]) -> None:
+        """Take a race in."""
+        new = speeds(task, num_envs, found)
+        self.figures += new
+        self.goals += judged(task, num_envs, found)
+        print("\n".join(map(show, new)), flush=True)
+
+    def keep(self) -> None:
+        """Write the files."""
+        out, chosen = self.chosen.out, self.chosen
+        if out is None:
+            return
+        write(self.figures, out)
+        if self.goals:
+            write(self.goals, out.with_suffix(".goals.csv"))
+        settings = {"rounds": chosen.pairs, "seconds": chosen.seconds, "delayed": chosen.delayed}
+        told = {"machine": machine(), "settings": settings}
+        out.with_suffix(".machine.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def play(chosen: argparse.Namespace, report: Report) -> None:
+    """Play everything that was chosen."""
     for task in chosen.tasks:
+        here = task in MUJOCO and importlib.util.find_spec("envpool") is not None
+        backends = [name for name in chosen.backends if name != "envpool" or here]
         for num_envs in chosen.num_envs:
             whom = contenders(backends, chosen.threads, num_envs)
-            found = race(task, num_envs, whom, chosen.pairs, chosen.seconds, chosen.delayed)
-            rows += speeds(task, num_envs, found)
-            print("\n".join(show(row) for row in rows[-len(whom) :]), flush=True)
-            goals += judged(task, num_envs, found)
-    return rows, goals
+            report.add(task, num_envs, race(task, num_envs, whom, chosen.pairs, chosen.seconds, chosen.delayed))
+        report.keep()
+    if chosen.rollouts:
+        report.add(ALONE, 1, alone(chosen.pairs, chosen.seconds))
+        report.add(TRAINING, 8, training(chosen.pairs, chosen.rollouts))
+        report.keep()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=MUJOCO, choices=MUJOCO)
+    parser.add_argument("--tasks", nargs="+", default=[*MUJOCO, *DM_CONTROL], choices=[*MUJOCO, *DM_CONTROL])
     parser.add_argument("--num-envs", nargs="+", type=int, default=[8, 32, 128])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
@@ -147,22 +188,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=PAIRS, help="rounds")
     parser.add_argument("--delayed", action="store_true", help="with the delay around them, as make_vec returns them")
     parser.add_argument("--rollouts", type=int, default=4, help="of one run of PPO; 0 for no PPO and no dm_control")
-    parser.add_argument(
-        "--out", type=Path, help="write the figures to this CSV file, and the machine's to one beside it"
-    )
+    parser.add_argument("--out", type=Path, help="write the figures to this CSV file, goals and the machine beside it")
     parser.add_argument("--plot", type=Path, help="draw them to this file")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")
     chosen = parser.parse_args(arguments)
-    rows, goals = played(chosen)
-    if chosen.rollouts:
-        goals += [alone(chosen.pairs, chosen.seconds), *training(chosen.pairs, chosen.rollouts)]
-    if chosen.out is not None:
-        write(rows, chosen.out)
-        chosen.out.with_suffix(".machine.json").write_text(json.dumps(machine(), indent=1) + "\n")
+    report = Report(chosen)
+    play(chosen, report)
     if chosen.plot is not None:
-        draw_plot(rows, chosen.plot)
-    chosen.out = None  # the rows of goals are told, the file has the figures
-    return tell(goals, f"gymnasium {gym.__version__}", chosen)
+        draw_plot(report.figures, chosen.plot)
+    chosen.out = None  # written already
+    return tell(report.goals, f"gymnasium {gym.__version__}", chosen)
 
 
 if __name__ == "__main__":

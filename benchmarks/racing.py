@@ -9,11 +9,11 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 
 import bagged_envs
@@ -37,7 +37,7 @@ SYNC = Contender("sync")
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """What one backend reached: environment steps per second, and how that compares with SyncVectorEnv."""
+    """What one contender reached: environment steps per second, and how that compares with the first of the race."""
 
     task: str
     num_envs: int
@@ -46,11 +46,11 @@ class Speed:
     steps_per_second: float
     lowest: float
     highest: float
-    over_sync: float
+    over_first: float
 
 
 def contenders(backends: Sequence[str], threads: Sequence[int], num_envs: int) -> list[Contender]:
-    """Return who takes part; SyncVectorEnv always does."""
+    """Return who takes part; SyncVectorEnv always does, AsyncVectorEnv with at most 32 environments."""
     chosen = [SYNC]
     if "async" in backends and num_envs <= MOST_PROCESSES:
         chosen.append(Contender("async"))
@@ -97,19 +97,27 @@ def race(
         player.seconds(a_few)
     per_step = players[whom[0]].seconds(a_few) / len(a_few)
     chosen = actions(task, num_envs, max(2, round(duration / per_step)))
-    found: dict[Contender, list[float]] = {contender: [] for contender in whom}
-    for round_ in range(rounds):
-        for place in range(len(whom)):
-            contender = whom[(place + round_) % len(whom)]
-            found[contender].append(len(chosen) * num_envs / players[contender].seconds(chosen))
+    runs = {name: partial(player.seconds, chosen) for name, player in players.items()}
+    found = alternate(runs, rounds, len(chosen) * num_envs)
     for player in players.values():
         player.envs.close()
     return found
 
 
+def alternate(runs: Mapping[Contender, Callable[[], float]], rounds: int, steps: int) -> dict[Contender, list[float]]:
+    """Return the steps per second of runs that return their seconds, round by round; each begins with another one."""
+    names = list(runs)
+    found: dict[Contender, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        for place in range(len(names)):
+            name = names[(place + number) % len(names)]
+            found[name].append(steps / runs[name]())
+    return found
+
+
 def actions(task: str, num_envs: int, count: int) -> list[Any]:
     """Return random actions, the same ones for everybody."""
-    env = gym.make(f"{task}-v5")
+    env = bagged_envs.dense(f"Bagged{task}-v0")
     space: Any = env.action_space
     env.close()
     size = (count, num_envs, *space.shape)
@@ -118,9 +126,9 @@ def actions(task: str, num_envs: int, count: int) -> list[Any]:
 
 def speeds(task: str, num_envs: int, found: dict[Contender, list[float]]) -> list[Speed]:
     """Return a row for each contender."""
-    rows = []
+    rows, first = [], next(iter(found.values()))
     for contender, rates in found.items():
-        over = statistics.median(ours / theirs for ours, theirs in zip(rates, found[SYNC], strict=True))
+        over = statistics.median(ours / theirs for ours, theirs in zip(rates, first, strict=True))
         middle = statistics.median(rates)
         rows.append(Speed(task, num_envs, *contender, middle, min(rates), max(rates), over))
     return rows
@@ -135,6 +143,7 @@ def machine() -> dict[str, str]:
     return {
         "processor": model or platform.processor(),
         "cores": str(os.cpu_count()),
+        "date": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
         "bagged_envs": bagged_envs.__version__,
         **versions,
@@ -149,6 +158,8 @@ def draw_plot(rows: Sequence[Speed], file: Path) -> None:
     """Draw how many times SyncVectorEnv's speed each backend reaches, a panel per number of environments."""
     from matplotlib.figure import Figure
 
+    raced = {(row.task, row.num_envs) for row in rows if row.backend == SYNC.backend}
+    rows = [row for row in rows if (row.task, row.num_envs) in raced]
     sizes, tasks = sorted({row.num_envs for row in rows}), list(dict.fromkeys(row.task for row in rows))
     figure = Figure(figsize=(10, 2.6 * len(sizes)), layout="constrained")
     panels = figure.subplots(len(sizes), 1, squeeze=False)[:, 0]
@@ -156,7 +167,7 @@ def draw_plot(rows: Sequence[Speed], file: Path) -> None:
         names = list(dict.fromkeys(Contender(row.backend, row.threads) for row in rows if row.num_envs == size))
         for place, name in enumerate(names):
             bars = {
-                row.task: row.over_sync for row in rows if (row.num_envs, row.backend, row.threads) == (size, *name)
+                row.task: row.over_first for row in rows if (row.num_envs, row.backend, row.threads) == (size, *name)
             }
             at = [tasks.index(task) + (place - len(names) / 2) / (len(names) + 1) for task in bars]
             panel.bar(at, list(bars.values()), 1 / (len(names) + 1), label=str(name), align="edge")
@@ -169,4 +180,4 @@ def draw_plot(rows: Sequence[Speed], file: Path) -> None:
 
 def show(row: Speed) -> str:
     name = str(Contender(row.backend, row.threads))
-    return f"{row.task:24} {row.num_envs:4} {name:10} {row.steps_per_second:10,.0f} steps/s {row.over_sync:6.2f} x sync"
+    return f"{row.task:24} {row.num_envs:4} {name:10} {row.steps_per_second:10,.0f} steps/s {row.over_first:6.2f} x"

@@ -238,27 +238,59 @@ def offline_page() -> str:
     return filled(DOCS / "offline.md", made)
 
 
+BACKENDS = RESULTS / "backends.csv"
+
+
 def backends() -> str:
-    """Steps per second of every task by every backend, and the machine they come from."""
-    file = RESULTS / "backends.csv"
-    if not file.exists():
-        return "Not measured yet: `python -m benchmarks.backends --out docs/results/backends.csv`."
-    rows = read_rows(file)
-    names = list(dict.fromkeys((row["backend"], row["threads"]) for row in rows))
+    """Steps per second of every task by every backend, and the machine they come from.
+
+    Raises:
+        ValueError: The file is of other settings than the page tells.
+    """
+    if not BACKENDS.exists():
+        return f"Not measured yet: `python -m benchmarks.backends --out docs/results/{BACKENDS.name}`."
+    told = json.loads(BACKENDS.with_suffix(".machine.json").read_text())
+    if told["settings"]["delayed"] or told["settings"]["rounds"] < 7:
+        raise ValueError(f"{BACKENDS} must be of seven rounds or more without the delay, got {told['settings']}.")
+    rows = read_rows(BACKENDS)
+    tasks = dict.fromkeys((row["task"], row["num_envs"]) for row in rows)
+    runs = {place: [row for row in rows if (row["task"], row["num_envs"]) == place] for place in tasks}
+    races = {place: own for place, own in runs.items() if own[0]["backend"] == "sync"}
+    others = [[*place, row["backend"], speed(row)] for place, own in runs.items() if place not in races for row in own]
+    names = list(dict.fromkeys(contender(row) for own in races.values() for row in own))
     lines = []
-    for task, size in dict.fromkeys((row["task"], row["num_envs"]) for row in rows):
-        own = {(row["backend"], row["threads"]): row for row in rows if (row["task"], row["num_envs"]) == (task, size)}
-        line = [
-            f"{float(own[n]['steps_per_second']):,.0f} ({float(own[n]['over_sync']):.2f})" if n in own else HIDDEN
-            for n in names
+    for place, own in races.items():
+        cells = {contender(row): speed(row) for row in own}
+        lines.append([*place, *(cells.get(name, HIDDEN) for name in names)])
+    machine = ", ".join(f"{name} {value}" for name, value in told["machine"].items())
+    parts = [f"{machine}.", table(["task", "environments", *names], lines)]
+    if others:
+        parts.append(table(["", "environments", "by", "steps per second"], others))
+    goals = [
+        [
+            row["name"],
+            f"{float(row['ratio']):.2f} ({float(row['lowest']):.2f} to {float(row['highest']):.2f})",
+            row["goal"],
         ]
-        lines.append([task, size, *line])
-    heading = [f"{name}, {count} threads" if name in ("native", "envpool") else name for name, count in names]
-    facts = json.loads(file.with_suffix(".machine.json").read_text())
-    machine = ", ".join(f"{name} {value}" for name, value in facts.items())
-    return f"{machine}.\n\n" + table(
-        ["task", "environments", *(text.replace("1 threads", "1 thread") for text in heading)], lines
-    )
+        for row in read_rows(BACKENDS.with_suffix(".goals.csv"))
+    ]
+    if goals:
+        parts.append(table(["ratio", "median (rounds)", "goal"], goals))
+    return "\n\n".join(parts)
+
+
+def numbers(row: dict[str, str]) -> dict[str, float]:
+    return {name: float(row[name]) for name in ("ratio", "lowest", "highest")}
+
+
+def contender(row: dict[str, str]) -> str:
+    if row["backend"] not in ("native", "envpool"):
+        return row["backend"]
+    return f"{row['backend']}, {row['threads']} thread{'s' if row['threads'] != '1' else ''}"
+
+
+def speed(row: dict[str, str]) -> str:
+    return f"{float(row['steps_per_second']):,.0f} ({float(row['over_first']):.2f})"
 
 
 PAGES = {

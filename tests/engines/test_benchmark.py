@@ -1,7 +1,10 @@
 """The benchmark of backends measures what it says, in tiny rounds."""
 
 import csv
+import importlib
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +16,9 @@ from benchmarks.racing import SYNC, Contender
 def test_figures_are_medians_of_rounds_and_of_their_ratios():
     found = {SYNC: [10.0, 20.0, 40.0], ONE: [30.0, 20.0, 60.0]}
     first, second = benchmark.speeds("Ant", 8, found)
-    assert (first.steps_per_second, first.over_sync) == (20.0, 1.0)
+    assert (first.steps_per_second, first.over_first) == (20.0, 1.0)
     assert (second.backend, second.threads, second.lowest, second.highest) == ("native", 1, 20.0, 60.0)
-    assert (second.steps_per_second, second.over_sync) == (30.0, 1.5)
+    assert (second.steps_per_second, second.over_first) == (30.0, 1.5)
 
 
 @pytest.mark.parametrize(("rate", "met"), [(13.9, False), (14.1, True)])
@@ -35,14 +38,52 @@ def test_who_takes_part():
     assert benchmark.contenders(["native"], [1, 2], 1) == [SYNC, ONE]
 
 
+def test_rounds_begin_with_another_one_each():
+    order = []
+    runs = {name: lambda name=name: order.append(name.backend) or 2.0 for name in (SYNC, ONE, Contender("envpool"))}
+    assert benchmark.alternate(runs, 4, 10) == dict.fromkeys(runs, [5.0] * 4)
+    a, b, c = "sync", "native", "envpool"
+    assert order == [a, b, c, b, c, a, c, a, b, a, b, c]
+
+
+SHORT = ["--num-envs", "2", "--backends", "native", "--seconds", "0.001"]
+
+
 def test_it_runs_and_writes_figures_machine_and_plot(tmp_path, capsys):
     file, plot = tmp_path / "speeds.csv", tmp_path / "speeds.png"
-    short = ["--tasks", "Reacher", "--num-envs", "2", "--backends", "native", "--seconds", "0.001", "--pairs", "2"]
+    short = ["--tasks", "Reacher", "PendulumSwingup", *SHORT, "--pairs", "2", "--delayed"]
     assert benchmark.main([*short, "--rollouts", "0", "--out", str(file), "--plot", str(plot)]) == 0
     with file.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [(row["backend"], row["threads"]) for row in rows] == [("sync", "1"), ("native", "1"), ("native", "2")]
+    each = [("sync", "1"), ("native", "1"), ("native", "2")]
+    assert [(row["backend"], row["threads"]) for row in rows] == each * 2
     assert all(float(row["steps_per_second"]) > 0 for row in rows)
-    assert json.loads((tmp_path / "speeds.machine.json").read_text())["mujoco"].startswith("3.")
+    told = json.loads((tmp_path / "speeds.machine.json").read_text())
+    assert told["machine"]["mujoco"].startswith("3.")
+    assert told["settings"] == {"rounds": 2, "seconds": 0.001, "delayed": True}
     assert plot.stat().st_size > 1000
-    assert capsys.readouterr().out.count("x sync") == 3
+    assert len(re.findall(r"[\d.]+ x$", capsys.readouterr().out, re.MULTILINE)) == 6
+
+
+@pytest.mark.long
+def test_learning_and_one_cheetah_are_measured_too_and_the_page_shows_all(tmp_path, monkeypatch):
+    file, plot = tmp_path / "speeds.csv", tmp_path / "speeds.png"
+    words = ["--tasks", "HalfCheetah", *SHORT, "--num-envs", "8", "--pairs", "7", "--rollouts", "1"]
+    assert benchmark.main([*words, "--out", str(file), "--plot", str(plot)]) == 0
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "docs")
+    outcomes = importlib.import_module("outcomes")
+    monkeypatch.setattr(outcomes, "BACKENDS", file)
+    page = outcomes.backends()
+    assert "| task | environments | sync | native, 1 thread | native, 2 threads |" in page
+    for line in (
+        "| HalfCheetah | 8 |",
+        "| CheetahRun alone | 1 | shimmy |",
+        "| PPO on BaggedHalfCheetah | 8 | native |",
+    ):
+        assert page.count(line) == 1
+    for goal in ("HalfCheetah, 8: native 1 / sync", "PPO on BaggedHalfCheetah, 8: native 1 / SubprocVecEnv"):
+        assert f"| {goal} |" in page
+    told = file.with_suffix(".machine.json")
+    told.write_text(told.read_text().replace("false", "true"))
+    with pytest.raises(ValueError, match="must be of seven rounds or more without the delay"):
+        outcomes.backends()
