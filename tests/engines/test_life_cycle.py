@@ -100,6 +100,9 @@ def test_a_simulation_that_runs_away_is_begun_anew_as_in_gymnasium(tmp_path, mon
         ours, other = native.step(still(native)), theirs.step(still(native))
         assert np.array_equal(ours[0], other[0], equal_nan=True)
         assert ours[2].tolist() == other[2].tolist()
+    bad = [sum(data.warning.number) for data in native.unwrapped._batch._simulators.data]
+    assert bad == [sum(env.unwrapped.data.warning.number) for env in theirs.unwrapped.envs]
+    assert all(bad)
     native.close()
     theirs.close()
 
