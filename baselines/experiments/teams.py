@@ -213,13 +213,14 @@ def main(words: Sequence[str] | None = None) -> int:
         claim(given.out, preset)
     except ValueError as error:
         parser.error(str(error))
-    folders = [folder_of(*run, given.runs) for run in itertools.product(methods, TASKS, range(given.seeds))]
+    made = list(commands(given.seeds, steps, given.runs, given.out, methods, preset))
+    failed = 0
     with ThreadPoolExecutor(given.workers) as pool:
-        every = commands(given.seeds, steps, given.runs, given.out, methods, preset)
-        failed = 0
-        for code in pool.map(sweep.run, every):
+        for words, code in zip(made, pool.map(sweep.run, made), strict=True):
             failed += code != 0
-            print(f"{sweep.collect(folders, given.out)} rows in {given.out}", flush=True)
+            if code == 0:
+                folder = Path(words[words.index("--out") + 1])
+                print(f"{sweep.collect([folder], given.out)} rows in {given.out}", flush=True)
     return int(failed > 0)
 
 
