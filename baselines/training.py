@@ -27,7 +27,7 @@ from bagged_envs.baselines.replay import Replay
 from bagged_envs.baselines.rollouts import Rollouts
 from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.store import EpisodeStore
-from bagged_envs.registration import DELAY_ARGUMENTS
+from bagged_envs.registration import delay_arguments
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.arguments import int_between
 
@@ -350,8 +350,7 @@ def check_longest_bag(
         ValueError: It cannot.
     """
     most = getattr(getattr(redistributor, "config", None), "max_length", None)
-    delay = {name: value for name, value in arguments.items() if name in DELAY_ARGUMENTS}
-    length = bagged_envs.resolved_schedule(id, **delay).bag_len
+    length = bagged_envs.resolved_schedule(id, **delay_arguments(arguments)).bag_len
     horizon = None if spec is None else spec.max_episode_steps
     known = [steps for steps in (length[1] if isinstance(length, tuple) else length, horizon) if steps is not None]
     if most is not None and known and min(known) > most:

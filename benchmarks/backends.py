@@ -59,12 +59,12 @@ GOALS = [
     *(Goal(task, 32, TWO, SYNC, 1.8) for task in ("Walker2d", "HalfCheetah")),
     *(Goal(task, 32, TWO, Contender("envpool", 2), 0.9) for task in ("Walker2d", "HalfCheetah")),
 ]
-SHIMMY, NATIVE = Contender("shimmy"), Contender("native")
+SHIMMY = Contender("shimmy")
 DUMMY, SUBPROCESSES = Contender("DummyVecEnv"), Contender("SubprocVecEnv")
 ALONE, TRAINING = "CheetahRun alone", "PPO on BaggedHalfCheetah"
 GOALS += [
-    Goal(ALONE, 1, NATIVE, SHIMMY, 3.0),
-    *(Goal(TRAINING, 8, NATIVE, theirs, 1.0) for theirs in (DUMMY, SUBPROCESSES)),
+    Goal(ALONE, 1, ONE, SHIMMY, 3.0),
+    *(Goal(TRAINING, 8, ours, theirs, 1.0) for ours in (ONE, TWO) for theirs in (DUMMY, SUBPROCESSES)),
 ]
 
 
@@ -87,7 +87,7 @@ def alone(rounds: int, duration: float) -> dict[Contender, list[float]]:
     theirs = DmControlCompatibilityV0(suite.load("cheetah", "run", task_kwargs={"time_limit": float("inf")}))
     draw = np.random.default_rng(0)
     actions = draw.uniform(-1, 1, size=(max(2, round(duration * 25_000)), 6))
-    runs = {SHIMMY: partial(_seconds_alone, theirs, actions), NATIVE: partial(_seconds_alone, ours, actions)}
+    runs = {SHIMMY: partial(_seconds_alone, theirs, actions), ONE: partial(_seconds_alone, ours, actions)}
     for run in runs.values():  # so that both are warm
         run()
     return alternate(runs, rounds, len(actions))
@@ -112,7 +112,7 @@ def training(rounds: int, rollouts: int) -> dict[Contender, list[float]]:
     vectors = {
         DUMMY: DummyVecEnv(makers),
         SUBPROCESSES: SubprocVecEnv(makers, start_method="forkserver"),
-        NATIVE: make_vec_for_sb3(id, num_envs),
+        **{ours: make_vec_for_sb3(id, num_envs, vector_kwargs={"num_threads": ours.threads}) for ours in (ONE, TWO)},
     }
     steps = rollouts * ROLLOUT * num_envs
     runs = {name: _learning(envs, steps) for name, envs in vectors.items()}

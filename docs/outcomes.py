@@ -256,7 +256,7 @@ def backends() -> str:
     tasks = dict.fromkeys((row["task"], row["num_envs"]) for row in rows)
     runs = {place: [row for row in rows if (row["task"], row["num_envs"]) == place] for place in tasks}
     races = {place: own for place, own in runs.items() if own[0]["backend"] == "sync"}
-    others = [[*place, row["backend"], speed(row)] for place, own in runs.items() if place not in races for row in own]
+    others = [[*place, contender(row), speed(row)] for place, own in runs.items() if place not in races for row in own]
     names = list(dict.fromkeys(contender(row) for own in races.values() for row in own))
     lines = []
     for place, own in races.items():

@@ -20,7 +20,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,12 +214,11 @@ def _run_all(given: argparse.Namespace) -> int:
     check_same_data(cells, given.data, given.out)
     tell_datasets(PROTOCOLS[given.protocol], given.data, given.out)
     failed = 0
-    with ThreadPoolExecutor(given.workers) as pool:
-        made = list(commands(cells, given.data, given.runs, updates, seeds, given.out))
-        for words, code in zip(made, pool.map(sweep.run, made), strict=True):
-            failed += code != 0
-            if code == 0:
-                print(f"{collect(Path(words[words.index('--out') + 1]), given.out)} rows in {given.out}", flush=True)
+    made = commands(cells, given.data, given.runs, updates, seeds, given.out)
+    for folder, code in sweep.run_each(made, given.workers):
+        failed += code != 0
+        if code == 0:
+            print(f"{collect(folder, given.out)} rows in {given.out}", flush=True)
     return int(failed > 0)
 
 

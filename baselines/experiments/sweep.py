@@ -93,7 +93,7 @@ def _listed(words: Sequence[str]) -> str:
 
 def run(command: Sequence[str]) -> int:
     """Run a command with one thread, its output beside its folder; return its exit code."""
-    folder = Path(command[command.index("--out") + 1])
+    folder = folder_in(command)
     folder.parent.mkdir(parents=True, exist_ok=True)
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
     file = folder.with_name(f"{folder.name}.log")
@@ -103,6 +103,18 @@ def run(command: Sequence[str]) -> int:
         ).returncode
     print(f"{folder.name}: {'done' if code == 0 else f'exit code {code}, see {file}'}", flush=True)
     return code
+
+
+def run_each(commands: Iterable[Sequence[str]], workers: int) -> Iterator[tuple[Path, int]]:
+    """Run commands, so many at a time, and yield in their order each one's folder and exit code."""
+    every = list(commands)
+    with ThreadPoolExecutor(workers) as pool:
+        yield from zip(map(folder_in, every), pool.map(run, every), strict=True)
+
+
+def folder_in(command: Sequence[str]) -> Path:
+    """Return the folder that a command names."""
+    return Path(command[command.index("--out") + 1])
 
 
 def collect(folders: Iterable[Path], out: Path) -> int:
@@ -188,8 +200,8 @@ def _folders(given: argparse.Namespace) -> list[Path]:
 def _run_all(given: argparse.Namespace) -> list[int]:
     claim(given.out, given.settings)
     methods, ids, done = given.methods.split(","), given.ids.split(","), whole(given.out, given.steps)
-    with ThreadPoolExecutor(given.workers) as pool:
-        return list(pool.map(run, commands(methods, ids, given.seeds, given.steps, given.settings, given.runs, done)))
+    every = commands(methods, ids, given.seeds, given.steps, given.settings, given.runs, done)
+    return [code for _, code in run_each(every, given.workers)]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,14 +212,12 @@ def main(words: Sequence[str] | None = None) -> int:
         claim(given.out, preset)
     except ValueError as error:
         parser.error(str(error))
-    made = list(commands(given.seeds, steps, given.runs, given.out, methods, preset))
     failed = 0
-    with ThreadPoolExecutor(given.workers) as pool:
-        for words, code in zip(made, pool.map(sweep.run, made), strict=True):
-            failed += code != 0
-            if code == 0:
-                folder = Path(words[words.index("--out") + 1])
-                print(f"{sweep.collect([folder], given.out)} rows in {given.out}", flush=True)
+    made = commands(given.seeds, steps, given.runs, given.out, methods, preset)
+    for folder, code in sweep.run_each(made, given.workers):
+        failed += code != 0
+        if code == 0:
+            print(f"{sweep.collect([folder], given.out)} rows in {given.out}", flush=True)
     return int(failed > 0)
 
 

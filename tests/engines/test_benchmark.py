@@ -78,7 +78,7 @@ def test_learning_and_one_cheetah_are_measured_too_and_the_page_shows_all(tmp_pa
     for line in (
         "| HalfCheetah | 8 |",
         "| CheetahRun alone | 1 | shimmy |",
-        "| PPO on BaggedHalfCheetah | 8 | native |",
+        "| PPO on BaggedHalfCheetah | 8 | native, 2 threads |",
     ):
         assert page.count(line) == 1
     for goal in ("HalfCheetah, 8: native 1 / sync", "PPO on BaggedHalfCheetah, 8: native 1 / SubprocVecEnv"):
