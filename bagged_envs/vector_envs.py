@@ -59,7 +59,7 @@ def make_vec(
             `envs.metadata["backend"]` says which, and `envs.metadata["backend_reason"]` why.
         vector_kwargs: Arguments of Gymnasium's `SyncVectorEnv` or `AsyncVectorEnv`, such as `autoreset_mode`; with
             "native" that one, and for MuJoCo's and dm_control's tasks `num_threads` (by default as many as there are
-            cores, each with at least four copies); with "envpool": of `envpool.make_gymnasium`.
+            cores, if each has enough to do); with "envpool": of `envpool.make_gymnasium`.
         **kwargs: As for `gym.make`: the schedule's arguments, the task's, `max_episode_steps`.
 
     Raises:

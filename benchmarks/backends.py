@@ -12,7 +12,7 @@ Then one environment of dm_control's cheetah-run, native against shimmy's, and P
 HalfCheetahs, in our vector against theirs, with all of its time: steps per second, updates included.
 
 `--out` has a figure per row; beside it stand how goals were met (`.goals.csv`), and the machine and settings
-(`.machine.json`). All are written anew after each task.
+(`.machine.json`). All are written anew after each task. `--kept` measures nothing and draws a file of figures.
 """
 
 from __future__ import annotations
@@ -32,7 +32,19 @@ import numpy as np
 
 from bagged_envs.demo.rows import write
 from bagged_envs.suites import dm_control, mujoco
-from benchmarks.racing import SYNC, Contender, Speed, alternate, contenders, draw_plot, machine, race, show, speeds
+from benchmarks.racing import (
+    SYNC,
+    Contender,
+    Speed,
+    alternate,
+    contenders,
+    draw_plot,
+    machine,
+    race,
+    read,
+    show,
+    speeds,
+)
 from benchmarks.wrappers import PAIRS, Row, at_least, tell
 
 MUJOCO = [task.name for task in mujoco.TASKS]
@@ -190,8 +202,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rollouts", type=int, default=4, help="of one run of PPO; 0 for no PPO and no dm_control")
     parser.add_argument("--out", type=Path, help="write the figures to this CSV file, goals and the machine beside it")
     parser.add_argument("--plot", type=Path, help="draw them to this file")
+    parser.add_argument("--kept", type=Path, help="measure nothing: draw the figures of this CSV file")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")
     chosen = parser.parse_args(arguments)
+    if chosen.kept is not None:
+        if chosen.plot is None:
+            parser.error("--kept draws what was measured: say where to, with --plot")
+        draw_plot(read(chosen.kept), chosen.plot)
+        return 0
     report = Report(chosen)
     play(chosen, report)
     if chosen.plot is not None:

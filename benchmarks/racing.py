@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import importlib.metadata
 import importlib.util
@@ -154,6 +155,17 @@ def _module(package: str) -> str:
     return package.replace("-", "_")
 
 
+def read(file: Path) -> list[Speed]:
+    """Return the figures of a file that was written by `write`."""
+    with file.open(newline="") as stream:
+        return [
+            Speed(
+                row["task"], int(row["num_envs"]), row["backend"], int(row["threads"]), *map(float, [*row.values()][4:])
+            )
+            for row in csv.DictReader(stream)
+        ]
+
+
 def draw_plot(rows: Sequence[Speed], file: Path) -> None:
     """Draw how many times SyncVectorEnv's speed each backend reaches, a panel per number of environments."""
     from matplotlib.figure import Figure
@@ -161,20 +173,25 @@ def draw_plot(rows: Sequence[Speed], file: Path) -> None:
     raced = {(row.task, row.num_envs) for row in rows if row.backend == SYNC.backend}
     rows = [row for row in rows if (row.task, row.num_envs) in raced]
     sizes, tasks = sorted({row.num_envs for row in rows}), list(dict.fromkeys(row.task for row in rows))
-    figure = Figure(figsize=(10, 2.6 * len(sizes)), layout="constrained")
-    panels = figure.subplots(len(sizes), 1, squeeze=False)[:, 0]
+    names = list(dict.fromkeys(Contender(row.backend, row.threads) for row in rows))
+    figure = Figure(figsize=(3.2 * len(sizes) + 1.8, 0.26 * len(tasks) + 1.6), layout="constrained")
+    panels = figure.subplots(1, len(sizes), squeeze=False, sharex=True, sharey=True)[0]
     for panel, size in zip(panels, sizes, strict=True):
-        names = list(dict.fromkeys(Contender(row.backend, row.threads) for row in rows if row.num_envs == size))
         for place, name in enumerate(names):
-            bars = {
+            reached = {
                 row.task: row.over_first for row in rows if (row.num_envs, row.backend, row.threads) == (size, *name)
             }
-            at = [tasks.index(task) + (place - len(names) / 2) / (len(names) + 1) for task in bars]
-            panel.bar(at, list(bars.values()), 1 / (len(names) + 1), label=str(name), align="edge")
-        panel.axhline(1, color="gray", linewidth=0.8)
-        panel.set_xticks(range(len(tasks)), tasks, fontsize=7)
-        panel.set_ylabel(f"{size} environments,\ntimes SyncVectorEnv", fontsize=8)
-    panels[0].legend(ncols=8, fontsize=7)
+            at = [tasks.index(task) for task in reached]
+            panel.plot(list(reached.values()), at, "|" if name == SYNC else "osD^v"[place % 5], ms=5, label=str(name))
+        panel.set_title(f"{size} environments", fontsize=9)
+        panel.set_xscale("log", base=2)
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.grid(color="0.9")
+        panel.set_axisbelow(True)
+    panels[0].set_yticks(range(len(tasks)), tasks, fontsize=8)
+    panels[0].invert_yaxis()
+    figure.supxlabel("steps per second, times those of SyncVectorEnv", fontsize=9)
+    figure.legend(*panels[0].get_legend_handles_labels(), ncols=len(names), fontsize=8, loc="outside upper center")
     figure.savefig(file, dpi=120)
 
 

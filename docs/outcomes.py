@@ -270,7 +270,7 @@ def backends() -> str:
         [
             row["name"],
             f"{float(row['ratio']):.2f} ({float(row['lowest']):.2f} to {float(row['highest']):.2f})",
-            row["goal"],
+            f"{row['goal']}{'' if row['met'] == 'True' else ', not met'}",
         ]
         for row in read_rows(BACKENDS.with_suffix(".goals.csv"))
     ]

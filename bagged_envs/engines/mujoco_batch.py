@@ -18,7 +18,7 @@ from gymnasium.utils import seeding
 
 from bagged_envs.batch import Bools, Floats, Ints
 from bagged_envs.engines.actions import accepted
-from bagged_envs.engines.crew import crew_size
+from bagged_envs.engines.crew import crew_size, effort
 from bagged_envs.engines.row import Facts, Row
 from bagged_envs.engines.simulators import Advance, Simulators
 
@@ -48,7 +48,7 @@ class MujocoBatch:
         Args:
             row: The task.
             num_envs: How many copies.
-            num_threads: How many threads step them; None for one per core, each with at least four copies.
+            num_threads: How many threads step them; None for as many as there are cores, if each has enough to do.
             **arguments: Those of Gymnasium's class.
 
         Raises:
@@ -57,9 +57,9 @@ class MujocoBatch:
             ValueError: An argument has a value that cannot be meant.
         """
         self._made_of = (row.name, num_envs, num_threads, arguments)
-        size = crew_size(num_threads, num_envs)
         a = task_arguments(row, arguments)
         model = load(a)
+        size = crew_size(num_threads, num_envs, effort(model, a.frame_skip))
         self.num_envs, self.num_threads = num_envs, size
         self._simulators = Simulators(
             model, num_envs, ("qpos", "qvel", *row.fields), advance(model, row, a.frame_skip), size

@@ -19,6 +19,10 @@ class NativeDMControlEnv(DMControlEnv):
 
     Episodes begin by dm_control's own code. A step sets the controls, calls MuJoCo as dm_control does, and reads
     observation and reward from MuJoCo's arrays. A simulation that runs away raises dm_control's `PhysicsError`.
+
+    Attributes:
+        model: MuJoCo's `MjModel`.
+        num_steps: Steps of the simulator in a control step.
     """
 
     def __init__(self, domain: str, task: str, **arguments: Any) -> None:
@@ -32,7 +36,8 @@ class NativeDMControlEnv(DMControlEnv):
         super().__init__(domain, task, **arguments)
         physics = self._env.physics
         model, data = physics.model.ptr, physics.data.ptr
-        self._advance = advance(model, data, round(self._env.control_timestep() / physics.timestep()))
+        self.model, self.num_steps = model, round(self._env.control_timestep() / physics.timestep())
+        self._advance = advance(model, data, self.num_steps)
         self._measure = MEASURES[domain, task](model, data)
         self._ctrl, self._warnings = data.ctrl, data.warning.number
         self._warned = self._warnings.tobytes()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import backends as benchmark
+from benchmarks import racing
 from benchmarks.backends import ONE, TWO
 from benchmarks.racing import SYNC, Contender
 
@@ -62,6 +63,14 @@ def test_it_runs_and_writes_figures_machine_and_plot(tmp_path, capsys):
     assert told["machine"]["mujoco"].startswith("3.")
     assert told["settings"] == {"rounds": 2, "seconds": 0.001, "delayed": True}
     assert plot.stat().st_size > 1000
+    read = racing.read(file)
+    assert [{name: str(value) for name, value in vars(row).items()} for row in read] == rows
+    assert all(type(row.num_envs) is int and type(row.over_first) is float for row in read)
+    drawn, again = plot.read_bytes(), tmp_path / "again.png"
+    assert benchmark.main(["--kept", str(file), "--plot", str(again)]) == 0
+    assert again.read_bytes() == drawn
+    with pytest.raises(SystemExit):
+        benchmark.main(["--kept", str(file)])
     assert len(re.findall(r"[\d.]+ x$", capsys.readouterr().out, re.MULTILINE)) == 6
 
 

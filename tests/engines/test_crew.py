@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bagged_envs
 from bagged_envs.engines import crew as module
 from bagged_envs.engines.crew import Crew, crew_size, num_cores, shares
 
@@ -26,16 +27,53 @@ def test_shares_are_neighbors_and_complete_and_fair(slots, size):
 
 
 @pytest.mark.parametrize(
-    ("asked", "num_envs", "size"), [(2, 8, 2), (8, 3, 3), (2, 2, 2), (None, 7, 1), (None, 10**6, num_cores())]
+    ("asked", "num_envs", "effort", "size"),
+    [
+        (2, 8, 1, 2),
+        (8, 3, 1, 3),
+        (2, 2, 0, 2),
+        (None, 6, 80, 1),
+        (None, 7, 80, 2),
+        (None, 11, 80, 3),
+        (None, 2, 2000, 2),
+        (None, 10**6, 1, 16),
+        (None, 10**6, 0, 1),
+        (None, 1, 10**6, 1),
+    ],
 )
-def test_sizes(asked, num_envs, size):
-    assert crew_size(asked, num_envs) == size
+def test_sizes(asked, num_envs, effort, size, monkeypatch):
+    monkeypatch.setattr(module, "num_cores", lambda: 16)
+    assert crew_size(asked, num_envs, effort) == size
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 6}, raising=False)
+    assert num_cores() == 3
+
+
+@pytest.mark.parametrize(
+    ("id", "num_envs", "threads"),
+    [  # measured with two threads: which gain and which lose by the second
+        ("BaggedWalker2d-v0", 8, 2),
+        ("BaggedHalfCheetah-v0", 8, 1),
+        ("BaggedHalfCheetah-v0", 32, 2),
+        ("BaggedInvertedPendulum-v0", 32, 1),
+        ("BaggedWalkerRun-v0", 8, 2),
+        ("BaggedHopperHop-v0", 32, 1),
+        ("BaggedCartpoleBalance-v0", 32, 1),
+    ],
+)
+def test_another_thread_is_a_default_only_where_it_pays(id, num_envs, threads, monkeypatch):
+    monkeypatch.setattr(module, "num_cores", lambda: 2)
+    envs = bagged_envs.make_vec(id, num_envs)
+    assert envs.unwrapped._batch.num_threads == threads
+    envs.close()
 
 
 @pytest.mark.parametrize(("asked", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError)])
 def test_odd_sizes_are_refused(asked, error):
     with pytest.raises(error, match="num_threads must be an int of at least 1"):
-        crew_size(asked, 2)
+        crew_size(asked, 2, 1)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
