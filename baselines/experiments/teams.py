@@ -3,10 +3,10 @@
     python -m bagged_envs.baselines.experiments.teams --seeds 3 --runs runs --out docs/results/teams.csv
 
 A process per run. Runs that were stopped go on, and those that the table has whole are left out. A run is 300
-iterations of 2,050 environment steps, and evaluated every ten; `--preset published` is 1,000 iterations, with the sizes
-and schedules of the authors' codes. `--tell` prints areas under the curves, final returns,
-how much a method's final return is above that of Identity, seed by seed, and how probably their mean is, with seeds
-drawn anew.
+iterations of 2,050 environment steps, and evaluated every ten; `--preset frequent` lets AREL, STAS and TAR2 make as
+many updates as RD does, 20 in each iteration; `--preset published` is 1,000 iterations, with the sizes and schedules of
+the authors' codes. `--tell` prints areas under the curves, final returns, how much a method's final return is above
+that of Identity, seed by seed, and how probably their mean is, with seeds drawn anew.
 """
 
 from __future__ import annotations
@@ -76,11 +76,13 @@ class Preset:
     """How large the runs are.
 
     Attributes:
+        name: Its own.
         iterations: Of 2,050 environment steps.
         settings: Of all methods.
         methods: What of each one's own settings is not the default.
     """
 
+    name: str
     iterations: int
     settings: tuple[str, ...]
     methods: Mapping[str, tuple[str, ...]]
@@ -100,13 +102,15 @@ def _published() -> Preset:
     own = {**attention, "rd-ippo": rd, "lare_rd-ippo": rd}
     others = tuple(word for word in SETTINGS if not word.startswith("learner."))
     settings = (*others, *learner, f"training.decay_steps={steps}", f"training.capacity={15_000 * 25}")
-    return Preset(1000, settings, {method: own.get(method, ()) for method in METHODS})
+    return Preset("published", 1000, settings, {method: own.get(method, ()) for method in METHODS})
 
 
-PRESETS = {"laptop": Preset(ITERATIONS, SETTINGS, METHODS), "published": _published()}
-
-
-LAPTOP = PRESETS["laptop"]
+OFTEN = dict.fromkeys(("arel-ippo", "stas-ippo", "tar2-ippo"), ("redistributor.every=2048", "redistributor.updates=20"))
+LAPTOP = Preset("laptop", ITERATIONS, SETTINGS, METHODS)
+PRESETS = {
+    preset.name: preset
+    for preset in (LAPTOP, Preset("frequent", ITERATIONS, SETTINGS, {**METHODS, **OFTEN}), _published())
+}
 
 
 def commands(
@@ -119,12 +123,13 @@ def commands(
             for method in methods:
                 if (method, id, " ".join(arguments), str(seed)) not in done:
                     settings = [*arguments, *preset.settings, *preset.methods[method]]
-                    yield sweep.command(method, id, settings, seed, steps, folder_of(method, id, seed, runs))
+                    yield sweep.command(method, id, settings, seed, steps, folder_of(method, id, seed, runs, preset))
 
 
-def folder_of(method: str, id: str, seed: int, runs: Path) -> Path:
-    """Return where a run is kept: not where `bagged-envs train` keeps those with other settings."""
-    return runs / f"teams-{method}-{id}-{seed}"
+def folder_of(method: str, id: str, seed: int, runs: Path, preset: Preset = LAPTOP) -> Path:
+    """Return where a run is kept: not where `bagged-envs train` or another preset keeps those with other settings."""
+    of = "teams" if preset == LAPTOP else f"teams-{preset.name}"
+    return runs / f"{of}-{method}-{id}-{seed}"
 
 
 def claim(out: Path, preset: Preset = LAPTOP) -> None:
@@ -188,7 +193,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; return 1 where a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--preset", choices=list(PRESETS), default="laptop", help="published: as the authors' codes")
+    parser.add_argument("--preset", choices=list(PRESETS), default="laptop", help="how large the runs are")
     parser.add_argument("--steps", type=int, help="of each run, instead of the preset's")
     parser.add_argument("--methods", default=",".join(METHODS), help="with commas between")
     parser.add_argument("--workers", type=int, default=2)

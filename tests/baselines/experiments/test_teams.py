@@ -110,6 +110,28 @@ def test_an_unknown_method_is_said(tmp_path, capsys):
     assert "--methods must be some of identity-ippo" in " ".join(capsys.readouterr().err.split())
 
 
+def test_presets_keep_their_runs_apart(tmp_path):
+    made = [
+        [
+            command[command.index("--out") + 1]
+            for command in teams.commands(2, 100, tmp_path, tmp_path / "none.csv", list(teams.METHODS), preset)
+        ]
+        for preset in teams.PRESETS.values()
+    ]
+    every = [folder for folders in made for folder in folders]
+    assert len(set(every)) == len(every) == 3 * 2 * 3 * 8
+    assert str(tmp_path / f"teams-rd-ippo-{NAVIGATION}-0") in made[list(teams.PRESETS).index("laptop")]
+
+
+def test_with_frequent_updates_attention_has_as_many_as_regression(tmp_path):
+    frequent = teams.PRESETS["frequent"]
+    for name in ("rd-ippo", "arel-ippo", "stas-ippo", "tar2-ippo"):
+        groups = grouped([*frequent.settings, *frequent.methods[name]])
+        resolved = Method.named(name, groups["redistributor"], groups["learner"]).resolved()["redistributor"]
+        assert resolved["updates"] == 20
+        assert 2000 <= resolved["every"] <= teams.ITERATION
+
+
 def test_the_published_sizes_are_those_of_the_configurations(tmp_path):
     published = teams.PRESETS["published"]
     made = list(teams.commands(1, 100, tmp_path, tmp_path / "none.csv", ["tar2-ippo"], published))
