@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bagged_envs.demo.rows import write
 from benchmarks import backends as benchmark
 from benchmarks import racing
 from benchmarks.backends import ONE, TWO
@@ -74,14 +75,48 @@ def test_it_runs_and_writes_figures_machine_and_plot(tmp_path, capsys):
     assert len(re.findall(r"[\d.]+ x$", capsys.readouterr().out, re.MULTILINE)) == 6
 
 
+@pytest.fixture
+def outcomes(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "docs")
+    module = importlib.import_module("outcomes")
+    monkeypatch.setattr(module, "BACKENDS", tmp_path / "speeds.csv")
+    return module
+
+
+def kept(file, **settings):
+    """Two figures and two goals, as the benchmark keeps them."""
+    found = {SYNC: [10.0, 10.0], ONE: [15.0, 16.0], TWO: [20.0, 16.0]}
+    write(racing.speeds("HalfCheetah", 32, found), file)
+    write(benchmark.judged("HalfCheetah", 32, found), file.with_suffix(".goals.csv"))
+    told = {"machine": {"cores": "3"}, "settings": {"rounds": 7, "delayed": False, **settings}}
+    file.with_suffix(".machine.json").write_text(json.dumps(told))
+
+
+def test_the_page_says_which_goals_were_missed(outcomes):
+    assert outcomes.backends().startswith("Not measured yet")
+    kept(outcomes.BACKENDS)
+    page = outcomes.backends()
+    assert page.startswith("cores 3.")
+    assert "| HalfCheetah | 32 | 10 (1.00) | 16 (1.55) | 18 (1.80) |" in page
+    assert "| HalfCheetah, 32: native 1 / sync | 1.55 (1.50 to 1.60) | >= 1.4 |" in page
+    assert "| HalfCheetah, 32: native 2 / sync | 1.80 (1.60 to 2.00) | >= 1.8 |" in page
+    goals = outcomes.BACKENDS.with_suffix(".goals.csv")
+    goals.write_text(goals.read_text().replace("True", "False", 1))
+    assert outcomes.backends().count(">= 1.4, not met |") == 1
+
+
+@pytest.mark.parametrize("settings", [{"rounds": 6}, {"delayed": True}])
+def test_the_page_has_no_figures_of_other_settings(outcomes, settings):
+    kept(outcomes.BACKENDS, **settings)
+    with pytest.raises(ValueError, match="must be of seven rounds or more without the delay"):
+        outcomes.backends()
+
+
 @pytest.mark.long
-def test_learning_and_one_cheetah_are_measured_too_and_the_page_shows_all(tmp_path, monkeypatch):
+def test_learning_and_one_cheetah_are_measured_too_and_the_page_shows_all(tmp_path, outcomes):
     file, plot = tmp_path / "speeds.csv", tmp_path / "speeds.png"
     words = ["--tasks", "HalfCheetah", *SHORT, "--num-envs", "8", "--pairs", "7", "--rollouts", "1"]
     assert benchmark.main([*words, "--out", str(file), "--plot", str(plot)]) == 0
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "docs")
-    outcomes = importlib.import_module("outcomes")
-    monkeypatch.setattr(outcomes, "BACKENDS", file)
     page = outcomes.backends()
     assert "| task | environments | sync | native, 1 thread | native, 2 threads |" in page
     for line in (

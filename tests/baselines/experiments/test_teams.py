@@ -144,3 +144,10 @@ def test_the_published_sizes_are_those_of_the_configurations(tmp_path):
     teams.claim(tmp_path / "table.csv", published)
     with pytest.raises(ValueError, match="is for runs with"):
         teams.claim(tmp_path / "table.csv")
+
+
+def test_a_table_is_of_one_preset_even_if_only_one_methods_settings_differ(tmp_path):
+    teams.claim(tmp_path / "table.csv")
+    teams.claim(tmp_path / "table.csv")
+    with pytest.raises(ValueError, match="is for runs with"):
+        teams.claim(tmp_path / "table.csv", teams.PRESETS["frequent"])
