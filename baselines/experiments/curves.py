@@ -73,25 +73,23 @@ def band(seeds: Mapping[str, Curve]) -> tuple[npt.NDArray[np.float64], ...]:
 
 def plot(curves: Mapping[str, Mapping[str, Mapping[str, Curve]]], file: Path) -> None:
     """Draw a picture: a panel per environment, of each method the mean over seeds between the lowest and highest."""
-    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, len(curves), figsize=(5.2 * len(curves), 3.8), squeeze=False)
+    figure = Figure(figsize=(5.2 * len(curves), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(curves), squeeze=False)
     names = sorted({method for methods in curves.values() for method in methods})
     colors = {name: f"C{place}" for place, name in enumerate(names)}
+    lines = {}
     for axis, (id, methods) in zip(axes[0], curves.items(), strict=True):
         for method in sorted(methods):
             steps, mean, low, high = band(methods[method])
-            axis.plot(steps / 1000, mean, color=colors[method], label=method)
+            (lines[method],) = axis.plot(steps / 1000, mean, color=colors[method])
             axis.fill_between(steps / 1000, low, high, color=colors[method], alpha=0.15, linewidth=0)
         axis.set(title=id, xlabel="thousand steps", ylabel="dense return of the policy")
-        axis.legend(frameon=False, fontsize="small")
         axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
+    shown = [lines[name] for name in names]
+    figure.legend(shown, names, loc="outside lower center", ncols=4 * len(curves), frameon=False, fontsize="small")
     figure.savefig(file, dpi=120)
-    plt.close(figure)
 
 
 def main(words: Sequence[str] | None = None) -> int:
