@@ -217,6 +217,7 @@ def teams_page() -> str:
         return "\n".join(teams.tell(RESULTS / "teams.csv")).split("\n\n")[part]
 
     made: dict[str, Callable[[], str]] = {"runs": partial(told, 0), "improvement": partial(told, 1)}
+    made["frequent"] = lambda: "\n".join(curves.table(curves.read([RESULTS / "teams_frequent.csv"])))
     made["gradients"] = lambda: gradient_variance.summary(RESULTS / "gradient_variance.csv")
     made["matches"] = matches
     return filled(DOCS / "teams.md", made)
