@@ -38,7 +38,7 @@ from benchmarks.racing import (
     Speed,
     alternate,
     contenders,
-    draw_plot,
+    drawn,
     machine,
     race,
     read,
@@ -208,12 +208,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.kept is not None:
         if chosen.plot is None:
             parser.error("--kept draws what was measured: say where to, with --plot")
-        draw_plot(read(chosen.kept), chosen.plot)
+        drawn(read(chosen.kept)).savefig(chosen.plot, dpi=120)
         return 0
     report = Report(chosen)
     play(chosen, report)
     if chosen.plot is not None:
-        draw_plot(report.figures, chosen.plot)
+        drawn(report.figures).savefig(chosen.plot, dpi=120)
     chosen.out = None  # written already
     return tell(report.goals, f"gymnasium {gym.__version__}", chosen)
 

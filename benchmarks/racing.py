@@ -166,8 +166,11 @@ def read(file: Path) -> list[Speed]:
         ]
 
 
-def draw_plot(rows: Sequence[Speed], file: Path) -> None:
-    """Draw how many times SyncVectorEnv's speed each backend reaches, a panel per number of environments."""
+def drawn(rows: Sequence[Speed]) -> Any:
+    """Return a figure of how many times SyncVectorEnv's speed each backend reaches, a panel per number of environments.
+
+    Races without SyncVectorEnv are left out.
+    """
     from matplotlib.figure import Figure
 
     raced = {(row.task, row.num_envs) for row in rows if row.backend == SYNC.backend}
@@ -192,7 +195,7 @@ def draw_plot(rows: Sequence[Speed], file: Path) -> None:
     panels[0].invert_yaxis()
     figure.supxlabel("steps per second, times those of SyncVectorEnv", fontsize=9)
     figure.legend(*panels[0].get_legend_handles_labels(), ncols=len(names), fontsize=8, loc="outside upper center")
-    figure.savefig(file, dpi=120)
+    return figure
 
 
 def show(row: Speed) -> str:

@@ -75,6 +75,22 @@ def test_it_runs_and_writes_figures_machine_and_plot(tmp_path, capsys):
     assert len(re.findall(r"[\d.]+ x$", capsys.readouterr().out, re.MULTILINE)) == 6
 
 
+def test_what_is_drawn_are_ratios_to_sync_by_task_and_size():
+    found = {SYNC: [10.0], ONE: [15.0], TWO: [30.0]}
+    rows = [*racing.speeds("Ant", 8, found), *racing.speeds("Hopper", 8, {SYNC: [4.0], ONE: [2.0]})]
+    rows += [*racing.speeds("Ant", 32, {SYNC: [8.0], TWO: [2.0]}), *racing.speeds("alone", 1, {ONE: [9.0]})]
+    small, large = racing.drawn(rows).axes
+    assert [panel.get_title() for panel in (small, large)] == ["8 environments", "32 environments"]
+    assert [label.get_text() for label in small.get_yticklabels()] == ["Ant", "Hopper"]
+    points = [
+        {line.get_label(): list(map(tuple, line.get_xydata())) for line in panel.lines} for panel in (small, large)
+    ]
+    assert points == [
+        {"sync": [(1, 0), (1, 1)], "native 1": [(1.5, 0), (0.5, 1)], "native 2": [(3, 0)]},
+        {"sync": [(1, 0)], "native 1": [], "native 2": [(0.25, 0)]},
+    ]
+
+
 @pytest.fixture
 def outcomes(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "docs")
