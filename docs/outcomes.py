@@ -22,6 +22,7 @@ from bagged_envs.baselines.experiments import (
 from bagged_envs.baselines.growing_table import read_rows
 from bagged_envs.baselines.judging.ranking import BETTER, agreement
 from bagged_envs.baselines.judging.redistribute import HEADINGS
+from bagged_envs.baselines.judging.report import NUMBERS
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS / "results"
@@ -196,7 +197,26 @@ def latent_rewards() -> str:
 def redistribution() -> str:
     made: dict[str, Callable[[], str]] = {f"scores of {id}": partial(scores, id) for id in JUDGED}
     made |= {f"shift of {id}": partial(shifted, id) for id in ("BaggedReacher-v0", "BaggedHalfCheetah-v0")}
-    return filled(DOCS / "redistribution.md", made | {"ranking": ranking, "beside LaRe": beside_lare})
+    more = {"ranking": ranking, "beside LaRe": beside_lare, "diagnosis": diagnosis}
+    return filled(DOCS / "redistribution.md", made | more)
+
+
+def diagnosis() -> str:
+    """What `bagged-envs diagnose` says of methods on Reacher's bags."""
+    headings = [
+        "method",
+        "bag error",
+        "gain over Uniform",
+        "in std. errors",
+        "gain on own bags",
+        "stability",
+        "warnings",
+    ]
+    lines = [
+        [row["method"], *(figure([float(row[name] or "nan")]) for name in NUMBERS), row["warnings"] or "none"]
+        for row in read_rows(RESULTS / "diagnosis_reacher.csv")
+    ]
+    return table(headings, lines)
 
 
 def learning() -> str:
