@@ -56,7 +56,8 @@ def make_vec(
         backend: "native" (many copies of our own particle and symbolic tasks in one NumPy call; MuJoCo's tasks and 16
             of dm_control's in threads), "sync", "async", "envpool" (needs the extra; only tasks and time limits that
             EnvPool has), or "auto", which chooses the fastest that is exact: "native" where there is one, else "sync".
-            `envs.metadata["backend"]` says which, and `envs.metadata["backend_reason"]` why.
+            `envs.metadata["backend"]` says which, and `envs.metadata["backend_reason"]` why; `"num_threads"` how many
+            threads step MuJoCo's and dm_control's natively.
         vector_kwargs: Arguments of Gymnasium's `SyncVectorEnv` or `AsyncVectorEnv`, such as `autoreset_mode`; with
             "native" that one, and for MuJoCo's and dm_control's tasks `num_threads` (by default as many as there are
             cores, if each has enough to do); with "envpool": of `envpool.make_gymnasium`.
@@ -108,7 +109,7 @@ def automatic(task: Task, spec: EnvSpec, vector_kwargs: Mapping[str, Any] | None
     obstacle = _obstacle(task, spec)
     if obstacle is not None:
         return "sync", obstacle
-    how = "all copies in one NumPy call" if task.ours else "the simulator called directly, in threads"
+    how = "all copies in one NumPy call" if task.ours else "the simulator called directly"
     return "native", f"{how}, exact to the bit"
 
 

@@ -206,9 +206,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")
     chosen = parser.parse_args(arguments)
     if chosen.kept is not None:
-        if chosen.plot is None:
-            parser.error("--kept draws what was measured: say where to, with --plot")
-        drawn(read(chosen.kept)).savefig(chosen.plot, dpi=120)
+        if chosen.plot is None or chosen.out is not None:
+            parser.error("--kept draws what was measured: say where to with --plot, and leave --out out")
+        try:
+            figure = drawn(read(chosen.kept))
+        except (OSError, KeyError, ValueError) as error:
+            parser.error(f"--kept must be a file that --out wrote, got {chosen.kept}: {error!r}")
+        figure.savefig(chosen.plot, dpi=120)
         return 0
     report = Report(chosen)
     play(chosen, report)

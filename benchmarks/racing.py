@@ -156,24 +156,31 @@ def _module(package: str) -> str:
 
 
 def read(file: Path) -> list[Speed]:
-    """Return the figures of a file that was written by `write`."""
+    """Return the figures of a file that was written by `write`.
+
+    Raises:
+        KeyError: It lacks a column.
+        ValueError: A number is none.
+    """
+    kinds: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
+    columns = {field.name: kinds[str(field.type)] for field in dataclasses.fields(Speed)}
     with file.open(newline="") as stream:
-        return [
-            Speed(
-                row["task"], int(row["num_envs"]), row["backend"], int(row["threads"]), *map(float, [*row.values()][4:])
-            )
-            for row in csv.DictReader(stream)
-        ]
+        return [Speed(**{name: kind(row[name]) for name, kind in columns.items()}) for row in csv.DictReader(stream)]
 
 
 def drawn(rows: Sequence[Speed]) -> Any:
     """Return a figure of how many times SyncVectorEnv's speed each backend reaches, a panel per number of environments.
 
     Races without SyncVectorEnv are left out.
+
+    Raises:
+        ValueError: None is left.
     """
     from matplotlib.figure import Figure
 
     raced = {(row.task, row.num_envs) for row in rows if row.backend == SYNC.backend}
+    if not raced:
+        raise ValueError("there is no race with SyncVectorEnv")
     rows = [row for row in rows if (row.task, row.num_envs) in raced]
     sizes, tasks = sorted({row.num_envs for row in rows}), list(dict.fromkeys(row.task for row in rows))
     names = list(dict.fromkeys(Contender(row.backend, row.threads) for row in rows))

@@ -15,7 +15,8 @@ import mujoco
 from bagged_envs.wrappers.arguments import positive_int
 
 # Per thread, below which another one is not worth waking by default; in units of `effort`. With two threads, 8
-# copies of Walker2d (144 each) gain a third, and 8 of HalfCheetah (45) lose; 32 of those gain a third.
+# copies of Walker2d (144 each) gain a third, and 8 of HalfCheetah (45) lose; 32 of those gain a third. More than two
+# threads were not measured.
 SHARE = 280
 Work: TypeAlias = Callable[[Iterable[int]], None]
 Shares: TypeAlias = list[deque[int]]
@@ -30,7 +31,7 @@ def num_cores() -> int:
 
 
 def effort(model: Any, num_steps: int) -> int:
-    """Return about how much work MuJoCo has with so many of its steps, by which tasks compare: 18 to 3,000.
+    """Return about how much work MuJoCo has with so many of its steps, by which tasks compare: 1 to 460.
 
     It is the degrees of freedom times the evaluations of their dynamics, of which Runge and Kutta's integrator has four
     per step.

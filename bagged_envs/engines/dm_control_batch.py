@@ -56,15 +56,15 @@ class DMControlBatch:
         if not arguments.get("flatten", True):
             raise ValueError("flatten=False observes dicts, which a native vector cannot: use backend='sync'.")
         self._made_of = partial(DMControlBatch, domain, task, num_envs, num_threads, **arguments)
-        self._envs = [NativeDMControlEnv(domain, task, **arguments) for _ in range(num_envs)]
-        first = self._envs[0]
+        first = NativeDMControlEnv(domain, task, **arguments)
         each = effort(first.model, first.num_steps)
         self.num_envs = num_envs
         self.num_threads = crew_size(num_threads, num_envs, each if each >= WORTH_THREADS else 0)
         self._crew = Crew(self.num_threads)
+        self._envs = [first, *(NativeDMControlEnv(domain, task, **arguments) for _ in range(1, num_envs))]
         self.observation_space, self.action_space = first.observation_space, first.action_space
         modes = [mode for mode in first.metadata["render_modes"] if mode != "human"]
-        self.metadata = {**first.metadata, "render_modes": modes}
+        self.metadata = {**first.metadata, "render_modes": modes, "num_threads": self.num_threads}
         size = flatdim(first.observation_space)
         self._observations: npt.NDArray[Any] = np.zeros((num_envs, size), dtype=first.observation_space.dtype)
         self._rewards = np.zeros(num_envs)

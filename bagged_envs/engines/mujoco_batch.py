@@ -21,6 +21,7 @@ from bagged_envs.engines.actions import accepted
 from bagged_envs.engines.crew import crew_size, effort
 from bagged_envs.engines.row import Facts, Row
 from bagged_envs.engines.simulators import Advance, Simulators
+from bagged_envs.wrappers.arguments import positive_int
 
 TABLE = "bagged_envs.engines.mujoco_tasks"  # where a task is found by its name
 # Of every MuJoCo environment of Gymnasium.
@@ -70,7 +71,8 @@ class MujocoBatch:
         low, high = model.actuator_ctrlrange.copy().astype(np.float32).T
         self.action_space = Box(low=low, high=high, dtype=np.float32)
         modes = ["rgb_array", "depth_array", "rgbd_tuple"]  # "human" opens windows, one per copy
-        self.metadata = {"render_modes": modes, "render_fps": int(np.round(1.0 / self._now.dt))}
+        fps = int(np.round(1.0 / self._now.dt))
+        self.metadata = {"render_modes": modes, "render_fps": fps, "num_threads": size}
         self._everyone = list(range(num_envs))
         self._facts: Facts = {}
         self._renderers: dict[int, Any] = {}
@@ -158,8 +160,8 @@ def task_arguments(row: Row, given: Mapping[str, Any]) -> SimpleNamespace:
     """Return all arguments of a task, its defaults filled in.
 
     Raises:
-        TypeError: The task does not know one of those given; the message names it.
-        ValueError: Two of them contradict each other.
+        TypeError: The task does not know one of those given; the message names it. `frame_skip` is no int.
+        ValueError: Two of them contradict each other. `frame_skip` is below 1.
     """
     own = {"xml_file": row.model, "frame_skip": row.frame_skip, "default_camera_config": row.camera}
     known = {**own, **row.arguments, **RENDERING}
@@ -167,6 +169,7 @@ def task_arguments(row: Row, given: Mapping[str, Any]) -> SimpleNamespace:
         if name not in known:
             raise TypeError(f"{row.name} got an unexpected argument {name}={value!r}: it takes {', '.join(known)}.")
     a = SimpleNamespace(**{**known, **given})
+    a.frame_skip = positive_int("frame_skip", a.frame_skip)
     if a.camera_id is not None and a.camera_name is not None:
         raise ValueError(f"camera_id={a.camera_id!r} and camera_name={a.camera_name!r} exclude each other: give one.")
     return a

@@ -66,8 +66,8 @@ class RDConfig:
 
 
 # What thu-rllab/LaRe has on particle tasks, for RD and LaRe-RD. Ours: 20 updates for each iteration of 2,050 steps,
-# where it makes 50 for ten, and standardized labels. A model that lags behind the policy is asked for rewards of steps
-# that it never saw, and agents find them: see docs/teams.md.
+# where it makes 50 for ten, and standardized labels. With the source's, a team falls below one without RD: see
+# docs/teams.md.
 PARTICLE: Mapping[str, Any] = {
     "hidden": (64, 64, 64, 64),
     "learning_rate": 5e-4,

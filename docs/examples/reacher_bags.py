@@ -11,7 +11,9 @@ from bagged_envs.wrappers import RewardSchedule
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=10_000, help="SAC's, which plays two thirds of the episodes")
+    parser.add_argument(
+        "--steps", type=int, default=10_000, help="SAC's, which plays two thirds of the episodes; at least 4000"
+    )
     parser.add_argument("--episodes", type=int, default=200, help="of each of three policies")
     parser.add_argument("--out", type=Path, default=Path("data.npz"))
     chosen = parser.parse_args()

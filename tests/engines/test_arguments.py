@@ -69,6 +69,8 @@ def test_another_model(task, model):
     [
         ({"ctrl_cost": 1.0}, TypeError, "HalfCheetah got an unexpected argument ctrl_cost=1.0: it takes xml_file, .*"),
         ({"healthy_reward": 1.0}, TypeError, "unexpected argument healthy_reward.*the delay's arguments are bag_len"),
+        ({"frame_skip": 0}, ValueError, "frame_skip must be an int of at least 1, got 0"),
+        ({"frame_skip": 2.5}, TypeError, "frame_skip must be an int of at least 1, got 2.5"),
         ({"xml_file": "nonesuch.xml"}, OSError, "nonesuch.xml does not exist"),
         ({"camera_id": 0, "camera_name": "track"}, ValueError, "camera_id=0 and camera_name='track' exclude each"),
         ({"render_mode": "human"}, ValueError, "render_mode must be one of 'rgb_array', 'depth_array', 'rgbd_tuple'"),
@@ -94,7 +96,7 @@ def test_threads_are_for_simulators():
 @pytest.mark.parametrize(
     ("arguments", "backend", "why"),
     [
-        ({}, "native", "the simulator called directly, in threads, exact to the bit"),
+        ({}, "native", "the simulator called directly, exact to the bit"),
         ({"vector_kwargs": {"copy": True}}, "sync", "copy is an argument of Gymnasium's SyncVectorEnv"),
         ({"backend": "sync"}, "sync", "asked for"),
     ],

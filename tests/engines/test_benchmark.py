@@ -70,9 +70,21 @@ def test_it_runs_and_writes_figures_machine_and_plot(tmp_path, capsys):
     drawn, again = plot.read_bytes(), tmp_path / "again.png"
     assert benchmark.main(["--kept", str(file), "--plot", str(again)]) == 0
     assert again.read_bytes() == drawn
-    with pytest.raises(SystemExit):
-        benchmark.main(["--kept", str(file)])
-    assert len(re.findall(r"[\d.]+ x$", capsys.readouterr().out, re.MULTILINE)) == 6
+    goals = tmp_path / "speeds.goals.csv"
+    goals.write_text("name,ratio\nx,1\n")
+    printed = capsys.readouterr().out
+    for words, said in (
+        ([file], "say where to with --plot"),
+        ([file, "--plot", again, "--out", goals], "leave --out out"),
+        ([goals, "--plot", again], "must be a file that --out wrote, got"),
+        ([tmp_path / "none.csv", "--plot", again], "No such file"),
+    ):
+        with pytest.raises(SystemExit):
+            benchmark.main(["--kept", *map(str, words)])
+        assert said in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(ValueError, match="no race with SyncVectorEnv"):
+        racing.drawn([])
+    assert len(re.findall(r"[\d.]+ x$", printed, re.MULTILINE)) == 6
 
 
 def test_what_is_drawn_are_ratios_to_sync_by_task_and_size():

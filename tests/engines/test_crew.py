@@ -66,7 +66,7 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch):
 def test_another_thread_is_a_default_only_where_it_pays(id, num_envs, threads, monkeypatch):
     monkeypatch.setattr(module, "num_cores", lambda: 2)
     envs = bagged_envs.make_vec(id, num_envs)
-    assert envs.unwrapped._batch.num_threads == threads
+    assert envs.metadata["num_threads"] == envs.unwrapped._batch.num_threads == threads
     envs.close()
 
 
