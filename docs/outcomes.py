@@ -203,20 +203,11 @@ def redistribution() -> str:
 
 def diagnosis() -> str:
     """What `bagged-envs diagnose` says of methods on Reacher's bags."""
-    headings = [
-        "method",
-        "bag error",
-        "gain over Uniform",
-        "in std. errors",
-        "gain on own bags",
-        "stability",
-        "warnings",
-    ]
     lines = [
         [row["method"], *(figure([float(row[name] or "nan")]) for name in NUMBERS), row["warnings"] or "none"]
         for row in read_rows(RESULTS / "diagnosis_reacher.csv")
     ]
-    return table(headings, lines)
+    return table(["method", *NUMBERS.values(), "warnings"], lines)
 
 
 def learning() -> str:

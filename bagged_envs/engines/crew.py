@@ -14,7 +14,7 @@ import mujoco
 
 from bagged_envs.wrappers.arguments import positive_int
 
-# Per thread, below which another one is not worth waking by default; in units of `effort`. With two threads, 8
+# Per thread, below which another one is not worth waking by default; in units of `effort_of`. With two threads, 8
 # copies of Walker2d (144 each) gain a third, and 8 of HalfCheetah (45) lose; 32 of those gain a third. More than two
 # threads were not measured.
 SHARE = 280
@@ -30,7 +30,7 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def effort(model: Any, num_steps: int) -> int:
+def effort_of(model: Any, num_steps: int) -> int:
     """Return about how much work MuJoCo has with so many of its steps, by which tasks compare: 1 to 460.
 
     It is the degrees of freedom times the evaluations of their dynamics, of which Runge and Kutta's integrator has four
@@ -46,7 +46,7 @@ def crew_size(num_threads: int | None, num_envs: int, effort: int) -> int:
     Args:
         num_threads: As many as that, but no idle ones; None for as many as there are cores, if each has enough to do.
         num_envs: How many copies.
-        effort: Of a step of one, as `effort` has it.
+        effort: A copy's step, as `effort_of` measures it.
 
     Raises:
         TypeError: `num_threads` is no int.

@@ -13,7 +13,7 @@ from gymnasium.utils import seeding
 
 from bagged_envs.batch import Bools, Floats, Ints
 from bagged_envs.engines.actions import accepted
-from bagged_envs.engines.crew import Crew, crew_size, effort
+from bagged_envs.engines.crew import Crew, crew_size, effort_of
 from bagged_envs.engines.simulators import SimulationError
 from bagged_envs.suites.dm_control_native import NativeDMControlEnv
 from bagged_envs.wrappers.arguments import known
@@ -57,7 +57,7 @@ class DMControlBatch:
             raise ValueError("flatten=False observes dicts, which a native vector cannot: use backend='sync'.")
         self._made_of = partial(DMControlBatch, domain, task, num_envs, num_threads, **arguments)
         first = NativeDMControlEnv(domain, task, **arguments)
-        each = effort(first.model, first.num_steps)
+        each = effort_of(first.model, first.num_steps)
         self.num_envs = num_envs
         self.num_threads = crew_size(num_threads, num_envs, each if each >= WORTH_THREADS else 0)
         self._crew = Crew(self.num_threads)

@@ -18,7 +18,7 @@ from gymnasium.utils import seeding
 
 from bagged_envs.batch import Bools, Floats, Ints
 from bagged_envs.engines.actions import accepted
-from bagged_envs.engines.crew import crew_size, effort
+from bagged_envs.engines.crew import crew_size, effort_of
 from bagged_envs.engines.row import Facts, Row
 from bagged_envs.engines.simulators import Advance, Simulators
 from bagged_envs.wrappers.arguments import positive_int
@@ -60,7 +60,7 @@ class MujocoBatch:
         self._made_of = (row.name, num_envs, num_threads, arguments)
         a = task_arguments(row, arguments)
         model = load(a)
-        size = crew_size(num_threads, num_envs, effort(model, a.frame_skip))
+        size = crew_size(num_threads, num_envs, effort_of(model, a.frame_skip))
         self.num_envs, self.num_threads = num_envs, size
         self._simulators = Simulators(
             model, num_envs, ("qpos", "qvel", *row.fields), advance(model, row, a.frame_skip), size

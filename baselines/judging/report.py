@@ -24,7 +24,13 @@ from bagged_envs.wrappers.arguments import known, positive_int
 if TYPE_CHECKING:
     from rich.console import Console
 
-NUMBERS = ("bag_error", "gain", "margin", "fitted_gain", "stability")
+NUMBERS = {  # of a diagnosis, and what a table calls them
+    "bag_error": "bag error",
+    "gain": "gain over Uniform",
+    "margin": "in std. errors",
+    "fitted_gain": "gain on own bags",
+    "stability": "stability",
+}
 FEW_BAGS = 30
 
 
@@ -128,7 +134,7 @@ def _tell(
 def table(found: Sequence[Diagnosis]) -> Table:
     """Return a table with a row for each method, the best predictor first."""
     made = Table(title="Labels of unseen bags, predicted from their steps")
-    for heading in ("method", "bag error", "gain over Uniform", "in std. errors", "gain on own bags", "stability"):
+    for heading in ("method", *NUMBERS.values()):
         made.add_column(heading, justify="left" if heading == "method" else "right", overflow="fold")
     for one in sorted(found, key=lambda one: math.inf if math.isnan(one.gain) else -one.gain):
         made.add_row(one.method, *(_cell(getattr(one, name)) for name in NUMBERS))
