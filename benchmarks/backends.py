@@ -32,6 +32,7 @@ import numpy as np
 
 from bagged_envs.demo.rows import write
 from bagged_envs.suites import dm_control, mujoco
+from bagged_envs.wrappers.arguments import counted
 from benchmarks.racing import (
     SYNC,
     Contender,
@@ -193,11 +194,11 @@ def play(chosen: argparse.Namespace, report: Report) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=[*MUJOCO, *DM_CONTROL], choices=[*MUJOCO, *DM_CONTROL])
-    parser.add_argument("--num-envs", nargs="+", type=int, default=[8, 32, 128])
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--num-envs", nargs="+", type=counted, default=[8, 32, 128])
+    parser.add_argument("--threads", nargs="+", type=counted, default=[1, 2])
     parser.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
     parser.add_argument("--seconds", type=float, default=0.5, help="how long one run of SyncVectorEnv lasts, about")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="rounds")
+    parser.add_argument("--pairs", type=counted, default=PAIRS, help="rounds")
     parser.add_argument("--delayed", action="store_true", help="with the delay around them, as make_vec returns them")
     parser.add_argument("--rollouts", type=int, default=4, help="of one run of PPO; 0 for no PPO and no dm_control")
     parser.add_argument("--out", type=Path, help="write the figures to this CSV file, goals and the machine beside it")

@@ -27,6 +27,7 @@ from bagged_envs.baselines.redistributors import REDISTRIBUTORS, make_redistribu
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.demo.rows import write
 from bagged_envs.trajectory import Trajectory
+from bagged_envs.wrappers.arguments import counted
 
 OBSERVATION, ACTION, BATCH = 17, 6, 256
 EPISODE, STORED = 1000, 100_000
@@ -157,8 +158,8 @@ def show(row: Row) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=5, help="measurements per ratio")
-    parser.add_argument("--stored", type=int, default=STORED, help="transitions in the store")
+    parser.add_argument("--pairs", type=counted, default=5, help="measurements per ratio")
+    parser.add_argument("--stored", type=counted, default=STORED, help="transitions in the store")
     parser.add_argument("--only", nargs="*", choices=names(), default=names(), help="which redistributors")
     parser.add_argument("--out", type=Path, help="also write the rows to this CSV file")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")

@@ -23,6 +23,7 @@ from bagged_envs.dataset_file import DATA
 from bagged_envs.datasets import Dataset, delayed, load, save
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers import RewardSchedule
+from bagged_envs.wrappers.arguments import counted
 from benchmarks.wrappers import Row, paired_ratios, tell
 
 STEPS, EPISODE, PAIRS = 1_000_000, 1000, 5
@@ -75,8 +76,8 @@ def measure(steps: int, pairs: int) -> list[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=STEPS, help="transitions")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="paired runs per ratio")
+    parser.add_argument("--steps", type=counted, default=STEPS, help="transitions")
+    parser.add_argument("--pairs", type=counted, default=PAIRS, help="paired runs per ratio")
     parser.add_argument("--out", type=Path, help="also write the rows to this CSV file")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if the goal is not met")
     chosen: Any = parser.parse_args(arguments)

@@ -22,6 +22,7 @@ from bagged_envs.baselines.api import Transitions
 from bagged_envs.baselines.learners.sac import SAC
 from bagged_envs.baselines.learners.td3 import TD3, TD3Config
 from bagged_envs.baselines.learners.td3_bc import td3_bc
+from bagged_envs.wrappers.arguments import counted
 from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell
 
 TASK = "HalfCheetah-v5"
@@ -172,10 +173,10 @@ def measure(steps: int, pairs: int, stored: int, clock: str) -> list[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=300, help="updates, or environment steps, of one run")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="paired runs per ratio")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
-    parser.add_argument("--stored", type=int, default=STORED, help="random transitions to begin with")
+    parser.add_argument("--steps", type=counted, default=300, help="updates, or environment steps, of one run")
+    parser.add_argument("--pairs", type=counted, default=PAIRS, help="paired runs per ratio")
+    parser.add_argument("--threads", type=counted, default=1, help="threads of torch")
+    parser.add_argument("--stored", type=counted, default=STORED, help="random transitions to begin with")
     # Of one thread only: time of the processor, which other programs on a busy machine hardly move.
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="which seconds are measured")
     parser.add_argument("--out", type=Path, help="also write the rows to this CSV file")

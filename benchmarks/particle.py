@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import bagged_envs
+from bagged_envs.wrappers.arguments import counted
 from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell
 
 EPISODE, WORLDS = 25, 32
@@ -134,7 +135,7 @@ def measure(seconds: float, pairs: int) -> list[Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=0.5, help="how long one run lasts, about")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="paired runs per ratio")
+    parser.add_argument("--pairs", type=counted, default=PAIRS, help="paired runs per ratio")
     parser.add_argument("--out", type=Path, help="also write the rows to this CSV file")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")
     chosen = parser.parse_args(arguments)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import torch
 
 from bagged_envs.baselines.benchmark.suite import Suite
+from bagged_envs.wrappers.arguments import counted
 from benchmarks.wrappers import at_least, tell
 
 GOAL = 0.98
@@ -84,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--method", default="identity-td3", help="the cheapest is the hardest to be fair to")
     parser.add_argument("--id", default="EpisodicHalfCheetah-v0")
-    parser.add_argument("--steps", type=int, default=150_000, help="environment steps of one run")
-    parser.add_argument("--pairs", type=int, default=3, help="paired runs")
+    parser.add_argument("--steps", type=counted, default=150_000, help="environment steps of one run")
+    parser.add_argument("--pairs", type=counted, default=3, help="paired runs")
     parser.add_argument("--out", type=Path, help="also write the row to this CSV file")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if the goal is not met")
     chosen = parser.parse_args(arguments)

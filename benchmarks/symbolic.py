@@ -24,6 +24,7 @@ from bagged_envs.envs.key_door import KeyDoor
 from bagged_envs.envs.pocket_watch import PocketWatch
 from bagged_envs.envs.trace_back import TraceBack
 from bagged_envs.native import NativeVectorEnv
+from bagged_envs.wrappers.arguments import counted
 from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell, vector_seconds
 
 GOAL = 50.0
@@ -71,9 +72,9 @@ def measure(steps: int, pairs: int, num_envs: int) -> list[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=120, help="steps of one run")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="paired runs per ratio")
-    parser.add_argument("--num-envs", type=int, default=NUM_ENVS, help="how many environments")
+    parser.add_argument("--steps", type=counted, default=120, help="steps of one run")
+    parser.add_argument("--pairs", type=counted, default=PAIRS, help="paired runs per ratio")
+    parser.add_argument("--num-envs", type=counted, default=NUM_ENVS, help="how many environments")
     parser.add_argument("--out", type=Path, help="also write the rows to this CSV file")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")
     chosen = parser.parse_args(arguments)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining
+from bagged_envs.wrappers.arguments import counted
 from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell
 
 OURS, THEIRS = "EpisodicCooperativeNavigation-v0", "EpisodicSimpleSpread-v0"
@@ -82,10 +83,10 @@ def measure(method: str, agents: int, worlds: int, rollout: int, pairs: int) -> 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--method", default="uniform-ippo")
-    parser.add_argument("--agents", type=int, default=6)
-    parser.add_argument("--worlds", type=int, default=32)
-    parser.add_argument("--rollout", type=int, default=TeamConfig.rollout, help="environment steps of an iteration")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="paired iterations per ratio")
+    parser.add_argument("--agents", type=counted, default=6)
+    parser.add_argument("--worlds", type=counted, default=32)
+    parser.add_argument("--rollout", type=counted, default=TeamConfig.rollout, help="environment steps of an iteration")
+    parser.add_argument("--pairs", type=counted, default=PAIRS, help="paired iterations per ratio")
     parser.add_argument("--out", type=Path, help="also write the rows to this CSV file")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")
     chosen = parser.parse_args(arguments)

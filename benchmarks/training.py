@@ -20,6 +20,7 @@ import torch
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.redistributors import config_class
 from bagged_envs.baselines.training import Training, TrainingConfig
+from bagged_envs.wrappers.arguments import counted
 from benchmarks.learners import CLOCKS, seconds
 from benchmarks.wrappers import PAIRS, Row, at_least, paired_ratios, tell
 
@@ -76,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--over", default="identity", help="the redistributor that methods are compared with")
     parser.add_argument("--id", default=ID)
     # As many as the rarest bursts of updates are apart.
-    parser.add_argument("--steps", type=int, default=1000, help="environment steps of one chunk")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="paired chunks per ratio")
+    parser.add_argument("--steps", type=counted, default=1000, help="environment steps of one chunk")
+    parser.add_argument("--pairs", type=counted, default=PAIRS, help="paired chunks per ratio")
     parser.add_argument("--warm-up", type=int, default=2000, help="steps before the first chunk")
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="which seconds are measured")
     parser.add_argument("--out", type=Path, help="also write the rows to this CSV file")

@@ -22,6 +22,7 @@ import numpy as np
 
 import bagged_envs
 from bagged_envs.demo.rows import write
+from bagged_envs.wrappers.arguments import counted
 from bagged_envs.wrappers.vector import BaggedReward
 
 PAIRS = 7
@@ -148,8 +149,8 @@ def tell(rows: Sequence[Row], against: str, chosen: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=10_000, help="steps of one run of a single environment")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="paired runs per ratio")
+    parser.add_argument("--steps", type=counted, default=10_000, help="steps of one run of a single environment")
+    parser.add_argument("--pairs", type=counted, default=PAIRS, help="paired runs per ratio")
     parser.add_argument("--out", type=Path, help="also write the rows to this CSV file")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a goal is not met")
     chosen = parser.parse_args(arguments)

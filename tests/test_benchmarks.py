@@ -4,6 +4,8 @@ import csv
 
 import pytest
 
+from bagged_envs.baselines.experiments import hidden_door, offline, sweep, teams
+from benchmarks import backends, learners
 from benchmarks import wrappers as benchmark
 
 
@@ -34,3 +36,23 @@ def test_strict_fails_where_a_goal_is_missed(monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "measure", lambda steps, pairs: [missed])
     assert benchmark.main(["--strict"]) == 1
     assert "NOT MET" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (benchmark, ["--pairs", "0"]),
+        (backends, ["--threads", "1", "0"]),
+        (learners, ["--steps", "-3"]),
+        (sweep, ["identity-td3", "EpisodicHopper-v0", "--out", "table.csv", "--workers", "two"]),
+        (teams, ["--out", "table.csv", "--seeds", "0"]),
+        (offline, ["table", "--out", "table.csv", "--updates", "0"]),
+        (hidden_door, ["--out", "table.csv", "--seeds", "1.5"]),
+    ],
+)
+def test_what_is_counted_is_at_least_one(program, words, capsys):
+    with pytest.raises(SystemExit) as error:
+        program.main(words)
+    assert error.value.code == 2
+    option = [word for word in words if word.startswith("--")][-1]
+    assert f"argument {option}: must be an int of at least 1, got {words[-1]!r}" in capsys.readouterr().err

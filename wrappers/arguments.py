@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import numbers
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,14 @@ def positive_int(name: str, value: object) -> int:
     if value < 1:
         raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
     return int(value)
+
+
+def counted(text: str) -> int:
+    """Return the int of at least 1 that a word of a command line is, as argparse's `type`, whose error says so."""
+    try:
+        return positive_int("it", int(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be an int of at least 1, got {text!r}") from None
 
 
 def int_between(name: str, value: object, low: int, high: int) -> int:

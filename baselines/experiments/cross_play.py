@@ -26,6 +26,7 @@ from bagged_envs.baselines.experiments.teams import ITERATION, METHODS, SETTINGS
 from bagged_envs.baselines.growing_table import append_row, done, read_rows
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining
+from bagged_envs.wrappers.arguments import counted
 
 ID = "EpisodicCompetitivePredatorPrey-v0"
 PREDATORS, PREY = "predators", "prey"
@@ -130,7 +131,7 @@ def _told(values: Sequence[float]) -> str:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=counted, default=3)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(words)
     try:

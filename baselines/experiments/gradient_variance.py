@@ -47,6 +47,7 @@ from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.team_rollouts import TeamRollouts
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, own_rewards
 from bagged_envs.baselines.worlds import Worlds
+from bagged_envs.wrappers.arguments import counted
 
 ID = "EpisodicCooperativeNavigation-v0"
 ARGUMENTS: dict[str, Any] = {"num_agents": 6}
@@ -273,7 +274,7 @@ def plot(out: Path, picture: Path) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=counted, default=3)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--plot", type=Path, help="run nothing, draw the table")
     given = parser.parse_args(words)

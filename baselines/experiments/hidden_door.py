@@ -54,6 +54,7 @@ from bagged_envs.baselines.latent_rewards.prompts import task_text
 from bagged_envs.baselines.latent_rewards.steps import random_steps
 from bagged_envs.envs.hidden_door import LEFT, LENGTH, PRESS, RIGHT, layout
 from bagged_envs.trajectory import Trajectory
+from bagged_envs.wrappers.arguments import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -256,9 +257,9 @@ def _beside(middle: float, count: int) -> Floats:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10, help="seeds 0 to this, exclusive")
+    parser.add_argument("--seeds", type=counted, default=10, help="seeds 0 to this, exclusive")
     parser.add_argument("--episodes", nargs="+", default=list(EPISODES), help="numbers, or recorded")
-    parser.add_argument("--updates", nargs="+", type=int, default=list(UPDATES), help="environment steps' worth")
+    parser.add_argument("--updates", nargs="+", type=counted, default=list(UPDATES), help="environment steps' worth")
     parser.add_argument("--out", type=Path, required=True, help="table to add rows to")
     parser.add_argument("--plot", type=Path, help="only draw what the table says, and print its means")
     given = parser.parse_args(words)

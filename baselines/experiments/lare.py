@@ -39,6 +39,7 @@ from bagged_envs.baselines.judging.rebag import dense_rewards
 from bagged_envs.baselines.judging.recordings import RECORDING, RecordingConfig, dense_env, recorded
 from bagged_envs.baselines.latent_rewards.factors import ProgramFactors
 from bagged_envs.baselines.latent_rewards.program import Program, program_name
+from bagged_envs.wrappers.arguments import counted
 
 Array = np.ndarray[Any, np.dtype[Any]]
 ERRORS = ("EpisodicReacher-v0", "EpisodicHalfCheetah-v0", "EpisodicHumanoidStandup-v0")
@@ -189,8 +190,8 @@ def work(
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--updates", type=int, default=UPDATES)
+    parser.add_argument("--seeds", type=counted, default=5)
+    parser.add_argument("--updates", type=counted, default=UPDATES)
     parser.add_argument("--methods", default=",".join(METHODS), help="with commas between")
     parser.add_argument("--ids", default=",".join(ERRORS), help="with commas between")
     parser.add_argument("--out", type=Path, required=True, help="the folder of both tables")

@@ -27,7 +27,7 @@ from bagged_envs.baselines.experiments import offline_run, offline_table, sweep
 from bagged_envs.baselines.experiments.offline_run import digest
 from bagged_envs.baselines.growing_table import read_rows, write_rows
 from bagged_envs.baselines.recipes import RECIPES, recipe_file
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import counted, known
 
 ARMS = ("labels_only", "imputer", "constant", "oracle")
 LEARNERS = ("td3_bc", "iql")
@@ -183,9 +183,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("datasets"))
     parser.add_argument("--only", help="names of datasets, with commas between; all of the protocol otherwise")
     parser.add_argument("--preset", choices=list(PRESETS), default="laptop")
-    parser.add_argument("--updates", type=int, help="of each run, instead of the preset's")
-    parser.add_argument("--seeds", type=int, help="how many, instead of the preset's")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--updates", type=counted, help="of each run, instead of the preset's")
+    parser.add_argument("--seeds", type=counted, help="how many, instead of the preset's")
+    parser.add_argument("--workers", type=counted, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tell", action="store_true", help="run nothing, print what the table says")
@@ -204,8 +204,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run_all(given: argparse.Namespace) -> int:
     updates, seeds = PRESETS[given.preset]
-    updates = updates if given.updates is None else positive_int("--updates", given.updates)
-    seeds = seeds if given.seeds is None else positive_int("--seeds", given.seeds)
+    updates = updates if given.updates is None else given.updates
+    seeds = seeds if given.seeds is None else given.seeds
     every = list(dict.fromkeys(cell.data for cell in PROTOCOLS[given.protocol]))
     only = every if given.only is None else [known("--only", name, every) for name in given.only.split(",")]
     cells = [cell for cell in PROTOCOLS[given.protocol] if cell.data in only]

@@ -46,7 +46,7 @@ from bagged_envs.tasks import TASKS
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers import RewardSchedule
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import counted, known, positive_int
 
 Row = dict[str, Any]
 COLUMNS = (
@@ -288,7 +288,7 @@ def parsed(words: Sequence[str] | None = None) -> tuple[OfflineRun, argparse.Nam
     parser.add_argument("settings", nargs="*")
     parser.add_argument("--labels", type=float, help="the share of labeled bags; all where it is not given")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--updates", type=int, default=20_000)
+    parser.add_argument("--updates", type=counted, default=20_000)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_intermixed_args(words)
     try:

@@ -37,6 +37,7 @@ from bagged_envs.baselines.growing_table import append_row, done, quantile, read
 from bagged_envs.baselines.redistributors.rudder import RUDDER, RUDDERConfig
 from bagged_envs.batch import Floats, Ints
 from bagged_envs.envs.pocket_watch import BRANDS, HORIZON, LEAVE, REPAIR, PocketWatchBatch
+from bagged_envs.wrappers.arguments import counted
 
 OPTIMAL = (LEAVE, REPAIR, REPAIR, LEAVE)  # first actions, by brand
 STEP_SIZE, RANDOM, OPTIMISM = 0.1, 0.1, 10.0
@@ -237,8 +238,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", choices=("rudder", "td", "mc"), default="rudder")
-    parser.add_argument("--seeds", type=int, default=20, help="seeds 0 to this, exclusive")
-    parser.add_argument("--limit", type=int, default=LIMIT, help="episodes after which a seed is given up")
+    parser.add_argument("--seeds", type=counted, default=20, help="seeds 0 to this, exclusive")
+    parser.add_argument("--limit", type=counted, default=LIMIT, help="episodes after which a seed is given up")
     parser.add_argument("--out", type=Path, required=True, help="table to add rows to")
     parser.add_argument("--summarize", action="store_true", help="only print what the table says")
     options = parser.parse_args(arguments)

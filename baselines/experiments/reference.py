@@ -25,6 +25,7 @@ from bagged_envs.baselines.growing_table import append_row, done
 from bagged_envs.baselines.learners.td3 import TD3Config
 from bagged_envs.baselines.player import SEEDS
 from bagged_envs.baselines.training import TrainingConfig
+from bagged_envs.wrappers.arguments import counted
 
 
 def learner(id: str, seed: int, batch_size: int) -> Any:
@@ -53,9 +54,9 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("id")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150_000)
-    parser.add_argument("--batch-size", type=int, default=TrainingConfig().batch_size)
+    parser.add_argument("--seeds", type=counted, default=3)
+    parser.add_argument("--steps", type=counted, default=150_000)
+    parser.add_argument("--batch-size", type=counted, default=TrainingConfig().batch_size)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(words)
     try:

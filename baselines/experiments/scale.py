@@ -18,7 +18,7 @@ from bagged_envs.baselines.growing_table import append_row, done
 from bagged_envs.registration import env_id
 from bagged_envs.tasks import TASKS
 from bagged_envs.testing.rollout import random_actions
-from bagged_envs.wrappers.arguments import int_between, known
+from bagged_envs.wrappers.arguments import counted, int_between, known
 
 
 def random_return(task: str, episodes: int, seed: int = 0) -> tuple[float, float]:
@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="+")
-    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--episodes", type=counted, default=200)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(words)
     int_between("episodes", given.episodes, 2, 10**9)

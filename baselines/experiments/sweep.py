@@ -28,6 +28,7 @@ from bagged_envs.baselines.command import grouped
 from bagged_envs.baselines.growing_table import read_rows, write_rows
 from bagged_envs.baselines.runs import as_json
 from bagged_envs.whole_file import write_whole
+from bagged_envs.wrappers.arguments import counted
 
 Key = tuple[str, str, str, str]  # method, environment, its arguments, seed
 COLUMNS = ("method", "id", "arguments", "seed", "step", "return", "return_std", "episodes", "success_rate")
@@ -177,9 +178,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("methods", help="names of methods, with commas between")
     parser.add_argument("ids", help="IDs, with commas between")
     parser.add_argument("settings", nargs="*", help="as bagged-envs train takes them")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150_000)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seeds", type=counted, default=3)
+    parser.add_argument("--steps", type=counted, default=150_000)
+    parser.add_argument("--workers", type=counted, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--collect", action="store_true", help="run nothing")

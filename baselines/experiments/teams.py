@@ -28,6 +28,7 @@ from bagged_envs.baselines.redistributors.arel import ARELConfig
 from bagged_envs.baselines.redistributors.rd import PARTICLE
 from bagged_envs.baselines.redistributors.stas import STASConfig
 from bagged_envs.baselines.redistributors.tar2 import TAR2Config
+from bagged_envs.wrappers.arguments import counted
 
 TASKS: dict[str, tuple[str, ...]] = {  # with their arguments
     "EpisodicCooperativeNavigation-v0": ("num_agents=6",),
@@ -192,11 +193,11 @@ def tell(out: Path) -> list[str]:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; return 1 where a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=counted, default=3)
     parser.add_argument("--preset", choices=list(PRESETS), default="laptop", help="how large the runs are")
-    parser.add_argument("--steps", type=int, help="of each run, instead of the preset's")
+    parser.add_argument("--steps", type=counted, help="of each run, instead of the preset's")
     parser.add_argument("--methods", default=",".join(METHODS), help="with commas between")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=counted, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tell", action="store_true", help="run nothing, print what the table says")

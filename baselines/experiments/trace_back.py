@@ -42,6 +42,7 @@ from bagged_envs.baselines.learners.tabular import (
 from bagged_envs.baselines.redistributors.rudder import RUDDER, RUDDERConfig
 from bagged_envs.envs.table import Table
 from bagged_envs.envs.trace_back import MATTERING, RIGHT, SIZE, START, UP, layout
+from bagged_envs.wrappers.arguments import counted
 
 DELAYS = (6, 8, 10, 12, 15, 20, 25, 50)
 CONFIG = TabularConfig(step_size=0.1, discount=1.0, trace_decay=0.9, epsilon=0.2)
@@ -306,10 +307,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--delays", nargs="+", type=int, default=list(DELAYS))
+    parser.add_argument("--delays", nargs="+", type=counted, default=list(DELAYS))
     parser.add_argument("--noises", nargs="+", type=float, default=list(NOISES))
-    parser.add_argument("--seeds", type=int, default=30, help="seeds 0 to this, exclusive")
-    parser.add_argument("--limit", type=int, default=LIMIT, help="episodes after which a run is given up")
+    parser.add_argument("--seeds", type=counted, default=30, help="seeds 0 to this, exclusive")
+    parser.add_argument("--limit", type=counted, default=LIMIT, help="episodes after which a run is given up")
     parser.add_argument("--out", type=Path, required=True, help="table to add rows to")
     parser.add_argument("--plot", type=Path, help="only draw what the table says, and print its medians")
     options = parser.parse_args(arguments)

@@ -95,7 +95,7 @@ def test_a_table_is_for_these_settings(tmp_path, capsys):
     out = tmp_path / "table.csv"
     sweep.claim(out, ["training.worlds=7"])
     with pytest.raises(SystemExit):
-        teams.main(["--out", str(out), "--seeds", "0", "--runs", str(tmp_path)])
+        teams.main(["--out", str(out), "--seeds", "1", "--runs", str(tmp_path)])
     assert "is for runs with training.worlds=7" in " ".join(capsys.readouterr().err.split())
 
 
