@@ -23,6 +23,7 @@ from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.learners.ppo import PPO
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import LEARNERS, Method
+from bagged_envs.baselines.settings import as_settings
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, team_config, team_settings
 from bagged_envs.baselines.training import Progress, Training, TrainingConfig
 from bagged_envs.registration import spec_of, task_of
@@ -47,7 +48,8 @@ COLUMNS = (
     "learner_updates",
     "seconds",
 )
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, DESCRIPTION = "checkpoint.pt", "run.json"
+NO_NUMBERS = {word: float(word) for word in ("NaN", "Infinity", "-Infinity")}  # as `as_json` writes them
 Row = dict[str, Any]
 
 
@@ -132,6 +134,74 @@ def begin(run: Run) -> Training | TeamTraining:
     """
     kind = TeamTraining if run.method.team else Training
     return kind(run.method, run.id, run.arguments, run.config, seed=run.seed, device=run.device)
+
+
+def reopen(folder: str | Path) -> Training | TeamTraining:
+    """Return the training of a run as its last checkpoint has it: learner, redistributor, stored episodes and all.
+
+    The folder is only read, so this also works beside a process that trains in it. Close what is returned.
+
+    Args:
+        folder: Where `train` keeps the run.
+
+    Raises:
+        CheckpointError: The folder's checkpoint is damaged.
+        FileNotFoundError: The folder has no checkpoint, or no description.
+        ValueError: Its description is damaged, or the run was made with other versions of packages.
+    """
+    folder = Path(folder)
+    file = folder / DESCRIPTION
+    for needed in (file, folder / CHECKPOINT):
+        if not needed.exists():
+            raise FileNotFoundError(
+                f"folder must have a run with a checkpoint, got {folder}, which has no {needed.name}."
+            )
+    told = _described_in(file)
+    try:
+        method = Method(**as_settings(told["method"]))
+        arguments = {
+            name: NO_NUMBERS.get(value, value) if isinstance(value, str) else as_settings(value)
+            for name, value in told["arguments"].items()
+        }
+        run = Run(
+            method,
+            told["id"],
+            arguments,
+            config_of(method, as_settings(told["config"])),
+            told["seed"],
+            told["device"],
+            told["threads"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} must describe a run of this version, got one that does not fit: {error!r}."
+        ) from error
+    if name := _difference(run.described(), told):
+        raise ValueError(
+            f"{file} has {name}={told.get(name)}, here it is {run.described().get(name)}: use what it was made with."
+        )
+    training = begin(run)
+    try:
+        training.load_state_dict(checkpoint.load(folder / CHECKPOINT)["training"])
+    except BaseException:
+        training.close()
+        raise
+    return training
+
+
+def _described_in(file: Path) -> dict[str, Any]:
+    try:
+        described = json.loads(file.read_text(), parse_constant=str)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} must be JSON, got something else ({error}): remove {file.parent}.") from error
+    if not isinstance(described, dict):
+        raise ValueError(f"{file} must be a JSON object, got {described!r}: remove {file.parent}.")
+    return described
+
+
+def _difference(described: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+    """Return the first part of two descriptions that they do not agree on."""
+    return next((name for name in {**described, **found} if described.get(name) != found.get(name)), None)
 
 
 def as_json(value: Any) -> Any:
@@ -285,19 +355,14 @@ class _Diary:
         write_whole(folder / "metrics.jsonl", "".join(self._metrics))
 
     def _claim(self, run: Run) -> None:
-        file, described = self.folder / "run.json", run.described()
+        file, described = self.folder / DESCRIPTION, run.described()
         rows = self.folder / "evaluations.csv"
         begun = (self.folder / CHECKPOINT).exists() or (rows.exists() and rows.read_text().count("\n") > 1)
         if not begun or not file.exists():
             write_whole(file, json.dumps(described, indent=2, allow_nan=False) + "\n")
             return
-        try:
-            found = json.loads(file.read_text(), parse_constant=str)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file} must be JSON, got something else ({error}): remove {self.folder}.") from error
-        different = [name for name in {**described, **found} if described.get(name) != found.get(name)]
-        if different:
-            name = different[0]
+        found = _described_in(file)
+        if name := _difference(described, found):
             raise ValueError(
                 f"{self.folder} has a run with {name}={found.get(name)}, this one has {described.get(name)}: choose "
                 f"another folder with out, or remove that one."

@@ -13,6 +13,7 @@ from bagged_envs.baselines.offline import OfflineConfig, offline_config
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class, pinned
 from bagged_envs.baselines.redistributors.rd import PARTICLE
 from bagged_envs.baselines.runs import config_of
+from bagged_envs.baselines.settings import as_settings
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import int_between, known, string
 
@@ -166,13 +167,6 @@ def defaults_of(job: Mapping[str, Any]) -> dict[str, Any]:
         return {group: {} for group in GROUPS["training"]}
     found: dict[str, Any] = json.loads(json.dumps(told))
     return found
-
-
-def as_settings(value: Any) -> Any:
-    """Return what TOML or JSON gives with tuples for lists, as settings have them."""
-    if isinstance(value, dict):
-        return {key: as_settings(one) for key, one in value.items()}
-    return tuple(map(as_settings, value)) if isinstance(value, list) else value
 
 
 SB3 = "Stable-Baselines3's defaults"

@@ -176,8 +176,19 @@ def measured(
     settings = settings_on(name, grouped(METHODS[method])["redistributor"], ID, each_agent=True)
     made = fit(name, fitted, FITTING, seed, agents=ARGUMENTS["num_agents"], **settings).redistributor
     asked.keep(getattr(made, "factors", None))
-    steps = [batch for _, batch in asked.all_bags()]  # every episode is a bag, and they are of one length
-    rewards = torch.cat([made.relabel(batch) for batch in steps])
+    steps = [batch for _, batch in asked.all_bags()]
+    return noise_by(learner, steps, torch.cat([made.relabel(batch) for batch in steps]), direction)
+
+
+def noise_by(learner: PPO, steps: Sequence[BagBatch], rewards: Tensor, direction: Tensor) -> Noise:
+    """Return the noise of the gradients of episodes, by the rewards that somebody gives their steps.
+
+    Args:
+        learner: Whose policy played.
+        steps: Bags, each an episode, all of one length.
+        rewards: `[E, T, A]`, theirs.
+        direction: `[P]`, the truth, from other episodes.
+    """
     return noise(_gradients(learner, steps, to_go(rewards)), direction)
 
 

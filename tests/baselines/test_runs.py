@@ -22,7 +22,7 @@ from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.learners.td3 import TD3
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import Method
-from bagged_envs.baselines.runs import COLUMNS, Run, train
+from bagged_envs.baselines.runs import COLUMNS, Run, reopen, train
 from bagged_envs.baselines.training import Means
 from tests.baselines.runs import ARGUMENTS, ID, SMALL, method
 
@@ -152,6 +152,51 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path, other, named):
     with pytest.raises(ValueError, match=named):
         train(other, tmp_path, 80)
     assert (tmp_path / "evaluations.csv").read_text() == before
+
+
+def test_a_reopened_run_is_as_its_checkpoint_has_it(tmp_path):
+    hidden = {**ARGUMENTS, "label_fraction": 0.5, "unlabeled_reward": float("nan")}
+    run = replace(RUN, arguments=hidden)
+    rows = train(run, tmp_path / "run", 80)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+    training = reopen(str(tmp_path / "run"))
+    assert training.total_steps == 80
+    assert fingerprint(training.state_dict()) == trained(tmp_path / "run")
+    assert training.arguments["bag_len"] == (2, 9)
+    assert math.isnan(training.arguments["unlabeled_reward"])
+    assert training.progress().evaluation.mean == rows[-1]["return"]
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
+    assert [progress.step for progress in training.run(120)] == [120]
+    train(run, tmp_path / "run", 120)
+    assert fingerprint(training.state_dict()) == trained(tmp_path / "run")
+    training.close()
+
+
+def test_what_cannot_be_reopened_says_why(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"folder must have a run .* which has no run.json"):
+        reopen(tmp_path)
+    train(RUN, tmp_path, 70)
+    told, data = (tmp_path / "run.json").read_text(), (tmp_path / "checkpoint.pt").read_bytes()
+    for text, message in (
+        ("[]", r"run.json must be a JSON object, got \[\]: remove"),
+        ("{", "run.json must be JSON, got something else"),
+        ("{}", "run.json must describe a run of this version, got one that does not fit: KeyError\\('method'"),
+        (told.replace('"seed": 1', '"seed": "one"'), "run.json must describe a run of this version.*TypeError"),
+    ):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            reopen(tmp_path)
+    (tmp_path / "run.json").write_text(told)
+    (tmp_path / "checkpoint.pt").write_bytes(data[:-1])
+    with pytest.raises(CheckpointError, match=r"checkpoint.pt is no whole checkpoint"):
+        reopen(tmp_path)
+    (tmp_path / "checkpoint.pt").unlink()
+    with pytest.raises(FileNotFoundError, match="which has no checkpoint.pt"):
+        reopen(tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(data)
+    monkeypatch.setattr(runs, "versions", lambda id: {"mujoco": "0.1"})
+    with pytest.raises(ValueError, match=r"run.json has versions=.*, here it is \{'mujoco': '0.1'\}: use what it"):
+        reopen(tmp_path)
 
 
 @pytest.mark.parametrize(

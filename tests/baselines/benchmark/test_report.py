@@ -15,7 +15,7 @@ import pytest
 
 from bagged_envs import cli
 from bagged_envs.baselines import checkpoint
-from bagged_envs.baselines.benchmark.arms import ARMS, as_settings
+from bagged_envs.baselines.benchmark.arms import ARMS
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.report import album, content, figures, pictures, samples, tables
 from bagged_envs.baselines.benchmark.report.content import Choice, folders_of
@@ -29,6 +29,7 @@ from bagged_envs.baselines.benchmark.statistics import interval, probability_of_
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.judging.judge import SCORES
 from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.settings import as_settings
 from bagged_envs.baselines.training import Training, TrainingConfig
 from tests.baselines.benchmark.invented import benchmark, flat, judged, protocol_file, result, write
 from tests.baselines.benchmark.small import TRAINING, job, redistributions, results
