@@ -16,6 +16,7 @@ from bagged_envs.baselines.experiments import (
     gradient_variance,
     hidden_door,
     offline_table,
+    tar2_shares,
     teams,
     trace_back,
 )
@@ -229,6 +230,7 @@ def teams_page() -> str:
 
     made: dict[str, Callable[[], str]] = {"runs": partial(told, 0), "improvement": partial(told, 1)}
     made["frequent"] = lambda: "\n".join(curves.table(curves.read([RESULTS / "teams_frequent.csv"])))
+    made["shares"] = lambda: tar2_shares.summary(RESULTS / "tar2_shares.csv")
     made["gradients"] = lambda: gradient_variance.summary(RESULTS / "gradient_variance.csv")
     made["matches"] = matches
     return filled(DOCS / "teams.md", made)

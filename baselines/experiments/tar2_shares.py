@@ -54,7 +54,7 @@ SEED = 11  # of the episodes: those of training are drawn otherwise
 def spread(shares: Tensor, dim: int) -> float:
     """Return on how many a whole falls along an axis, 1 / sum of squared shares: the mean over all others.
 
-    nan where some amount has not the sign of the whole: these are no shares.
+    nan where some amount has not the sign of the whole, but for rounding: these are no shares.
 
     Example:
         >>> spread(torch.tensor([[4.0, 4.0, 0.0], [0.0, 3.0, 0.0]]), 1)
@@ -63,8 +63,8 @@ def spread(shares: Tensor, dim: int) -> float:
         nan
     """
     whole = shares.sum(dim=dim, keepdim=True)
-    if bool((shares * whole < 0.0).any()):
-        return float("nan")
+    if bool((shares * whole < -1e-5 * whole.square()).any()):
+        return math.nan
     there = (whole != 0.0).squeeze(dim)
     return (whole.square().squeeze(dim) / shares.square().sum(dim=dim))[there].mean().item()
 

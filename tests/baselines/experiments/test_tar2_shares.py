@@ -36,7 +36,7 @@ def test_one_model_is_paid_in_each_way():
     made = TAR2(*sizes, config=TAR2Config(width=8, layers=1, heads=1, standardize=False), agents=3)
     paid = dict(experiment.payments(made, [batch]))
     assert list(paid) == [*experiment.PAYMENTS, experiment.EQUAL]
-    torch.testing.assert_close(paid["softmax / 1.0"], made.relabel(batch))
+    torch.testing.assert_close(paid["min_max"], made.relabel(batch))
     for name, rewards in paid.items():
         if name != "none":
             torch.testing.assert_close(rewards.sum(dim=(1, 2)), batch.label, msg=name)
@@ -53,7 +53,7 @@ def test_a_run_in_a_folder_gives_a_column(tmp_path, monkeypatch, capsys):
     folders = [small_run(tmp_path / "one"), small_run(tmp_path / "other", normalization="none")]
     assert experiment.main([*map(str, folders), "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "| paid by | learned by softmax / 1.0 | learned by none |"
+    assert lines[0] == "| paid by | learned by min_max | learned by none |"
     assert len(lines) == 2 + len(experiment.PAYMENTS) + 2
     rows = read_rows(out)
     assert [row["paid_by"] for row in rows] == [*experiment.PAYMENTS, experiment.EQUAL] * 2

@@ -112,5 +112,5 @@ def test_shares_of_a_return_go_to_who_earned_it_where_nothing_is_lost():
     """What TAR2 pays has the sign of the return: losses on the way to a gain are paid as gains."""
     asked = {worst: bags(200, seed=2, worst=worst) for worst in (0.0, -1.0)}
     paid = {worst: fitted("tar2", bags(2048, seed=1, worst=worst)).relabel(batch) for worst, batch in asked.items()}
-    assert correlation(paid[0.0], asked[0.0].dense) >= 0.9
+    assert correlation(paid[0.0], asked[0.0].dense) >= 0.95
     assert correlation(paid[-1.0], asked[-1.0].dense) < 0.7
