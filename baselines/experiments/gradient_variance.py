@@ -4,6 +4,8 @@
     python -m bagged_envs.baselines.experiments.gradient_variance --out docs/results/gradient_variance.csv \
         --plot docs/results/gradient_variance.png
 
+`--id` chooses another task of `teams`, into a table of its own, and `--methods` some of the methods.
+
 A policy, random or trained on dense rewards for a few iterations, plays three sets of episodes, paid at their ends.
 Redistributors are fitted to the first. Of each episode e of the second the gradient is taken that REINFORCE follows,
 
@@ -35,7 +37,7 @@ from torch import Tensor
 import bagged_envs
 from bagged_envs.baselines.api import BagBatch
 from bagged_envs.baselines.command import grouped
-from bagged_envs.baselines.experiments.teams import EVERY, ITERATION, METHODS, claim
+from bagged_envs.baselines.experiments.teams import EVERY, ITERATION, METHODS, TASKS, claim
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.growing_table import append_row, done, read_rows
 from bagged_envs.baselines.judging.fit import fit
@@ -45,12 +47,11 @@ from bagged_envs.baselines.redistributors import settings_on
 from bagged_envs.baselines.redistributors.identity import Identity
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.team_rollouts import TeamRollouts
-from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, own_rewards
+from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, agents_of, own_rewards
 from bagged_envs.baselines.worlds import Worlds
 from bagged_envs.wrappers.arguments import counted
 
 ID = "EpisodicCooperativeNavigation-v0"
-ARGUMENTS: dict[str, Any] = {"num_agents": 6}
 POLICIES = {"random": 0, "early": 3}  # iterations of IPPO on dense rewards
 WORLDS, HORIZON = 41, 25
 EPISODES = 2050  # of the first two sets
@@ -59,6 +60,16 @@ FITTING = 10 * EVERY  # environment steps whose worth of updates is made
 BATCH = 82  # episodes of an iteration
 KEYS = ("policy", "method", "seed")
 ERRORS = 2.0  # standard errors that a mean must go along the truth to be called signal
+
+
+def arguments_of(id: str) -> dict[str, Any]:
+    """Return the arguments that a task has here, as `teams` has them.
+
+    Example:
+        >>> arguments_of(ID)
+        {'num_agents': 6}
+    """
+    return grouped(TASKS[id])["environment"]
 
 
 class Noise(NamedTuple):
@@ -132,11 +143,11 @@ def gradients(learner: PPO, observations: Tensor, actions: Tensor, returns: Tens
     return torch.stack(found)
 
 
-def trained(iterations: int, seed: int) -> PPO:
+def trained(iterations: int, seed: int, id: str = ID) -> PPO:
     """Return an IPPO learner after so many iterations on dense rewards."""
     config = TeamConfig(worlds=WORLDS, finite_horizon=True, evaluate_every=10**9)
     oracle = Method.named("oracle-ippo", learner={"discount": 1.0})
-    training = TeamTraining(oracle, ID, ARGUMENTS, config, seed=seed)
+    training = TeamTraining(oracle, id, arguments_of(id), config, seed=seed)
     for _ in training.run(iterations * ITERATION):
         pass
     training.close()
@@ -145,10 +156,11 @@ def trained(iterations: int, seed: int) -> PPO:
     return training.learner
 
 
-def recorded(learner: PPO, episodes: int, seed: int) -> EpisodeStore:
+def recorded(learner: PPO, episodes: int, seed: int, id: str = ID) -> EpisodeStore:
     """Return so many episodes, at least, that the learner plays by samples, with each agent's dense rewards."""
-    envs = bagged_envs.make_vec(ID, WORLDS, **ARGUMENTS, expose_reward=True)
-    spaces, agents = (envs.single_observation_space, envs.single_action_space), ARGUMENTS["num_agents"]
+    envs = bagged_envs.make_vec(id, WORLDS, **arguments_of(id), expose_reward=True)
+    spaces = envs.single_observation_space, envs.single_action_space
+    agents, _ = agents_of("ippo", id, *spaces)
     seen, acted = (Features(space, agents) for space in spaces)
     store = EpisodeStore.for_spaces(*spaces, agents, capacity=(episodes + WORLDS) * (HORIZON + 1))
     acting = TeamRollouts(learner, Identity(seen.size, acted.size), store, seen, acted, "cpu", sees_all=False)
@@ -160,7 +172,7 @@ def recorded(learner: PPO, episodes: int, seed: int) -> EpisodeStore:
 
 
 def measured(
-    method: str, learner: PPO, fitted: EpisodeStore, asked: EpisodeStore, direction: Tensor, seed: int
+    method: str, learner: PPO, fitted: EpisodeStore, asked: EpisodeStore, direction: Tensor, seed: int, id: str = ID
 ) -> Noise:
     """Return the noise of the gradients by a method's rewards.
 
@@ -171,10 +183,11 @@ def measured(
         asked: Whose gradients are taken.
         direction: `[P]`, the truth, from other episodes.
         seed: Of the redistributor.
+        id: The task.
     """
     name = method.partition("-")[0]
-    settings = settings_on(name, grouped(METHODS[method])["redistributor"], ID, each_agent=True)
-    made = fit(name, fitted, FITTING, seed, agents=ARGUMENTS["num_agents"], **settings).redistributor
+    settings = settings_on(name, grouped(METHODS[method])["redistributor"], id, each_agent=True)
+    made = fit(name, fitted, FITTING, seed, agents=asked.agents, **settings).redistributor
     asked.keep(getattr(made, "factors", None))
     steps = [batch for _, batch in asked.all_bags()]
     return noise_by(learner, steps, torch.cat([made.relabel(batch) for batch in steps]), direction)
@@ -216,19 +229,25 @@ def _gradients(learner: PPO, steps: Sequence[BagBatch], returns: Tensor) -> Tens
     return gradients(learner, seen, acted, returns)
 
 
-def run(out: Path, seeds: int, policies: Mapping[str, int] = POLICIES, methods: Sequence[str] = tuple(METHODS)) -> None:
+def run(
+    out: Path,
+    seeds: int,
+    policies: Mapping[str, int] = POLICIES,
+    methods: Sequence[str] = tuple(METHODS),
+    id: str = ID,
+) -> None:
     """Add the rows that a table does not have."""
     finished = done(out, KEYS)
     for seed, (policy, iterations) in itertools.product(range(seeds), policies.items()):
         missing = [method for method in methods if (policy, method, str(seed)) not in finished]
         if not missing:
             continue
-        learner = trained(iterations, seed)
+        learner = trained(iterations, seed, id)
         counts = (EPISODES, EPISODES, TRUTH_EPISODES)
-        fitted, asked, other = (recorded(learner, count, 3 * seed + which) for which, count in enumerate(counts))
+        fitted, asked, other = (recorded(learner, count, 3 * seed + which, id) for which, count in enumerate(counts))
         direction, certainty = truth(learner, other)
         for method in missing:
-            found = measured(method, learner, fitted, asked, direction, seed)._asdict() | {"certainty": certainty}
+            found = measured(method, learner, fitted, asked, direction, seed, id)._asdict() | {"certainty": certainty}
             numbers = {name: f"{value:.6g}" for name, value in found.items()}
             append_row(out, {"policy": policy, "method": method, "seed": seed, **numbers})
 
@@ -287,16 +306,18 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=counted, default=3)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--id", choices=list(TASKS), default=ID)
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--plot", type=Path, help="run nothing, draw the table")
     given = parser.parse_args(words)
     if given.plot:
         plot(given.out, given.plot)
     else:
         try:
-            claim(given.out)
+            claim(given.out, of=() if given.id == ID else [f"gradients.id={given.id}"])
         except ValueError as error:
             parser.error(str(error))
-        run(given.out, given.seeds)
+        run(given.out, given.seeds, POLICIES, given.methods, given.id)
     print(summary(given.out))
     return 0
 

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from bagged_envs.baselines.api import BagBatch
 from bagged_envs.baselines.experiments.gradient_variance import (
-    ARGUMENTS,
     EPISODES,
     ID,
     TRUTH_EPISODES,
+    arguments_of,
     noise_by,
     recorded,
     truth,
@@ -101,8 +101,10 @@ def run(folder: Path, out: Path) -> None:
 def _run(folder: Path, training: Training | TeamTraining, out: Path) -> None:
     made, learner = training.redistributor, training.learner
     told = (training.id, dict(training.arguments))
-    if isinstance(training, Training) or told != (ID, ARGUMENTS):
-        raise ValueError(f"{folder} must be a run on {ID} with {ARGUMENTS}, got one on {told[0]} with {told[1]}.")
+    if isinstance(training, Training) or told != (ID, arguments_of(ID)):
+        raise ValueError(
+            f"{folder} must be a run on {ID} with {arguments_of(ID)}, got one on {told[0]} with {told[1]}."
+        )
     if not isinstance(made, TAR2) or not isinstance(learner, PPO):
         raise ValueError(f"{folder} must be a run of tar2-ippo, got {training.method.name}.")
     key = (_payment(made.config), str(training.total_steps), str(training.seed))

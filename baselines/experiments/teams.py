@@ -133,14 +133,19 @@ def folder_of(method: str, id: str, seed: int, runs: Path, preset: Preset = LAPT
     return runs / f"{of}-{method}-{id}-{seed}"
 
 
-def claim(out: Path, preset: Preset = LAPTOP) -> None:
+def claim(out: Path, preset: Preset = LAPTOP, of: Sequence[str] = ()) -> None:
     """Keep beside a table with which settings, and which of each method, its rows are made, as `sweep.claim`.
+
+    Args:
+        out: The table.
+        preset: Its settings.
+        of: What else its rows are of.
 
     Raises:
         ValueError: The table is for others.
     """
     own = (f"{method}.{word}" for method, settings in preset.methods.items() for word in settings)
-    sweep.claim(out, [*preset.settings, *own])
+    sweep.claim(out, [*of, *preset.settings, *own])
 
 
 def gains(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> list[float]:

@@ -83,7 +83,7 @@ def test_no_episode_serves_two_purposes(monkeypatch, tmp_path):
     seeds, made = [], experiment.recorded
     monkeypatch.setattr(experiment, "EPISODES", 82)
     monkeypatch.setattr(experiment, "TRUTH_EPISODES", 123)
-    monkeypatch.setattr(experiment, "recorded", lambda *given: seeds.append(given[1:]) or made(*given))
+    monkeypatch.setattr(experiment, "recorded", lambda *given: seeds.append(given[1:3]) or made(*given))
     experiment.run(tmp_path / "table.csv", 2, {"random": 0}, ["uniform-ippo"])
     assert [count for count, _ in seeds] == [82, 82, 123] * 2
     assert len({seed for _, seed in seeds}) == 6
@@ -106,3 +106,20 @@ def test_rows_are_made_once_told_and_drawn(tmp_path, monkeypatch, capsys):
     assert experiment.main(["--out", str(out), "--plot", str(picture)]) == 0
     assert "| random | uniform-ippo | 1 |" in capsys.readouterr().out
     assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.long
+def test_another_task_has_a_table_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiment, "EPISODES", 82)
+    monkeypatch.setattr(experiment, "TRUTH_EPISODES", 82)
+    monkeypatch.setattr(experiment, "POLICIES", {"random": 0})
+    tasks, made = [], experiment.recorded
+    monkeypatch.setattr(experiment, "recorded", lambda *given: tasks.append(made(*given)) or tasks[-1])
+    out = str(tmp_path / "table.csv")
+    words = ["--out", out, "--seeds", "1", "--methods", "uniform-ippo", "identity-ippo"]
+    assert experiment.main([*words, "--id", "EpisodicTriangleArea-v0"]) == 0
+    assert {store.agents for store in tasks} == {3}
+    assert [row["method"] for row in read_rows(tmp_path / "table.csv")] == ["uniform-ippo", "identity-ippo"]
+    with pytest.raises(SystemExit):
+        experiment.main(words)
+    assert "is for runs with gradients.id=EpisodicTriangleArea-v0" in " ".join(capsys.readouterr().err.split())
