@@ -231,6 +231,9 @@ def teams_page() -> str:
     made: dict[str, Callable[[], str]] = {"runs": partial(told, 0), "improvement": partial(told, 1)}
     made["frequent"] = lambda: "\n".join(curves.table(curves.read([RESULTS / "teams_frequent.csv"])))
     made["shares"] = lambda: tar2_shares.summary(RESULTS / "tar2_shares.csv")
+    made["gradients of TriangleArea"] = lambda: gradient_variance.summary(
+        RESULTS / "gradient_variance_triangle_area.csv"
+    )
     made["gradients"] = lambda: gradient_variance.summary(RESULTS / "gradient_variance.csv")
     made["matches"] = matches
     return filled(DOCS / "teams.md", made)
