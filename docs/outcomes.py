@@ -40,6 +40,8 @@ JUDGED = {
     "EpisodicPocketWatch-v0": SYMBOLIC,
 }
 
+NAVIGATION = "EpisodicCooperativeNavigation-v0[num_agents=6]"
+
 
 def judged(id: str) -> list[dict[str, Any]]:
     """The rows of an ID; labels-only scores as Identity does and is left out."""
@@ -230,6 +232,7 @@ def teams_page() -> str:
 
     made: dict[str, Callable[[], str]] = {"runs": partial(told, 0), "improvement": partial(told, 1)}
     made["frequent"] = lambda: "\n".join(curves.table(curves.read([RESULTS / "teams_frequent.csv"])))
+    made["shares learned by"] = tar2_runs
     made["shares"] = lambda: tar2_shares.summary(RESULTS / "tar2_shares.csv")
     made["gradients of TriangleArea"] = lambda: gradient_variance.summary(
         RESULTS / "gradient_variance_triangle_area.csv"
@@ -237,6 +240,23 @@ def teams_page() -> str:
     made["gradients"] = lambda: gradient_variance.summary(RESULTS / "gradient_variance.csv")
     made["matches"] = matches
     return filled(DOCS / "teams.md", made)
+
+
+def tar2_runs() -> str:
+    """How TAR2 ends on CooperativeNavigation, by what shares it pays and how often its scores are fitted."""
+    tables = {
+        "softmax": ("teams.csv", "teams_frequent.csv"),
+        "min_max": ("teams_tar2_min_max.csv", "teams_tar2_min_max_frequent.csv"),
+        "none": (None, "teams_tar2_none_frequent.csv"),
+    }
+    rows = [[name, *map(_tar2_final, files)] for name, files in tables.items()]
+    return table(["shares", "10 updates in 10 iterations", "20 in each"], rows)
+
+
+def _tar2_final(file: str | None) -> str:
+    if file is None:
+        return "–"
+    return f"{curves.final(curves.read([RESULTS / file])[NAVIGATION]['tar2-ippo']['0']):.0f}"
 
 
 def matches() -> str:
