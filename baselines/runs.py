@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import torch
 
 from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.learners.ppo import PPO
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import LEARNERS, Method
-from bagged_envs.baselines.settings import as_settings
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, team_config, team_settings
 from bagged_envs.baselines.training import Progress, Training, TrainingConfig
 from bagged_envs.registration import spec_of, task_of
@@ -92,8 +92,12 @@ class Run:
             raise ValueError(f"device must be 'cpu' where torch finds no GPU, got {self.device!r}.")
 
     def described(self) -> dict[str, Any]:
-        """Return all of it, and the versions of the packages it depends on, as JSON carries them; "NaN" for nan."""
-        described: dict[str, Any] = as_json({**asdict(self), "versions": versions(self.id)})
+        """Return all of it, all settings of the method, and the versions of the packages that it depends on.
+
+        As JSON carries them; "NaN" for nan.
+        """
+        settings = self.method.resolved()
+        described: dict[str, Any] = as_json({**asdict(self), "settings": settings, "versions": versions(self.id)})
         return described
 
     def folder(self) -> str:
@@ -139,7 +143,8 @@ def begin(run: Run) -> Training | TeamTraining:
 def reopen(folder: str | Path) -> Training | TeamTraining:
     """Return the training of a run as its last checkpoint has it: learner, redistributor, stored episodes and all.
 
-    The folder is only read, so this also works beside a process that trains in it. Close what is returned.
+    The folder is only read, so this also works beside a process that trains in it. To go on from there to the bit,
+    call `torch.set_num_threads` with the run's `threads` first. Close what is returned.
 
     Args:
         folder: Where `train` keeps the run.
@@ -147,7 +152,8 @@ def reopen(folder: str | Path) -> Training | TeamTraining:
     Raises:
         CheckpointError: The folder's checkpoint is damaged.
         FileNotFoundError: The folder has no checkpoint, or no description.
-        ValueError: Its description is damaged, or the run was made with other versions of packages.
+        ValueError: Its description is damaged, of something else than such a run, or of one with other versions of
+            packages, other defaults or another device than there are here.
     """
     folder = Path(folder)
     file = folder / DESCRIPTION
@@ -158,28 +164,12 @@ def reopen(folder: str | Path) -> Training | TeamTraining:
             )
     told = _described_in(file)
     try:
-        method = Method(**as_settings(told["method"]))
-        arguments = {
-            name: NO_NUMBERS.get(value, value) if isinstance(value, str) else as_settings(value)
-            for name, value in told["arguments"].items()
-        }
-        run = Run(
-            method,
-            told["id"],
-            arguments,
-            config_of(method, as_settings(told["config"])),
-            told["seed"],
-            told["device"],
-            told["threads"],
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file} must describe a run of this version, got one that does not fit: {error!r}."
-        ) from error
-    if name := _difference(run.described(), told):
-        raise ValueError(
-            f"{file} has {name}={told.get(name)}, here it is {run.described().get(name)}: use what it was made with."
-        )
+        run = _run_of(told)
+        described = run.described()
+    except (AttributeError, KeyError, TypeError, ValueError, gymnasium.error.Error) as error:
+        raise ValueError(f"{file} does not describe a run that can be made here ({error!r}).") from error
+    if name := _difference(described, told):
+        raise ValueError(f"{file} has {name}={told.get(name)}, here it is {described.get(name)}: use what made it.")
     training = begin(run)
     try:
         training.load_state_dict(checkpoint.load(folder / CHECKPOINT)["training"])
@@ -189,13 +179,28 @@ def reopen(folder: str | Path) -> Training | TeamTraining:
     return training
 
 
+def _run_of(told: Mapping[str, Any]) -> Run:
+    """Return the run that a description is of, as `Run.described` makes it."""
+    method = Method(**_from_json(told["method"]))
+    config = config_of(method, _from_json(told["config"]))
+    others = {name: told[name] for name in ("id", "seed", "device", "threads")}
+    return Run(method, arguments=_from_json(told["arguments"]), config=config, **others)
+
+
+def _from_json(value: Any) -> Any:
+    """Return what `as_json` was given, with tuples for lists, as settings have them."""
+    if isinstance(value, dict):
+        return {name: _from_json(one) for name, one in value.items()}
+    return tuple(map(_from_json, value)) if isinstance(value, list) else NO_NUMBERS.get(value, value)
+
+
 def _described_in(file: Path) -> dict[str, Any]:
     try:
         described = json.loads(file.read_text(), parse_constant=str)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{file} must be JSON, got something else ({error}): remove {file.parent}.") from error
+        raise ValueError(f"{file} must be JSON, got something else ({error}).") from error
     if not isinstance(described, dict):
-        raise ValueError(f"{file} must be a JSON object, got {described!r}: remove {file.parent}.")
+        raise ValueError(f"{file} must be a JSON object, got {described!r}.")
     return described
 
 
@@ -361,7 +366,10 @@ class _Diary:
         if not begun or not file.exists():
             write_whole(file, json.dumps(described, indent=2, allow_nan=False) + "\n")
             return
-        found = _described_in(file)
+        try:
+            found = _described_in(file)
+        except ValueError as error:
+            raise ValueError(f"{error} Remove {self.folder}.") from error
         if name := _difference(described, found):
             raise ValueError(
                 f"{self.folder} has a run with {name}={found.get(name)}, this one has {described.get(name)}: choose "

@@ -189,7 +189,7 @@ SOURCES = {
     "rudder": "RUDDER as in its authors' demonstration (arXiv:1806.07857)",
     "arel": "AREL as in its authors' code (arXiv:2201.04612), wider, paid in equal shares, with fewer updates",
     "stas": "STAS as in its authors' code (arXiv:2304.07520), alike for all agents, smaller, with fewer updates",
-    "tar2": "TAR2 as in arXiv:2502.04864, with fewer updates",
+    "tar2": "TAR2 as in arXiv:2502.04864, with shares by softmax and fewer updates",
     "lare_rd": f"{LARE}, factors standardized",
     "lare_rrd_unbiased": f"{LARE}, factors standardized",
     "lare_sign": f"{LARE}, without its reward model, whose procedure is ours",

@@ -2,10 +2,10 @@
 
     python -m bagged_envs.baselines.experiments.tar2_shares FOLDER ... --out docs/results/tar2_shares.csv
 
-A folder is that of a run of TAR2 on CooperativeNavigation with 6 agents. Its policy, as it is at the end, plays
-episodes; its model scores them; and of each way to pay the scores, with the default of everything else, the policy
-gradient is compared with the true one, as `gradient_variance` does. A method whose gradient vanishes where the true one
-does not leaves the policy where it is. Equal shares of the return are there for comparison. Told is also how many of
+A folder is that of a run of `tar2-ippo` on CooperativeNavigation with 6 agents. Its policy, as it is at the end, plays
+episodes; its model scores them; and of each way to pay the scores, all other settings the run's own, the policy
+gradient is compared with the true one, as `gradient_variance` does. A method whose gradient has no part along the true
+one leads the policy nowhere. Equal shares of the return are there for comparison. Told is also how many of
 the 25 steps the return falls on, 1 / sum_t w_t^2, and how many of the agents of a step; of what is no share (both
 signs) that is not told.
 """
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from bagged_envs.baselines.api import BagBatch
+from bagged_envs.baselines.checkpoint import CheckpointError
 from bagged_envs.baselines.experiments.gradient_variance import (
     EPISODES,
     ID,
@@ -47,14 +48,15 @@ PAYMENTS: dict[str, dict[str, Any]] = {
     **{f"softmax / {heat}": {"normalization": "softmax", "temperature": heat} for heat in (0.5, 1.0, 2.0, 4.0, 8.0)},
 }
 EQUAL = "equal shares"
-KEYS = ("learned_by", "step", "seed", "paid_by")
+KEYS = ("run", "learned_by", "step", "seed", "paid_by")
 SEED = 11  # of the episodes: those of training are drawn otherwise
 
 
 def spread(shares: Tensor, dim: int) -> float:
     """Return on how many a whole falls along an axis, 1 / sum of squared shares: the mean over all others.
 
-    nan where some amount has not the sign of the whole, but for rounding: these are no shares.
+    What is less than a millionth of the largest whole counts as nothing: sums that are exact to the bit are made so by
+    rounding somewhere. nan where some amount has not the sign of its whole: these are no shares.
 
     Example:
         >>> spread(torch.tensor([[4.0, 4.0, 0.0], [0.0, 3.0, 0.0]]), 1)
@@ -63,9 +65,10 @@ def spread(shares: Tensor, dim: int) -> float:
         nan
     """
     whole = shares.sum(dim=dim, keepdim=True)
-    if bool((shares * whole < -1e-5 * whole.square()).any()):
+    least = 1e-6 * whole.abs().max()
+    there, shares = (whole.abs() > least).squeeze(dim), torch.where(shares.abs() > least, shares, 0.0)
+    if bool((shares * whole < 0.0).any()):
         return math.nan
-    there = (whole != 0.0).squeeze(dim)
     return (whole.square().squeeze(dim) / shares.square().sum(dim=dim))[there].mean().item()
 
 
@@ -105,9 +108,9 @@ def _run(folder: Path, training: Training | TeamTraining, out: Path) -> None:
         raise ValueError(
             f"{folder} must be a run on {ID} with {arguments_of(ID)}, got one on {told[0]} with {told[1]}."
         )
-    if not isinstance(made, TAR2) or not isinstance(learner, PPO):
+    if not isinstance(made, TAR2) or not isinstance(learner, PPO) or training.method.name != "tar2-ippo":
         raise ValueError(f"{folder} must be a run of tar2-ippo, got {training.method.name}.")
-    key = (_payment(made.config), str(training.total_steps), str(training.seed))
+    key = (folder.resolve().name, _payment(made.config), str(training.total_steps), str(training.seed))
     if {(*key, name) for name in (*PAYMENTS, EQUAL)} <= (finished := done(out, KEYS)):
         return
     asked, other = recorded(learner, EPISODES, SEED), recorded(learner, TRUTH_EPISODES, SEED + 1)
@@ -130,10 +133,10 @@ def _payment(config: TAR2Config) -> str:
 def summary(out: Path) -> str:
     """Return a Markdown table of the cosines with the truth: a row for each payment, a column for each run."""
     rows = read_rows(out)
-    runs = list(dict.fromkeys((row["learned_by"], row["step"], row["seed"]) for row in rows))
-    cells = {(tuple(row[name] for name in KEYS[:3]), row["paid_by"]): row for row in rows}
+    runs = list(dict.fromkeys(tuple(row[name] for name in KEYS[:-1]) for row in rows))
+    cells = {(tuple(row[name] for name in KEYS[:-1]), row["paid_by"]): row for row in rows}
     names = list(dict.fromkeys(row["paid_by"] for row in rows))
-    heads = [f"learned by {learned}" for learned, _, _ in runs]
+    heads = [f"{run}, learned by {learned}, step {step}, seed {seed}" for run, learned, step, seed in runs]
     lines = ["| paid by | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(runs)]
     for name in names:
         found = (cells.get((run, name)) for run in runs)
@@ -158,7 +161,7 @@ def main(words: Sequence[str] | None = None) -> int:
     for folder in given.folders:
         try:
             run(folder, given.out)
-        except (FileNotFoundError, ValueError) as error:
+        except (CheckpointError, FileNotFoundError, ValueError) as error:
             parser.error(str(error))
     print(summary(given.out))
     return 0

@@ -14,10 +14,10 @@ https://github.com/AdityaKapoor74/MARL_Agent_Temporal_Credit_Assignment. Where w
 
 - No variant of the code has all that the paper describes; here each part is a switch: `final_state`,
   `inverse_dynamics`, `normalization`.
-- Shares are "min_max", as in the code but without a constant in the denominator, and alike where all scores are: in
-  the code such a step's reward vanishes, and so does that of one agent alone. With two agents, one of them always gets
-  all of a step. Or they are a softmax of scores ("softmax"; in the code commented out), which pays most of the return
-  for a few steps: see docs/teams.md for where that leads a policy.
+- Shares are a softmax of scores ("softmax"; in the code commented out) or "min_max", as in the code but without a
+  constant in the denominator, and alike where all scores are: in the code such a step's reward vanishes, and so does
+  that of one agent alone. With two agents, min-max always gives one of them all of a step. Which is better depends on
+  how often scores are fitted: min-max with frequent updates, softmax with the few that are the default (docs/teams.md).
 - Where R < 0, scores change their sign first: the code gives the best steps most of the blame.
 - Actions that are numbers, and no choices, are predicted by least squares.
 - One query projection for all agents, standard blocks, coalitions without absent agents and fixed ones to relabel with:
@@ -67,8 +67,8 @@ class TAR2Config:
             with normalized rewards it is commented out).
         inverse_dynamics: Whether actions are predicted too.
         inverse_dynamics_weight: Of that loss.
-        normalization: What makes shares of scores: "min_max" (code), "softmax" (ours), or "none": scores are paid as
-            they are, and add up to the label only where the fit is perfect.
+        normalization: What makes shares of scores: "softmax" (ours), "min_max" (code; better with frequent updates), or
+            "none": scores are paid as they are, and add up to the label only where the fit is perfect.
         temperature: What scores are divided by before softmax (ours).
         width: Size of a token, and of the hidden layer of each head.
         layers: Over time, each followed by attention over coalitions.
@@ -93,7 +93,7 @@ class TAR2Config:
     final_state: bool = True
     inverse_dynamics: bool = True
     inverse_dynamics_weight: float = 0.05
-    normalization: Literal["min_max", "softmax", "none"] = "min_max"
+    normalization: Literal["softmax", "min_max", "none"] = "softmax"
     temperature: float = 1.0
     width: int = 64
     layers: int = 3
@@ -125,9 +125,9 @@ class TAR2Config:
 
     @classmethod
     def paper(cls) -> TAR2Config:
-        """Return the authors' sizes and schedule, for episodes of 50 steps, and labels as they are: takes much time."""
+        """Return the authors' normalization, sizes and schedule, for episodes of 50 steps, which take much longer."""
         return cls(
-            standardize=False, bags=128, batch_steps=None, every=10_000, updates=200,
+            normalization="min_max", standardize=False, bags=128, batch_steps=None, every=10_000, updates=200,
             first=None, warm_up=10_000, refresh=None,
         )  # fmt: skip
 

@@ -22,9 +22,9 @@ from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.learners.td3 import TD3
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import Method
-from bagged_envs.baselines.runs import COLUMNS, Run, reopen, train
+from bagged_envs.baselines.runs import COLUMNS, Run, config_of, reopen, train
 from bagged_envs.baselines.training import Means
-from tests.baselines.runs import ARGUMENTS, ID, SMALL, method
+from tests.baselines.runs import ARGUMENTS, ID, SETTINGS, SMALL, method
 
 RUN = Run(method("rrd-td3"), ID, ARGUMENTS, SMALL, seed=1, threads=torch.get_num_threads())
 WORDS = ["rrd-td3", ID, "bag_len=[2,9]", "max_episode_steps=23", "learner.hidden=[8,8]"]
@@ -155,8 +155,8 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path, other, named):
 
 
 def test_a_reopened_run_is_as_its_checkpoint_has_it(tmp_path):
-    hidden = {**ARGUMENTS, "label_fraction": 0.5, "unlabeled_reward": float("nan")}
-    run = replace(RUN, arguments=hidden)
+    hidden = {**ARGUMENTS, "label_fraction": 0.5, "unlabeled_reward": math.nan, "healthy_z_range": (0.5, math.inf)}
+    run = replace(RUN, id="BaggedHopper-v0", arguments=hidden)
     rows = train(run, tmp_path / "run", 80)
     before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
     training = reopen(str(tmp_path / "run"))
@@ -164,6 +164,7 @@ def test_a_reopened_run_is_as_its_checkpoint_has_it(tmp_path):
     assert fingerprint(training.state_dict()) == trained(tmp_path / "run")
     assert training.arguments["bag_len"] == (2, 9)
     assert math.isnan(training.arguments["unlabeled_reward"])
+    assert training.arguments["healthy_z_range"] == (0.5, math.inf)
     assert training.progress().evaluation.mean == rows[-1]["return"]
     assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
     assert [progress.step for progress in training.run(120)] == [120]
@@ -172,16 +173,37 @@ def test_a_reopened_run_is_as_its_checkpoint_has_it(tmp_path):
     training.close()
 
 
+@pytest.mark.parametrize("name", ["tar2-ippo", "rd-qmix"])
+def test_a_team_comes_back_as_well(name, tmp_path):
+    team = Method.named(
+        name, SETTINGS[name.partition("-")[0]], {"hidden": (8,)} if name == "tar2-ippo" else {"batch": 2}
+    )
+    config = config_of(team, {"worlds": 2, "evaluate_every": 100, "evaluation_episodes": 2})
+    rows = train(Run(team, "EpisodicTriangleArea-v0", {}, config), tmp_path, 100)
+    training = reopen(tmp_path)
+    assert fingerprint(training.state_dict()) == trained(tmp_path)
+    assert training.progress().evaluation.mean == rows[-1]["return"]
+    training.close()
+
+
 def test_what_cannot_be_reopened_says_why(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"folder must have a run .* which has no run.json"):
         reopen(tmp_path)
     train(RUN, tmp_path, 70)
     told, data = (tmp_path / "run.json").read_text(), (tmp_path / "checkpoint.pt").read_bytes()
+    cannot = "run.json does not describe a run that can be made here .*"
     for text, message in (
-        ("[]", r"run.json must be a JSON object, got \[\]: remove"),
+        ("[]", r"run.json must be a JSON object, got \[\]\."),
         ("{", "run.json must be JSON, got something else"),
-        ("{}", "run.json must describe a run of this version, got one that does not fit: KeyError\\('method'"),
-        (told.replace('"seed": 1', '"seed": "one"'), "run.json must describe a run of this version.*TypeError"),
+        ("{}", cannot + "KeyError.*method"),
+        (told.replace('"seed": 1', '"seed": "one"'), cannot + "TypeError"),
+        (told.replace(ID, "BaggedHoper-v0"), cannot + "BaggedHoper"),
+        (told.replace('"device": "cpu"', '"device": null'), cannot + "AttributeError"),
+        (told.replace('"updates": 1', '"updates": 0'), cannot + "updates must be"),
+        (
+            told.replace('"tau": 0.005', '"tau": 0.5'),
+            r"run.json has settings=.*'tau': 0.5.*, here it is .*'tau': 0.005",
+        ),
     ):
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(ValueError, match=message):
@@ -195,7 +217,7 @@ def test_what_cannot_be_reopened_says_why(tmp_path, monkeypatch):
         reopen(tmp_path)
     (tmp_path / "checkpoint.pt").write_bytes(data)
     monkeypatch.setattr(runs, "versions", lambda id: {"mujoco": "0.1"})
-    with pytest.raises(ValueError, match=r"run.json has versions=.*, here it is \{'mujoco': '0.1'\}: use what it"):
+    with pytest.raises(ValueError, match=r"run.json has versions=.*, here it is \{'mujoco': '0.1'\}: use what made it"):
         reopen(tmp_path)
 
 
@@ -231,7 +253,7 @@ def test_a_run_that_never_got_anywhere_makes_room(tmp_path):
 def test_a_damaged_description_is_refused_by_name(tmp_path):
     train(RUN, tmp_path, 70)
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(ValueError, match=r"run.json must be JSON, got something else .*: remove"):
+    with pytest.raises(ValueError, match=r"run.json must be JSON, got something else .*\. Remove .*"):
         train(RUN, tmp_path, 80)
 
 

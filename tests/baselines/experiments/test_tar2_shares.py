@@ -1,6 +1,7 @@
 """Scores of one model, paid in different ways: by numbers, and of a run in a folder."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ SMALL = {"width": 8, "layers": 1, "heads": 1, "warm_up": 0, "every": 50, "update
 
 
 def small_run(folder, method="tar2-ippo", agents=6, **settings):
-    named = Method.named(method, SMALL | settings if method == "tar2-ippo" else {}, {"hidden": (8,)})
+    named = Method.named(method, SMALL | settings if "tar2" in method else {}, {"hidden": (8,)})
     config = config_of(named, {"worlds": 4, "rollout": 200, "evaluate_every": 200, "evaluation_episodes": 2})
     train(Run(named, gradient_variance.ID, {"num_agents": agents}, config), folder, 200)
     return folder
@@ -28,15 +29,24 @@ def test_on_how_many_a_whole_falls():
     assert experiment.spread(shares.sum(dim=2), 1) == pytest.approx((2 + 1) / 2)
     assert experiment.spread(shares, 2) == pytest.approx((2 + 1 + 2) / 3)  # of nothing there are no shares
     assert math.isnan(experiment.spread(torch.tensor([[3.0, -1.0]]), 1))
+    rounded = torch.tensor([[2.0, 2.0], [3e-7, -1e-7]])  # a step that gets nothing, but for rounding
+    assert experiment.spread(rounded, 1) == 2
 
 
 def test_one_model_is_paid_in_each_way():
     batch = random_batch(0, agents=3, ragged=False)
     sizes = batch.observations.shape[3], batch.actions.shape[3]
-    made = TAR2(*sizes, config=TAR2Config(width=8, layers=1, heads=1, standardize=False), agents=3)
+    made = TAR2(*sizes, config=TAR2Config(width=8, layers=1, heads=1), agents=3, seed=1)
+    for _ in range(3):
+        made.update(batch)
     paid = dict(experiment.payments(made, [batch]))
     assert list(paid) == [*experiment.PAYMENTS, experiment.EQUAL]
-    torch.testing.assert_close(paid["min_max"], made.relabel(batch))
+    torch.testing.assert_close(paid["softmax / 1.0"], made.relabel(batch))
+    for kind in ("min_max", "none"):
+        alike = TAR2(*sizes, config=replace(made.config, normalization=kind), agents=3, seed=1)
+        for _ in range(3):
+            alike.update(batch)
+        torch.testing.assert_close(paid[kind], alike.relabel(batch))
     for name, rewards in paid.items():
         if name != "none":
             torch.testing.assert_close(rewards.sum(dim=(1, 2)), batch.label, msg=name)
@@ -53,7 +63,9 @@ def test_a_run_in_a_folder_gives_a_column(tmp_path, monkeypatch, capsys):
     folders = [small_run(tmp_path / "one"), small_run(tmp_path / "other", normalization="none")]
     assert experiment.main([*map(str, folders), "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "| paid by | learned by min_max | learned by none |"
+    assert lines[0] == (
+        "| paid by | one, learned by softmax / 1.0, step 200, seed 0 | other, learned by none, step 200, seed 0 |"
+    )
     assert len(lines) == 2 + len(experiment.PAYMENTS) + 2
     rows = read_rows(out)
     assert [row["paid_by"] for row in rows] == [*experiment.PAYMENTS, experiment.EQUAL] * 2
@@ -72,6 +84,7 @@ def test_a_run_in_a_folder_gives_a_column(tmp_path, monkeypatch, capsys):
     [
         ({"agents": 3}, "with {'num_agents': 6}, got one on EpisodicCooperativeNavigation-v0 with {'num_agents': 3}"),
         ({"method": "identity-ippo"}, "must be a run of tar2-ippo, got identity-ippo"),
+        ({"method": "tar2-mappo"}, "must be a run of tar2-ippo, got tar2-mappo"),
         (None, "which has no run.json"),
     ],
 )
