@@ -17,10 +17,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import gymnasium
+import gymnasium as gym
 import torch
 
-from bagged_envs.baselines import checkpoint
+from bagged_envs.baselines import checkpoint, description
+from bagged_envs.baselines.description import as_json, as_settings
 from bagged_envs.baselines.learners.ppo import PPO
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import LEARNERS, Method
@@ -48,8 +49,7 @@ COLUMNS = (
     "learner_updates",
     "seconds",
 )
-CHECKPOINT, DESCRIPTION = "checkpoint.pt", "run.json"
-NO_NUMBERS = {word: float(word) for word in ("NaN", "Infinity", "-Infinity")}  # as `as_json` writes them
+CHECKPOINT = "checkpoint.pt"
 Row = dict[str, Any]
 
 
@@ -156,19 +156,19 @@ def reopen(folder: str | Path) -> Training | TeamTraining:
             packages, other defaults or another device than there are here.
     """
     folder = Path(folder)
-    file = folder / DESCRIPTION
+    file = folder / description.FILE
     for needed in (file, folder / CHECKPOINT):
         if not needed.exists():
             raise FileNotFoundError(
                 f"folder must have a run with a checkpoint, got {folder}, which has no {needed.name}."
             )
-    told = _described_in(file)
+    told = description.read(folder)
     try:
         run = _run_of(told)
         described = run.described()
-    except (AttributeError, KeyError, TypeError, ValueError, gymnasium.error.Error) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, gym.error.Error) as error:
         raise ValueError(f"{file} does not describe a run that can be made here ({error!r}).") from error
-    if name := _difference(described, told):
+    if name := description.difference(described, told):
         raise ValueError(f"{file} has {name}={told.get(name)}, here it is {described.get(name)}: use what made it.")
     training = begin(run)
     try:
@@ -181,37 +181,10 @@ def reopen(folder: str | Path) -> Training | TeamTraining:
 
 def _run_of(told: Mapping[str, Any]) -> Run:
     """Return the run that a description is of, as `Run.described` makes it."""
-    method = Method(**_from_json(told["method"]))
-    config = config_of(method, _from_json(told["config"]))
+    method = Method(**as_settings(told["method"]))
+    config = config_of(method, as_settings(told["config"]))
     others = {name: told[name] for name in ("id", "seed", "device", "threads")}
-    return Run(method, arguments=_from_json(told["arguments"]), config=config, **others)
-
-
-def _from_json(value: Any) -> Any:
-    """Return what `as_json` was given, with tuples for lists, as settings have them."""
-    if isinstance(value, dict):
-        return {name: _from_json(one) for name, one in value.items()}
-    return tuple(map(_from_json, value)) if isinstance(value, list) else NO_NUMBERS.get(value, value)
-
-
-def _described_in(file: Path) -> dict[str, Any]:
-    try:
-        described = json.loads(file.read_text(), parse_constant=str)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file} must be JSON, got something else ({error}).") from error
-    if not isinstance(described, dict):
-        raise ValueError(f"{file} must be a JSON object, got {described!r}.")
-    return described
-
-
-def _difference(described: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
-    """Return the first part of two descriptions that they do not agree on."""
-    return next((name for name in {**described, **found} if described.get(name) != found.get(name)), None)
-
-
-def as_json(value: Any) -> Any:
-    """Return a value as it comes back from JSON, which has no nan or infinity: they become "NaN", "Infinity"."""
-    return json.loads(json.dumps(value), parse_constant=str)
+    return Run(method, arguments=as_settings(told["arguments"]), config=config, **others)
 
 
 def versions(id: str) -> dict[str, str | None]:
@@ -349,7 +322,9 @@ class _Diary:
         self._metrics: list[str] = []
         self._seconds, self._begun = 0.0, time.perf_counter()
         self.saved = 0
-        self._claim(run)
+        rows = folder / "evaluations.csv"
+        begun = (folder / CHECKPOINT).exists() or (rows.exists() and rows.read_text().count("\n") > 1)
+        description.claim(folder, run.described(), begun)
         program = getattr(getattr(training.redistributor, "factors", None), "program", None)
         if program is not None:
             write_whole(folder / "factors.txt", program.text)
@@ -358,23 +333,6 @@ class _Diary:
             self._resume()
         write_whole(folder / "evaluations.csv", _csv_lines(COLUMNS, *(row.values() for row in self.rows)))
         write_whole(folder / "metrics.jsonl", "".join(self._metrics))
-
-    def _claim(self, run: Run) -> None:
-        file, described = self.folder / DESCRIPTION, run.described()
-        rows = self.folder / "evaluations.csv"
-        begun = (self.folder / CHECKPOINT).exists() or (rows.exists() and rows.read_text().count("\n") > 1)
-        if not begun or not file.exists():
-            write_whole(file, json.dumps(described, indent=2, allow_nan=False) + "\n")
-            return
-        try:
-            found = _described_in(file)
-        except ValueError as error:
-            raise ValueError(f"{error} Remove {self.folder}.") from error
-        if name := _difference(described, found):
-            raise ValueError(
-                f"{self.folder} has a run with {name}={found.get(name)}, this one has {described.get(name)}: choose "
-                f"another folder with out, or remove that one."
-            )
 
     def _resume(self) -> None:
         state = checkpoint.load(self._checkpoint)

@@ -99,10 +99,3 @@ def _check_range(name: str, value: Any, count: bool) -> None:
     bounds = [f"{'above' if strict else 'at least'} {low}"] if low > -math.inf else ["finite"]
     bounds += [f"at most {high}"] if high < math.inf else []
     raise ValueError(f"{name} must be {' and '.join(bounds)}, got {value}.")
-
-
-def as_settings(value: Any) -> Any:
-    """Return what TOML or JSON gives with tuples for lists, as settings have them."""
-    if isinstance(value, dict):
-        return {key: as_settings(one) for key, one in value.items()}
-    return tuple(map(as_settings, value)) if isinstance(value, list) else value

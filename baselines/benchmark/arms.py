@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal
 
+from bagged_envs.baselines.description import as_settings
 from bagged_envs.baselines.methods import OFFLINE_LEARNERS, Method
 from bagged_envs.baselines.offline import OfflineConfig, offline_config
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class, pinned
 from bagged_envs.baselines.redistributors.rd import PARTICLE
 from bagged_envs.baselines.runs import config_of
-from bagged_envs.baselines.settings import as_settings
 from bagged_envs.baselines.training import TrainingConfig
 from bagged_envs.wrappers.arguments import int_between, known, string
 

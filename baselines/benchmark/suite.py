@@ -19,9 +19,9 @@ from bagged_envs.baselines.benchmark.agents import factory
 from bagged_envs.baselines.benchmark.arms import ARMS, Arm
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol, names
+from bagged_envs.baselines.description import as_settings
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.methods import Method
-from bagged_envs.baselines.settings import as_settings
 from bagged_envs.baselines.team_training import team_learner
 from bagged_envs.registration import delay_arguments, spec_of
 from bagged_envs.wrappers.arguments import int_between, known, positive_int, string, strings, table

@@ -314,7 +314,7 @@ def main(words: Sequence[str] | None = None) -> int:
         plot(given.out, given.plot)
     else:
         try:
-            claim(given.out, of=() if given.id == ID else [f"gradients.id={given.id}"])
+            claim(given.out, of=[f"gradients.id={given.id}"])
         except ValueError as error:
             parser.error(str(error))
         run(given.out, given.seeds, POLICIES, given.methods, given.id)

@@ -204,8 +204,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run_all(given: argparse.Namespace) -> int:
     updates, seeds = PRESETS[given.preset]
-    updates = updates if given.updates is None else given.updates
-    seeds = seeds if given.seeds is None else given.seeds
+    updates, seeds = given.updates or updates, given.seeds or seeds
     every = list(dict.fromkeys(cell.data for cell in PROTOCOLS[given.protocol]))
     only = every if given.only is None else [known("--only", name, every) for name in given.only.split(",")]
     cells = [cell for cell in PROTOCOLS[given.protocol] if cell.data in only]

@@ -28,15 +28,16 @@ import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
 
-from bagged_envs.baselines import checkpoint
+from bagged_envs.baselines import checkpoint, description
 from bagged_envs.baselines.command import grouped
+from bagged_envs.baselines.description import as_json
 from bagged_envs.baselines.growing_table import write_rows
 from bagged_envs.baselines.imputation import Agreement, agreement
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.offline import OfflineTraining, offline_config
 from bagged_envs.baselines.recorded import labeled_steps
-from bagged_envs.baselines.runs import CHECKPOINT, as_json, versions
+from bagged_envs.baselines.runs import CHECKPOINT, versions
 from bagged_envs.baselines.scores import normalized_score
 from bagged_envs.dataset_file import MANIFEST, read_json
 from bagged_envs.dataset_form import demand
@@ -44,7 +45,6 @@ from bagged_envs.datasets import Dataset, delayed, load
 from bagged_envs.registration import env_id
 from bagged_envs.tasks import TASKS
 from bagged_envs.trajectory import Trajectory
-from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.arguments import counted, known, positive_int
 
@@ -186,7 +186,7 @@ def train(run: OfflineRun, folder: Path, updates: int, report: Callable[[Row], N
     torch.set_num_threads(1)
     with lease(folder):
         dense = load(run.data)
-        _claim(folder, run.described(dense))
+        description.claim(folder, run.described(dense), begun=(folder / CHECKPOINT).exists())
         config, episodes = offline_config(run.method.learner, run.config), late(run, dense)
         training = OfflineTraining(run.method, task_id(dense), episodes, config=config, seed=run.seed)
         try:
@@ -194,19 +194,6 @@ def train(run: OfflineRun, folder: Path, updates: int, report: Callable[[Row], N
             return _trained(training, compare, folder, updates, report)
         finally:
             training.close()
-
-
-def _claim(folder: Path, described: Mapping[str, Any]) -> None:
-    file = folder / "run.json"
-    found = json.loads(file.read_text()) if file.exists() and (folder / CHECKPOINT).exists() else described
-    different = [name for name in described if described[name] != found.get(name)]
-    if different:
-        name = different[0]
-        raise ValueError(
-            f"{folder} has a run with {name}={found.get(name)}, this one has {described[name]}: choose another out, or "
-            "remove that one."
-        )
-    write_whole(file, json.dumps(described, indent=2, allow_nan=False) + "\n")
 
 
 def _trained(

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from bagged_envs.baselines.command import grouped
+from bagged_envs.baselines.description import as_json
 from bagged_envs.baselines.growing_table import read_rows, write_rows
-from bagged_envs.baselines.runs import as_json
 from bagged_envs.whole_file import write_whole
 from bagged_envs.wrappers.arguments import counted
 

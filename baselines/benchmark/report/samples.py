@@ -16,13 +16,13 @@ from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.benchmark.report.rows import Cell, Run
 from bagged_envs.baselines.collect import collect, element
+from bagged_envs.baselines.description import as_settings
 from bagged_envs.baselines.evaluate import evaluation_env
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.judging.fit import Spaces, rewards_of
 from bagged_envs.baselines.methods import TEAM_LEARNERS
 from bagged_envs.baselines.redistributors import make_redistributor, settings_on
 from bagged_envs.baselines.runs import CHECKPOINT
-from bagged_envs.baselines.settings import as_settings
 
 Floats = npt.NDArray[np.float64]
 SEED = 2**31 - 1  # of the episode: neither training nor evaluation draws it

@@ -27,9 +27,9 @@ from bagged_envs.baselines.benchmark.result_file import name_of, read_result, wr
 from bagged_envs.baselines.benchmark.results import read_results, write_tables
 from bagged_envs.baselines.benchmark.statistics import interval, probability_of_improvement
 from bagged_envs.baselines.benchmark.suite import Suite
+from bagged_envs.baselines.description import as_settings
 from bagged_envs.baselines.judging.judge import SCORES
 from bagged_envs.baselines.methods import Method
-from bagged_envs.baselines.settings import as_settings
 from bagged_envs.baselines.training import Training, TrainingConfig
 from tests.baselines.benchmark.invented import benchmark, flat, judged, protocol_file, result, write
 from tests.baselines.benchmark.small import TRAINING, job, redistributions, results

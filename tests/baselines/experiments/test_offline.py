@@ -74,8 +74,11 @@ class TestRun:
 
     def test_another_run_in_its_folder_is_refused(self, data, tmp_path):
         train(run_of(data), tmp_path, 5)
-        with pytest.raises(ValueError, match="has a run with labels=0.1, this one has 0.2: choose another out"):
+        with pytest.raises(ValueError, match="has a run with labels=0.1, this one has 0.2: choose another folder"):
             train(run_of(data, labels=0.2), tmp_path, 5)
+        (tmp_path / "run.json").write_text("{")
+        with pytest.raises(ValueError, match=r"run.json must be JSON, got something else .*\. Remove"):
+            train(run_of(data), tmp_path, 5)
 
     @pytest.mark.parametrize("name", ["imputer-td3_bc", "labels_only-iql"])
     def test_hidden_rewards_change_nothing_but_what_is_told_of_them(self, name, data, tmp_path):
