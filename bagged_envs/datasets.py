@@ -143,7 +143,7 @@ def delayed(
     source = dataset if isinstance(dataset, Dataset) else from_minari(dataset, keep, labels_finite=False)
     ledger = SlotLedger(schedule, "pass")
     ledger.reset(seed)
-    paid = [_paid(number, one, ledger, schedule) for number, one in enumerate(source.trajectories)]
+    paid = [_paid(number, one, ledger, schedule, source.schedule) for number, one in enumerate(source.trajectories)]
     if exact_count is not None:
         paid = _exactly(exact_count, paid, schedule, seed)
     return replace(
@@ -284,8 +284,10 @@ def _fitting(action: Any, space: gym.Space[Any]) -> Any:
     Raises:
         ValueError: It does not lie in it.
     """
-    fitting = np.asarray(action).astype(space.dtype)
-    if not space.contains(fitting):
+    given = np.asarray(action)
+    whole = given.dtype.kind in "biu" or np.dtype(space.dtype).kind not in "biu"  # 1.7 is no action 1
+    fitting = given.astype(space.dtype)[()]  # of no axes a NumPy number, which can be a key
+    if not (whole and space.contains(fitting)):
         raise ValueError(f"policy must return actions in {space}, got {action!r:.60}: clip them.")
     return fitting
 
@@ -316,9 +318,11 @@ def _check_storable(schedule: RewardSchedule, exact_count: int | None) -> None:
         )
 
 
-def _paid(number: int, trajectory: Trajectory, ledger: SlotLedger, schedule: RewardSchedule) -> Trajectory:
+def _paid(
+    number: int, trajectory: Trajectory, ledger: SlotLedger, schedule: RewardSchedule, recorded: RewardSchedule | None
+) -> Trajectory:
     """Return an episode as the ledger pays it; its end, cut or not, closes the last bag."""
-    dense = _dense(number, trajectory).tolist()
+    dense = _dense(number, trajectory, recorded).tolist()
     rewards, bag_ids, labeled = ledger.pay_episode(dense, _judge(trajectory, schedule))
     return replace(
         trajectory,
@@ -338,11 +342,17 @@ def _judge(trajectory: Trajectory, schedule: RewardSchedule) -> Callable[[float]
     return lambda total: bool(judge(trajectory.observations[-1], info, total, trajectory.terminated))
 
 
-def _dense(number: int, trajectory: Trajectory) -> npt.NDArray[np.float64]:
+def _dense(number: int, trajectory: Trajectory, recorded: RewardSchedule | None) -> npt.NDArray[np.float64]:
+    """Return the dense rewards of an episode that was recorded with a schedule, or with none.
+
+    Raises:
+        DatasetError: They cannot be told from what was paid.
+    """
     dense = trajectory.extras.get("dense_rewards")
     if dense is not None:
         return np.asarray(dense, dtype=np.float64)
     late = trajectory.num_bags < len(trajectory) or not trajectory.labeled.all()
+    late |= recorded is not None and not recorded.in_reward_units
     demand(not late, f"episode {number}", "rewards", "dense", "late ones: delay the dataset that they were made of")
     return trajectory.rewards
 

@@ -7,10 +7,11 @@ import dataclasses
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, WrapperSpec
 from gymnasium.utils import RecordConstructorArgs
 
 from bagged_envs.registration import (
+    DELAY,
     DELAY_ARGUMENTS,
     Delay,
     checked_schedule,
@@ -129,8 +130,16 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
     if spec is None:
         raise ValueError(f"id_or_env={id_or_env} has no spec: make it with gym.make, or pass its ID.")
     if flag("observe_bag", kwargs.get("observe_bag", spec.kwargs.get("observe_bag", False))):
-        return DenseReward(gym.make(spec, **{**kwargs, "expose_reward": True}))
+        return gym.make(_paying_dense(spec), **{**kwargs, "expose_reward": True})
     return gym.make(dense_specification(spec), **task_arguments(kwargs))
+
+
+def _paying_dense(spec: EnvSpec) -> EnvSpec:
+    """Return the specification with what pays the dense reward right around the delay, inside all other wrappers."""
+    wrappers = spec.additional_wrappers
+    place = [wrapper.entry_point for wrapper in wrappers].index(DELAY) + 1
+    paying = WrapperSpec(DenseReward.__name__, f"{DenseReward.__module__}:{DenseReward.__name__}", {})
+    return dataclasses.replace(copy.deepcopy(spec), additional_wrappers=(*wrappers[:place], paying, *wrappers[place:]))
 
 
 def _without_videos(spec: EnvSpec | None) -> EnvSpec | None:

@@ -9,7 +9,16 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from bagged_envs.registration import DELAY, DELAY_ARGUMENTS, env_id, register_rows, spec_of, supports
+from bagged_envs.registration import (
+    DELAY,
+    DELAY_ARGUMENTS,
+    env_id,
+    is_dense,
+    register_rows,
+    spec_of,
+    supports,
+    task_of,
+)
 from bagged_envs.suites.row import Task
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import VARIANTS
@@ -107,7 +116,9 @@ def _check_base(base_id: str, base: EnvSpec, kwargs: dict[str, Any]) -> None:
 
 
 def _known_keys(base: EnvSpec) -> tuple[str, ...]:
-    """Return what our own task on that base ID removes from info."""
+    """Return what our own task on that base ID, or of that dense ID, removes from info."""
+    if is_dense(base):
+        return task_of(base).reward_info_keys
     return next((task.reward_info_keys for task in TASKS.values() if task.base_id == base.id), ())
 
 

@@ -51,7 +51,8 @@ def make_vec(
     task of ours gives a vector environment without the delay.
 
     Args:
-        id: An ID of ours, or its specification.
+        id: An ID of ours, or its specification. Wrappers around its delay stay around it: each environment then has a
+            delay of its own.
         num_envs: How many environments.
         backend: "native" (many copies of our own particle and symbolic tasks in one NumPy call; MuJoCo's tasks and 16
             of dm_control's in threads), "sync", "async", "envpool" (needs the extra; only tasks and time limits that
@@ -94,6 +95,8 @@ def make_vec(
     schedule = checked_schedule(variant, task, arguments)
     spec.kwargs = plain(spec.kwargs, schedule)
     warn_of_endless_bag(task, schedule, spec.max_episode_steps)
+    if _outside(spec):
+        return _with_backend(_delayed_inside(spec, num_envs, chosen, dict(vector_kwargs or {})), chosen, reason)
     envs = _dense_vector(dense_specification(spec), task, num_envs, chosen, dict(vector_kwargs or {}))
     options = {key: value for key, value in arguments.items() if key in OPTIONS}
     envs.unwrapped.spec = spec
@@ -135,17 +138,24 @@ def _wrappers(spec: EnvSpec) -> list[str]:
     return [wrapper.name for wrapper in spec.additional_wrappers if wrapper.entry_point != DELAY]
 
 
+def _outside(spec: EnvSpec) -> bool:
+    """Whether a specification has wrappers around the delay: they are to see what it pays."""
+    return spec.additional_wrappers[-1].entry_point != DELAY
+
+
+def _delayed_inside(spec: EnvSpec, num_envs: int, backend: str, vector_kwargs: dict[str, Any]) -> Any:
+    """Return a vector of environments each of which has its delay, and what is around it."""
+    _refuse_wrappers(spec, backend)
+    return gym.make_vec(spec, num_envs, vectorization_mode=backend, vector_kwargs=vector_kwargs)
+
+
 def _with_backend(envs: VectorEnv[Any, Any, Any], backend: str, reason: str) -> VectorEnv[Any, Any, Any]:
     envs.metadata = {**envs.metadata, "backend": backend, "backend_reason": reason}
     return envs
 
 
 def _dense_vector(spec: EnvSpec, task: Task, num_envs: int, backend: str, vector_kwargs: dict[str, Any]) -> Any:
-    if backend in ("envpool", "native") and _wrappers(spec):
-        raise ValueError(
-            f"backend={backend!r} has no wrappers, and the specification has {', '.join(_wrappers(spec))}: use 'auto' "
-            "or 'sync'."
-        )
+    _refuse_wrappers(spec, backend)
     if backend == "envpool":
         from bagged_envs.suites.envpool_env import make_envpool
 
@@ -153,6 +163,14 @@ def _dense_vector(spec: EnvSpec, task: Task, num_envs: int, backend: str, vector
     if backend == "native":
         return _native_vector(spec, task, num_envs, vector_kwargs)
     return gym.make_vec(spec, num_envs, vectorization_mode=backend, vector_kwargs=vector_kwargs)
+
+
+def _refuse_wrappers(spec: EnvSpec, backend: str) -> None:
+    if backend in ("envpool", "native") and _wrappers(spec):
+        raise ValueError(
+            f"backend={backend!r} has no wrappers, and the specification has {', '.join(_wrappers(spec))}: use 'auto' "
+            "or 'sync'."
+        )
 
 
 def _native_vector(spec: EnvSpec, task: Task, num_envs: int, vector_kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:

@@ -279,6 +279,11 @@ def _step(diary: _Diary) -> None:
 
 
 def _check_learned(training: Training | TeamTraining, folder: Path) -> None:
+    if training.updates and not training.fitted:
+        raise RuntimeError(
+            f"{training.method.redistributor} was never updated in {training.total_steps} steps, and the learner "
+            f"learned from rewards as they were paid: {_why_not_fitted(training)}. {folder} has what was done."
+        )
     if training.updates:
         return
     store, row = training.store, LEARNERS[training.method.learner]

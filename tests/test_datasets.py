@@ -176,6 +176,22 @@ class TestDelay:
         with pytest.raises(DatasetError, match="rewards must be dense"):
             delayed(delayed(dense(), BAGS, 0), BAGS, 0)
 
+    @pytest.mark.parametrize("aggregate", ["sum_square", "square_sum"])
+    def test_squares_are_not_taken_for_rewards(self, aggregate):
+        squares = delayed(dense(), RewardSchedule(bag_len=1, aggregate=aggregate), 0)
+        with pytest.raises(DatasetError, match="rewards must be dense"):
+            delayed(squares, BAGS, 0)
+
+    def test_a_success_is_not_taken_for_a_reward(self):
+        solved = RewardSchedule(bag_len=None, success="return", threshold=2.5)
+        once = delayed(dense([[2.0], [3.0]]), solved, 0)
+        with pytest.raises(DatasetError, match="rewards must be dense"):
+            delayed(once, BAGS, 0)
+
+    def test_bags_of_one_step_are_dense(self):
+        same = delayed(dense(), RewardSchedule(bag_len=1), 0)
+        assert_same(delayed(same, BAGS, 3).trajectories, delayed(dense(), BAGS, 3).trajectories)
+
     @pytest.mark.parametrize(
         ("schedule", "arguments", "message"),
         [
@@ -510,12 +526,16 @@ class TestRecording:
             ({"steps": 1, "dataset_id": "no version"}, "dataset_id must be a name"),
             ({"steps": 1, "seed": -1}, "seed must be an int from 0"),
             ({"steps": 1, "policy": lambda observation: 7}, "policy must return actions in Discrete"),
+            ({"steps": 1, "policy": lambda observation: 0.7}, "policy must return actions in Discrete"),
             ({"steps": 1, "keep": ["nonesuch"]}, "keep must name keys that info has"),
         ],
     )
     def test_what_cannot_be_meant_is_refused(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             record(**{"id": "CartPole-v1", "policy": None, "dataset_id": "cart-v0", **arguments})
+
+    def test_actions_can_be_keys_of_tables(self):
+        assert len(record("FrozenLake-v1", None, "lake/random-v0", steps=20, seed=0).trajectories[0].actions) > 1
 
 
 @pytest.fixture

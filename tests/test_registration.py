@@ -330,6 +330,13 @@ class TestRegisterTask:
             assert env.unwrapped.chosen == ("mop", "school", "storm")
         assert gym.make("BaggedChores-v0").unwrapped.chosen == ("sweep", "home", "calm")
 
+    def test_a_dense_task_of_ours_keeps_what_it_hides(self):
+        bagged_envs.register_task("TriangleArea-v0", name="SameTriangle")
+        env = gym.make("EpisodicSameTriangle-v0")
+        assert "agent_rewards" not in env.reset(seed=0)[1]
+        assert "agent_rewards" not in env.step(env.action_space.sample())[-1]
+        assert TASKS["SameTriangle"].reward_info_keys == TASKS["TriangleArea"].reward_info_keys
+
     def test_an_entry_point_that_returns_a_wrapper(self):
         env = gym.make("BaggedWrapped-v0", bag_len=5)
         assert payments(env) == [

@@ -108,6 +108,22 @@ class TestMakeVec:
             ):
                 bagged_envs.make_vec(wrapped.spec, 2, backend=backend)
 
+    @pytest.mark.parametrize("backend", ["auto", "sync", "async"])
+    def test_what_stands_around_the_delay_sees_what_is_paid(self, backend):
+        delayed = gym.make("BaggedInvertedPendulum-v0", bag_len=5, max_episode_steps=20)
+        spec = gym.wrappers.ClipReward(delayed, 0.0, 2.0).spec
+        envs = bagged_envs.make_vec(spec, 2, backend=backend)
+        found = rollout(envs, 25, seed=0)
+        assert {pay for _, paid, *_ in found[1:] for pay in paid} == {0.0, 2.0}
+        assert_same(found, rollout(gym.make_vec(spec, 2), 25, seed=0))
+
+    def test_statistics_around_the_delay_do_not_give_the_dense_return_away(self):
+        few = gym.make("PartiallyLabeledInvertedPendulum-v0", label_fraction=0.01, max_episode_steps=3)
+        envs = bagged_envs.make_vec(gym.wrappers.RecordEpisodeStatistics(few).spec, 1)
+        told = [infos["episode"]["r"].tolist() for *_, infos in rollout(envs, 9, seed=0)[1:] if "episode" in infos]
+        assert told
+        assert {total for totals in told for total in totals} == {0.0}
+
     def test_seeds_are_whole_numbers(self):
         envs = bagged_envs.make_vec("BaggedReacher-v0", 2, backend="native")
         with pytest.raises(TypeError, match="seed must be a sequence of ints, got 1.9 of type float in it"):

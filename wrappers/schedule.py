@@ -140,6 +140,11 @@ class RewardSchedule:
         """Whether an episode's payments add up to its dense return."""
         return self.aggregate == "sum" and self.success is None and not self.draws_labels
 
+    @property
+    def in_reward_units(self) -> bool:
+        """Whether what is paid has the unit of rewards: no square, and no success."""
+        return self.success is None and self.aggregate not in ("sum_square", "square_sum")
+
     def __str__(self) -> str:
         """Write what differs from the defaults; `bag_len` always, unless a success is paid."""
         shown = [f for f in fields(self) if getattr(self, f.name) != f.default]

@@ -15,7 +15,7 @@ from gymnasium.spaces import Space
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import iterate
 
-from bagged_envs.wrappers.arguments import flag, strings
+from bagged_envs.wrappers.arguments import flag, strings, truth
 from bagged_envs.wrappers.declared import Closes, border_rule, key_error
 from bagged_envs.wrappers.guard import Guard, an_environment
 from bagged_envs.wrappers.ledger import Bools, Floats, RewardLedger
@@ -365,6 +365,8 @@ class DeclaredBags(VectorGuard):
 
     def _bools(self, name: str, value: Any) -> Bools:
         array = np.asarray(value)
+        if array.dtype.kind == "O" and array.shape == (self.num_envs,):  # Gymnasium's way with NumPy's own bools
+            array = np.array([one is not None and truth(f"{name}[{slot}]", one) for slot, one in enumerate(array)])
         if array.shape != (self.num_envs,) or array.dtype.kind not in "biu":
             raise TypeError(f"{name} must be bools of shape ({self.num_envs},), got shape {array.shape}: {value!r}.")
         return array.astype(np.bool_)

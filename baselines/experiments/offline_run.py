@@ -84,7 +84,7 @@ class OfflineRun:
         """
         if self.labels is not None and not 0.0 < self.labels <= 1.0:
             raise ValueError(f"labels must be a share above 0 and at most 1, got {self.labels}.")
-        if self.schedule.success is not None or self.schedule.aggregate in ("sum_square", "square_sum"):
+        if not self.schedule.in_reward_units:
             raise ValueError(
                 f"schedule must pay sums, means or largest rewards, got {self.schedule}: labels of another unit cannot "
                 "stand among true rewards."

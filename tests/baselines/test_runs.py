@@ -344,6 +344,16 @@ def test_a_run_whose_redistributor_was_never_updated_says_why(tmp_path, schedule
         train(run, tmp_path, 70)
 
 
+def test_a_learner_that_did_not_wait_for_a_redistributor_is_not_called_by_its_name(tmp_path):
+    run = replace(RUN, method=Method.named("rudder-ppo", {"warm_up": 71}), config=replace(SMALL, rollout=20))
+    why = "rudder was never updated in 70 steps, .* as they were paid: redistributor.warm_up=71 steps are not over"
+    with pytest.raises(RuntimeError, match=why):
+        train(run, tmp_path, 70)
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["training"]["counts"]["total_steps"] == 70
+    plain = replace(run, method=Method.named("identity-ppo"))
+    train(plain, tmp_path / "plain", 70)
+
+
 def test_a_learner_that_waits_for_no_redistributor_is_not_said_to(tmp_path):
     run = replace(RUN, method=Method.named("rudder-ppo"), config=replace(SMALL, rollout=500))
     with pytest.raises(RuntimeError, match="nothing was learned in 70 steps: training.rollout=500 steps are not over"):

@@ -551,6 +551,18 @@ class TestDense:
         env = gym.wrappers.RecordEpisodeStatistics(gym.make("BaggedReacher-v0", bag_len=7))
         assert record(bagged_envs.dense(env)) == record(gym.make("Reacher-v5"))
 
+    @pytest.mark.parametrize("observe_bag", [False, True])
+    def test_of_a_delay_beneath_wrappers_of_its_rewards(self, observe_bag):
+        env = gym.make("BaggedReacher-v0", bag_len=7, observe_bag=observe_bag, max_episode_steps=9)
+        twin = bagged_envs.dense(gym.wrappers.ClipReward(env, -0.25, 0.0))
+        plain = gym.wrappers.ClipReward(gym.make("Reacher-v5", max_episode_steps=9), -0.25, 0.0)
+        rewards = [[step[0] for step in one] for one in record(twin)]
+        assert rewards == [[step[0] for step in one] for one in record(plain)]
+        assert -0.25 in rewards[0]
+        if observe_bag:  # a twin that still counts bags has its delay in it, and is its own twin
+            again = bagged_envs.dense(twin)
+            assert [[step[0] for step in one] for one in record(again)] == rewards
+
     def test_its_own_spec_can_be_made_again(self):
         twin = bagged_envs.dense("BaggedReacher-v0")
         assert record(gym.make(EnvSpec.from_json(twin.spec.to_json()))) == record(twin)

@@ -102,6 +102,34 @@ def test_a_vector_key_that_is_missing_is_named_and_the_episode_cannot_go_on():
         envs.step(np.zeros(1, dtype=int))
 
 
+class _NumPys(gym.Wrapper):
+    """Says "paid" with NumPy's bools, of which Gymnasium's vectors make an array of objects."""
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, reward, terminated, truncated, {**info, "paid": self.word(observation[1] % 2 == 0)}
+
+    word = np.bool_
+
+
+def test_a_vector_takes_the_bools_that_a_single_one_takes():
+    envs = gym.vector.SyncVectorEnv([lambda: _NumPys(ScriptedEnv([episode(REWARDS)]))] * 2)
+    envs, single = vector.DeclaredBags(envs, "paid"), DeclaredBags(_NumPys(ScriptedEnv([episode(REWARDS)])), "paid")
+    envs.reset(seed=0)
+    single.reset(seed=0)
+    wanted = [single.step(0)[-1]["bag_end"] for _ in REWARDS]
+    assert [envs.step(np.zeros(2, dtype=int))[-1]["bag_end"].tolist() for _ in REWARDS] == [[end] * 2 for end in wanted]
+    assert len(set(wanted)) == 2
+
+
+def test_a_vector_key_that_is_no_bool_is_named(monkeypatch):
+    monkeypatch.setattr(_NumPys, "word", staticmethod(lambda paid: "yes"))
+    envs = vector.DeclaredBags(gym.vector.SyncVectorEnv([lambda: _NumPys(ScriptedEnv([episode(REWARDS)]))]), "paid")
+    envs.reset(seed=0)
+    with pytest.raises(TypeError, match=r"infos\['paid'\]\[0\] must be True or False, got 'yes' of type str"):
+        envs.step(np.zeros(1, dtype=int))
+
+
 def test_a_vector_rule_must_return_one_bool_per_environment():
     envs = vector.DeclaredBags(scripted_vector([[episode(REWARDS)]] * 2), lambda observations, infos: True)
     envs.reset(seed=0)
