@@ -225,7 +225,8 @@ class BagReplayBuffer(ReplayBuffer):
             raise ValueError(
                 f"learning_starts must be later than the end of the first {what}, got none closed after "
                 f"{self.num_steps} steps of {self.n_envs} environments: pass the algorithm a learning_starts of at "
-                f"least {self.n_envs} times the longest bag (an Episodic ID's are whole episodes)."
+                f"least {self.n_envs} times the longest bag (an Episodic ID's are whole episodes). A saved "
+                "model has no steps: load_replay_buffer brings them back."
             )
         return self.bags.draw(name, count, self._generator)
 

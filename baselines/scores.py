@@ -14,7 +14,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def normalized_score(id: str, dense_return: float) -> float:
+def normalized_score(id: str, dense_return: float, reference: tuple[float, float] | None = None) -> float:
     """Return 100 (G - random) / (expert - random), where G is a mean undiscounted dense return.
 
     The two returns were measured in 2020 with MuJoCo's tasks of that time. Gymnasium's v5, which ours are made of, has
@@ -22,16 +22,27 @@ def normalized_score(id: str, dense_return: float) -> float:
     not to be read as a part of what an expert reaches. Compare it with scores on v5 only.
 
     Args:
-        id: A registered ID of one of the tasks in `RANGES`, with a delay or without.
+        id: A registered ID, with a delay or without.
         dense_return: G.
+        reference: The returns that are the scores 0 and 100; None for D4RL's, of the tasks in `RANGES`.
 
     Raises:
-        ValueError: D4RL has no such task.
+        ValueError: There is no reference, and D4RL has no such task.
         gymnasium.error.Error: The ID is not registered.
 
     Example:
         >>> round(normalized_score("PartiallyLabeledHopper-v0", 3234.3), 6)
         100.0
     """
-    low, high = RANGES[known("a task with a normalized score", task_of(spec_of(id)).name, list(RANGES))]
+    low, high = range_of(id) if reference is None else reference
     return 100.0 * (dense_return - low) / (high - low)
+
+
+def range_of(id: str) -> tuple[float, float]:
+    """Return the returns of a random policy and of an expert, as D4RL has them.
+
+    Raises:
+        ValueError: D4RL has no such task.
+        gymnasium.error.Error: The ID is not registered.
+    """
+    return RANGES[known("a task with a normalized score", task_of(spec_of(id)).name, list(RANGES))]

@@ -29,16 +29,17 @@ import torch
 from gymnasium.envs.registration import EnvSpec
 
 from bagged_envs.baselines import checkpoint, description
+from bagged_envs.baselines.checkpoint import CheckpointError
 from bagged_envs.baselines.command import grouped
 from bagged_envs.baselines.description import as_json
 from bagged_envs.baselines.growing_table import write_rows
 from bagged_envs.baselines.imputation import Agreement, agreement
-from bagged_envs.baselines.lease import lease
+from bagged_envs.baselines.lease import Taken, lease
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.offline import OfflineTraining, offline_config
 from bagged_envs.baselines.recorded import labeled_steps
 from bagged_envs.baselines.runs import CHECKPOINT, versions
-from bagged_envs.baselines.scores import normalized_score
+from bagged_envs.baselines.scores import normalized_score, range_of
 from bagged_envs.dataset_file import MANIFEST, read_json
 from bagged_envs.dataset_form import demand
 from bagged_envs.datasets import Dataset, delayed, load
@@ -151,6 +152,19 @@ def digest(folder: Path) -> str:
     return str(told)[:16]
 
 
+def _reference(dataset: Dataset) -> tuple[float, float]:
+    """Return the returns that are the scores 0 and 100: the dataset's own, or D4RL's of its task."""
+    if dataset.reference is not None:
+        return dataset.reference
+    try:
+        return range_of(task_id(dataset))
+    except ValueError as error:
+        raise ValueError(
+            f"{dataset.dataset_id} must have the returns that are the scores 0 and 100, got none: record it with "
+            f"reference=(low, high), or {error}"
+        ) from error
+
+
 def late(run: OfflineRun, dense: Dataset) -> tuple[Trajectory, ...]:
     """Return the episodes as the method gets them: the true rewards are there for `oracle` only."""
     count = None
@@ -180,18 +194,19 @@ def train(run: OfflineRun, folder: Path, updates: int, report: Callable[[Row], N
         DatasetError: The dataset is damaged.
         FloatingPointError: A loss is not finite; rows and checkpoint stay.
         Taken: Another process works in the folder.
-        ValueError: Another run is in the folder, or an argument is wrong.
+        ValueError: Another run is in the folder, or an argument is wrong; or the dataset has no scores 0 and 100.
     """
     positive_int("updates", updates)
     torch.set_num_threads(1)
     with lease(folder):
         dense = load(run.data)
+        reference = _reference(dense)
         description.claim(folder, run.described(dense), begun=(folder / CHECKPOINT).exists())
         config, episodes = offline_config(run.method.learner, run.config), late(run, dense)
         training = OfflineTraining(run.method, task_id(dense), episodes, config=config, seed=run.seed)
         try:
             compare = partial(compared, episodes, dense.trajectories)
-            return _trained(training, compare, folder, updates, report)
+            return _trained(training, compare, reference, folder, updates, report)
         finally:
             training.close()
 
@@ -199,6 +214,7 @@ def train(run: OfflineRun, folder: Path, updates: int, report: Callable[[Row], N
 def _trained(
     training: OfflineTraining,
     compare: Callable[[OfflineTraining], Agreement | None],
+    reference: tuple[float, float],
     folder: Path,
     updates: int,
     report: Callable[[Row], None],
@@ -216,7 +232,7 @@ def _trained(
         training.step()
         if training.due:
             spent = round(seconds + time.perf_counter() - begun, 1)
-            rows.append(_row(training, agrees, spent))
+            rows.append(_row(training, agrees, reference, spent))
             _keep(training, folder, rows, spent)
             report(rows[-1])
     return rows
@@ -249,14 +265,14 @@ def compared(
     return agreement(training.predictions(), [one.rewards for one in dense], hidden)
 
 
-def _row(training: OfflineTraining, agrees: Agreement | None, seconds: float) -> Row:
+def _row(training: OfflineTraining, agrees: Agreement | None, reference: tuple[float, float], seconds: float) -> Row:
     progress = training.progress()
     evaluation, fitted = progress.evaluation, training.imputation
     return {
         "step": progress.step,
         "return": evaluation.mean,
         "return_std": evaluation.std,
-        "score": normalized_score(training.id, evaluation.mean),
+        "score": normalized_score(training.id, evaluation.mean, reference),
         "length": sum(evaluation.lengths) / len(evaluation.lengths),
         "r2": None if agrees is None else agrees.r2,
         "error": None if agrees is None else agrees.error,
@@ -292,7 +308,10 @@ def parsed(words: Sequence[str] | None = None) -> tuple[OfflineRun, argparse.Nam
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line."""
     run, given = parsed(words)
-    train(run, given.out, given.updates, lambda row: print(row, flush=True))
+    try:
+        train(run, given.out, given.updates, lambda row: print(row, flush=True))
+    except (CheckpointError, FileNotFoundError, FloatingPointError, Taken, ValueError) as error:
+        raise SystemExit(f"offline_run: {error}") from error
     return 0
 
 

@@ -24,5 +24,10 @@ def test_other_tasks_have_none():
         normalized_score("BaggedReacher-v0", 0.0)
 
 
+def test_a_reference_of_its_own():
+    assert normalized_score("BaggedReacher-v0", -20.0, (-40.0, 0.0)) == 50.0
+    assert normalized_score("BaggedHopper-v0", 1.0, (0.0, 4.0)) == 25.0
+
+
 def test_the_ranges_are_of_experts_that_are_better():
     assert all(low < high for low, high in RANGES.values())

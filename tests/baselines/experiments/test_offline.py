@@ -49,6 +49,25 @@ class TestRun:
         assert told["settings"]["redistributor"]["hidden"] == [8]
         assert (tmp_path / "run" / "evaluations.csv").read_text().count("\n") == 3
 
+    def test_scores_are_by_the_datasets_own_reference(self, data, tmp_path):
+        random = load(data / "hopper-random")
+        save(dataclasses.replace(random, reference=(0.0, 1000.0)), tmp_path / "hopper-random")
+        (row,) = train(run_of(tmp_path), tmp_path / "run", 5)
+        assert row["score"] == row["return"] / 10
+
+    def test_a_task_without_scores_needs_a_reference_and_says_so_first(self, tmp_path, capsys):
+        told = {"id": "InvertedPendulum-v5", "policy": None, "dataset_id": "pendulum/random-v0", "episodes": 12}
+        save(record(**told), tmp_path / "hopper-random")
+        words = ["imputer-bc", str(tmp_path / "hopper-random"), "bag_len=1", "--labels", "0.5", "--updates", "5"]
+        with pytest.raises(SystemExit, match=r"must have the returns that are the scores 0 and 100, got none: record"):
+            offline_run.main([*words, "--out", str(tmp_path / "run")])
+        assert not (tmp_path / "run" / "run.json").exists()
+        with pytest.raises(SystemExit, match="offline_run: .*nonesuch"):
+            offline_run.main(["identity-bc", str(tmp_path / "nonesuch"), "--out", str(tmp_path / "other")])
+        save(record(**told, reference=(4.0, 14.0)), tmp_path / "pendulum")
+        (row,) = train(dataclasses.replace(run_of(tmp_path), data=tmp_path / "pendulum"), tmp_path / "run", 5)
+        assert row["score"] == pytest.approx(10 * (row["return"] - 4))
+
     def test_a_run_that_was_stopped_goes_on_to_the_bit(self, data, tmp_path):
         def stop(row):
             raise KeyboardInterrupt
