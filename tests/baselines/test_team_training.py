@@ -86,6 +86,8 @@ def test_a_run_of_the_command_goes_on_to_the_bit(name, learner, tmp_path):
     }
     settings |= {"training.evaluation_episodes": 3, **ARGUMENTS}
     settings |= {f"learner.{setting}": value for setting, value in learner.items()}
+    if name == "rd-qmix":
+        settings |= {f"redistributor.{key}": value for key, value in {"warm_up": 8, "every": 8, "bags": 2}.items()}
     words = [name, ID, *(f"{name}={value}" for name, value in settings.items()), "--seed", "1"]
     for folder, steps in (("whole", "144"), ("parts", "40"), ("parts", "144")):
         more = ["--steps", steps, "--checkpoint-every", "50", "--out", str(tmp_path / folder)]
