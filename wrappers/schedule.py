@@ -142,7 +142,7 @@ class RewardSchedule:
 
     @property
     def in_reward_units(self) -> bool:
-        """Whether what is paid has the unit of rewards: no square, and no success."""
+        """Whether what is paid has the unit of rewards, which squares and successes have not."""
         return self.success is None and self.aggregate not in ("sum_square", "square_sum")
 
     def __str__(self) -> str:
