@@ -285,9 +285,11 @@ def _fitting(action: Any, space: gym.Space[Any]) -> Any:
         ValueError: It does not lie in it.
     """
     given = np.asarray(action)
-    whole = given.dtype.kind in "biu" or np.dtype(space.dtype).kind not in "biu"  # 1.7 is no action 1
-    fitting = given.astype(space.dtype)[()]  # of no axes a NumPy number, which can be a key
-    if not (whole and space.contains(fitting)):
+    fitting: Any = given.astype(space.dtype)
+    same = np.dtype(space.dtype).kind not in "biu" or np.array_equal(fitting, given)  # 1.7 is no action 1
+    if isinstance(space, gym.spaces.Discrete):
+        fitting = fitting[()]  # a NumPy number, which can be a key
+    if not (same and space.contains(fitting)):
         raise ValueError(f"policy must return actions in {space}, got {action!r:.60}: clip them.")
     return fitting
 

@@ -140,13 +140,16 @@ def _wrappers(spec: EnvSpec) -> list[str]:
 
 def _outside(spec: EnvSpec) -> bool:
     """Whether a specification has wrappers around the delay: they are to see what it pays."""
-    return spec.additional_wrappers[-1].entry_point != DELAY
+    places = [wrapper.entry_point for wrapper in spec.additional_wrappers]
+    return DELAY in places and places[-1] != DELAY
 
 
 def _delayed_inside(spec: EnvSpec, num_envs: int, backend: str, vector_kwargs: dict[str, Any]) -> Any:
     """Return a vector of environments each of which has its delay, and what is around it."""
     _refuse_wrappers(spec, backend)
-    return gym.make_vec(spec, num_envs, vectorization_mode=backend, vector_kwargs=vector_kwargs)
+    envs = gym.make_vec(copy.deepcopy(spec), num_envs, vectorization_mode=backend, vector_kwargs=vector_kwargs)
+    envs.unwrapped.spec = spec  # Gymnasium's has how many there are among the task's arguments
+    return envs
 
 
 def _with_backend(envs: VectorEnv[Any, Any, Any], backend: str, reason: str) -> VectorEnv[Any, Any, Any]:

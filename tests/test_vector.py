@@ -116,6 +116,8 @@ class TestMakeVec:
         found = rollout(envs, 25, seed=0)
         assert {pay for _, paid, *_ in found[1:] for pay in paid} == {0.0, 2.0}
         assert_same(found, rollout(gym.make_vec(spec, 2), 25, seed=0))
+        assert bagged_envs.make_vec(envs.spec, 3).num_envs == 3
+        assert bagged_envs.make_vec(delayed.unwrapped.spec, 2).reset(seed=0)[0].shape == (2, 4)
 
     def test_statistics_around_the_delay_do_not_give_the_dense_return_away(self):
         few = gym.make("PartiallyLabeledInvertedPendulum-v0", label_fraction=0.01, max_episode_steps=3)
