@@ -92,6 +92,9 @@ class DenseReward(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return observation, reward, terminated, truncated, info
 
 
+PAYING = WrapperSpec(DenseReward.__name__, f"{DenseReward.__module__}:{DenseReward.__name__}", {})
+
+
 def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Any, Any]:
     """Make the same task, with the same arguments, time limit and observations, without the delay.
 
@@ -106,7 +109,8 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
     Raises:
         TypeError: `observe_bag` is no bool, or True for a dense ID.
         ValueError: The environment has no delay in it, no specification to make its twin from, or a wrapper that
-            does not record its arguments (`gymnasium.utils.RecordConstructorArgs`).
+            does not record its arguments (`gymnasium.utils.RecordConstructorArgs`); or bags are to be observed, and
+            the specification is that of the environment inside the delay.
 
     Example:
         >>> env = dense("EpisodicInvertedPendulum-v0")
@@ -122,7 +126,7 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
             return _unwrapped_twin(id_or_env, layer, kwargs)
         spec = _without_videos(id_or_env.spec)
     else:
-        spec = id_or_env if isinstance(id_or_env, EnvSpec) else spec_of(id_or_env)
+        spec = _without_paying(id_or_env) if isinstance(id_or_env, EnvSpec) else spec_of(id_or_env)
     if spec is not None and is_dense(spec):
         if flag("observe_bag", kwargs.get("observe_bag", False)):
             refuse_delay(spec.id, task_of(spec), {"observe_bag": True})
@@ -137,17 +141,29 @@ def dense(id_or_env: str | EnvSpec | gym.Env[Any, Any], **kwargs: Any) -> gym.En
 def _paying_dense(spec: EnvSpec) -> EnvSpec:
     """Return the specification with what pays the dense reward right around the delay, inside all other wrappers."""
     wrappers = spec.additional_wrappers
-    place = [wrapper.entry_point for wrapper in wrappers].index(DELAY) + 1
-    paying = WrapperSpec(DenseReward.__name__, f"{DenseReward.__module__}:{DenseReward.__name__}", {})
-    return dataclasses.replace(copy.deepcopy(spec), additional_wrappers=(*wrappers[:place], paying, *wrappers[place:]))
+    places = [wrapper.entry_point for wrapper in wrappers]
+    if DELAY not in places:
+        raise ValueError(
+            f"observe_bag=True needs the delay, which the specification of {spec.id} lacks: it is the unwrapped "
+            "environment's; take env.spec, or the ID."
+        )
+    place = places.index(DELAY) + 1
+    return dataclasses.replace(copy.deepcopy(spec), additional_wrappers=(*wrappers[:place], PAYING, *wrappers[place:]))
+
+
+def _without_paying(spec: EnvSpec) -> EnvSpec:
+    """Leave out what pays a twin's dense rewards: a twin of it is made anew."""
+    kept = [wrapper for wrapper in spec.additional_wrappers if wrapper.entry_point != PAYING.entry_point]
+    return dataclasses.replace(copy.deepcopy(spec), additional_wrappers=tuple(kept))
 
 
 def _without_videos(spec: EnvSpec | None) -> EnvSpec | None:
-    """Leave out what writes files: a twin that is made to be compared with must not overwrite them."""
-    if spec is not None:
-        kept = [wrapper for wrapper in spec.additional_wrappers if wrapper.name != gym.wrappers.RecordVideo.__name__]
-        spec = dataclasses.replace(copy.deepcopy(spec), additional_wrappers=tuple(kept))
-    return spec
+    """Leave out what writes files, too: a twin that is made to be compared with must not overwrite them."""
+    if spec is None:
+        return None
+    spec = _without_paying(spec)
+    kept = [wrapper for wrapper in spec.additional_wrappers if wrapper.name != gym.wrappers.RecordVideo.__name__]
+    return dataclasses.replace(spec, additional_wrappers=tuple(kept))
 
 
 def _unwrapped_twin(env: gym.Env[Any, Any], layer: DelayedReward, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
@@ -157,7 +173,7 @@ def _unwrapped_twin(env: gym.Env[Any, Any], layer: DelayedReward, kwargs: dict[s
     if inner is None:
         raise ValueError(f"id_or_env wraps {layer.env}, which has no spec to make a twin from: make it with gym.make.")
     if observed:
-        if env is not layer:
+        if (env.env if isinstance(env, DenseReward) else env) is not layer:
             raise ValueError(
                 f"observe_bag=True has the bags observed inside {env}: no twin can be made of that; make it yourself."
             )

@@ -52,7 +52,7 @@ def make_vec(
 
     Args:
         id: An ID of ours, or its specification. Wrappers around its delay stay around it: each environment then has a
-            delay of its own.
+            delay of its own, and the vector is Gymnasium's as it is, without our `schedule`.
         num_envs: How many environments.
         backend: "native" (many copies of our own particle and symbolic tasks in one NumPy call; MuJoCo's tasks and 16
             of dm_control's in threads), "sync", "async", "envpool" (needs the extra; only tasks and time limits that

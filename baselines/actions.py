@@ -32,8 +32,8 @@ class BoxActions:
     def __init__(self, space: spaces.Space[np.ndarray], device: torch.device | str) -> None:
         if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
             raise TypeError(
-                f"action_space must be a Box of floats for this learner, got {space}: for discrete actions use ppo, "
-                "and for teams ippo or qmix."
+                f"action_space must be a Box of floats for this learner, got {space}: discrete actions are learned "
+                "online, with ppo, and teams' with ippo or qmix."
             )
         if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
             raise ValueError(

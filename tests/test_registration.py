@@ -540,6 +540,23 @@ class TestDense:
         again.reset(seed=0)
         assert again.step(again.action_space.sample())[1] < 0.0
 
+    @pytest.mark.parametrize("delay", ["inside gym.make", "around it"])
+    def test_a_twin_that_counts_bags_has_twins(self, delay):
+        plain = bagged_envs.wrappers.BaggedReward(gym.make("Pendulum-v1"), 3)
+        twin = bagged_envs.dense(ID if delay == "inside gym.make" else plain, observe_bag=True)
+        counting, other = bagged_envs.dense(twin), bagged_envs.dense(twin, observe_bag=False)
+        assert counting.observation_space == twin.observation_space != other.observation_space
+        assert str(counting).count("DenseReward") == 1
+        assert "DenseReward" not in str(other)
+        assert delay_of(other) is None
+        for env in (counting, other):
+            env.reset(seed=0)
+            assert env.step(env.action_space.sample())[1] < 0.0
+
+    def test_the_specification_inside_a_delay_observes_no_bags(self):
+        with pytest.raises(ValueError, match="lacks: it is the unwrapped environment's; take env.spec, or the ID"):
+            bagged_envs.dense(gym.make(ID).unwrapped.spec, observe_bag=True)
+
 
 class TestLists:
     def test_an_argument_that_is_none_of_the_delay_is_refused(self):

@@ -355,18 +355,19 @@ class DeclaredBags(VectorGuard):
 
     def _closed_bags(self, observations: Any, infos: dict[str, Any], running: Bools) -> Bools:
         if not isinstance(self.closes, str):
-            return self._bools("what closes returned", self.closes(observations, infos))
+            return self._bools("what closes returned", self.closes(observations, infos), np.ones_like(running))
         said = np.asarray(infos.get(f"_{self.closes}", np.zeros(self.num_envs, dtype=np.bool_)))
         if (running & ~said).any():
             raise key_error(self.closes, infos)
         if not running.any():
             return np.zeros(self.num_envs, dtype=np.bool_)
-        return self._bools(f"infos[{self.closes!r}]", infos[self.closes])
+        return self._bools(f"infos[{self.closes!r}]", infos[self.closes], running)
 
-    def _bools(self, name: str, value: Any) -> Bools:
+    def _bools(self, name: str, value: Any, asked: Bools) -> Bools:
+        """Return bools `(num_envs,)`; of objects only those of the slots that are asked, elsewhere False."""
         array = np.asarray(value)
         if array.dtype.kind == "O" and array.shape == (self.num_envs,):  # Gymnasium's way with NumPy's own bools
-            array = np.array([one is not None and truth(f"{name}[{slot}]", one) for slot, one in enumerate(array)])
+            array = np.array([bool(asked[slot]) and truth(f"{name}[{slot}]", one) for slot, one in enumerate(array)])
         if array.shape != (self.num_envs,) or array.dtype.kind not in "biu":
             raise TypeError(f"{name} must be bools of shape ({self.num_envs},), got shape {array.shape}: {value!r}.")
         return array.astype(np.bool_)

@@ -43,9 +43,10 @@ from bagged_envs.baselines.scores import normalized_score, range_of
 from bagged_envs.dataset_file import MANIFEST, read_json
 from bagged_envs.dataset_form import demand
 from bagged_envs.datasets import Dataset, delayed, load
-from bagged_envs.registration import env_id
+from bagged_envs.registration import dense_id, env_id, task_arguments
 from bagged_envs.tasks import TASKS
 from bagged_envs.trajectory import Trajectory
+from bagged_envs.variants import VARIANTS
 from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.arguments import counted, known, positive_int
 
@@ -119,19 +120,20 @@ def task_id(dataset: Dataset) -> str:
     """
     spec = {} if dataset.env_spec is None else json.loads(dataset.env_spec)
     for task in TASKS.values():
-        if task.base_id is not None and task.base_id == spec.get("id"):
-            _check_own(dataset.dataset_id, spec, gym.spec(task.base_id))
+        delayed_ids = [env_id(variant, task.name) for variant in VARIANTS]
+        if spec.get("id") in (dense_id(task), *delayed_ids):
+            _check_own(dataset.dataset_id, spec, gym.spec(spec["id"]))
             return env_id("Bagged", task.name)
     raise ValueError(
-        f"{dataset.dataset_id} must be recorded in a task of ours, such as Hopper-v5, got {spec.get('id')}."
+        f"{dataset.dataset_id} must be recorded in a task of ours, such as Hopper-v5 or BaggedCheetahRun-v0 with "
+        f"bag_len=1, got {spec.get('id')}."
     )
 
 
 def _check_own(dataset_id: str, spec: Mapping[str, Any], own: EnvSpec) -> None:
     """Refuse a task whose arguments or limit are not its own: policies would be evaluated on another one."""
-    given = {name: value for name, value in (spec.get("kwargs") or {}).items() if name != "render_mode"}
     for name, found, wanted in (
-        ("arguments", given, json.loads(own.to_json())["kwargs"]),
+        ("arguments", _told_apart(spec), _told_apart(json.loads(own.to_json()))),
         ("max_episode_steps", spec.get("max_episode_steps"), own.max_episode_steps),
     ):
         if found != wanted:
@@ -139,6 +141,13 @@ def _check_own(dataset_id: str, spec: Mapping[str, Any], own: EnvSpec) -> None:
                 f"{dataset_id} must be recorded in {own.id} as it is, with {name} {wanted}, got {found}: policies are "
                 "evaluated on the task as it is."
             )
+
+
+def _told_apart(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a specification that make another task, or other observations of it."""
+    kwargs = spec.get("kwargs") or {}
+    kept = {name: value for name, value in task_arguments(kwargs).items() if name != "render_mode"}
+    return kept | ({"observe_bag": True} if kwargs.get("observe_bag", False) else {})
 
 
 def digest(folder: Path) -> str:
@@ -194,6 +203,7 @@ def train(run: OfflineRun, folder: Path, updates: int, report: Callable[[Row], N
         DatasetError: The dataset is damaged.
         FloatingPointError: A loss is not finite; rows and checkpoint stay.
         Taken: Another process works in the folder.
+        TypeError: The learner has no use for the task's actions.
         ValueError: Another run is in the folder, or an argument is wrong; or the dataset has no scores 0 and 100.
     """
     positive_int("updates", updates)
@@ -201,10 +211,10 @@ def train(run: OfflineRun, folder: Path, updates: int, report: Callable[[Row], N
     with lease(folder):
         dense = load(run.data)
         reference = _reference(dense)
-        description.claim(folder, run.described(dense), begun=(folder / CHECKPOINT).exists())
         config, episodes = offline_config(run.method.learner, run.config), late(run, dense)
         training = OfflineTraining(run.method, task_id(dense), episodes, config=config, seed=run.seed)
         try:
+            description.claim(folder, run.described(dense), begun=(folder / CHECKPOINT).exists())
             compare = partial(compared, episodes, dense.trajectories)
             return _trained(training, compare, reference, folder, updates, report)
         finally:
@@ -310,7 +320,7 @@ def main(words: Sequence[str] | None = None) -> int:
     run, given = parsed(words)
     try:
         train(run, given.out, given.updates, lambda row: print(row, flush=True))
-    except (CheckpointError, FileNotFoundError, FloatingPointError, Taken, ValueError) as error:
+    except (CheckpointError, FileNotFoundError, FloatingPointError, Taken, TypeError, ValueError) as error:
         raise SystemExit(f"offline_run: {error}") from error
     return 0
 

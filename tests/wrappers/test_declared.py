@@ -130,6 +130,35 @@ def test_a_vector_key_that_is_no_bool_is_named(monkeypatch):
         envs.step(np.zeros(1, dtype=int))
 
 
+def test_a_slot_that_is_reset_says_nothing():
+    lengths = [2, len(REWARDS)]  # when the first is reset, the second goes on
+    envs = vector.DeclaredBags(
+        gym.vector.SyncVectorEnv([lambda n=n: _NumPys(ScriptedEnv([episode(REWARDS[:n])] * 2)) for n in lengths]),
+        "paid",
+    )
+    envs.reset(seed=0)
+    steps = [envs.step(np.zeros(2, dtype=int))[-1] for _ in range(3)]
+    assert steps[2]["paid"].dtype == object
+    assert steps[2]["paid"][0] is None
+    assert not steps[2]["bag_end"][0]
+
+
+def test_a_vector_key_that_is_none_while_an_episode_runs_is_named(monkeypatch):
+    monkeypatch.setattr(_NumPys, "word", staticmethod(lambda paid: None))
+    envs = vector.DeclaredBags(gym.vector.SyncVectorEnv([lambda: _NumPys(ScriptedEnv([episode(REWARDS)]))] * 2), "paid")
+    envs.reset(seed=0)
+    with pytest.raises(TypeError, match=r"infos\['paid'\]\[0\] must be True or False, got None of type NoneType"):
+        envs.step(np.zeros(2, dtype=int))
+
+
+def test_a_vector_rule_that_returns_objects_answers_for_every_slot():
+    answer = np.array([np.True_, None], dtype=object)
+    envs = vector.DeclaredBags(scripted_vector([[episode(REWARDS)]] * 2), lambda observations, infos: answer)
+    envs.reset(seed=0)
+    with pytest.raises(TypeError, match=r"what closes returned\[1\] must be True or False, got None"):
+        envs.step(np.zeros(2, dtype=int))
+
+
 def test_a_vector_rule_must_return_one_bool_per_environment():
     envs = vector.DeclaredBags(scripted_vector([[episode(REWARDS)]] * 2), lambda observations, infos: True)
     envs.reset(seed=0)

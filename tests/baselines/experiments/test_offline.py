@@ -151,8 +151,32 @@ class TestRun:
     def test_data_of_another_task_is_refused(self, data):
         dense = load(data / "hopper-random")
         assert task_id(dense) == "BaggedHopper-v0"
-        with pytest.raises(ValueError, match="must be recorded in a task of ours, such as Hopper-v5, got None"):
+        with pytest.raises(ValueError, match="must be recorded in a task of ours, such as Hopper-v5 or .* got None"):
             task_id(dataclasses.replace(dense, env_spec=None))
+
+    @pytest.mark.parametrize("id", ["BaggedCheetahRun-v0", "BaggedHopper-v0"])
+    def test_data_recorded_under_a_delayed_id_is_of_its_task(self, id):
+        assert task_id(record(id, None, "some/data-v0", steps=30, bag_len=1)) == id
+        counted = record(id, None, "some/data-v0", steps=30, bag_len=1, observe_bag=True)
+        with pytest.raises(ValueError, match="'observe_bag': True"):
+            task_id(counted)
+
+    def test_a_task_with_an_id_of_its_own_scores_by_the_datas_reference(self, tmp_path):
+        dense = record("BaggedCheetahRun-v0", None, "cheetah/random-v0", steps=200, reference=(0.0, 1000.0), bag_len=1)
+        save(dense, tmp_path / "data")
+        words = ["imputer-td3_bc", str(tmp_path / "data"), "bag_len=1", "--labels", "0.1", "--updates", "2"]
+        small = ["learner.hidden=[8]", "redistributor.hidden=[8]", "training.evaluate_every=2"]
+        small += ["training.evaluation_episodes=1", "training.fit_updates=3"]
+        assert offline_run.main([*words, *small, "--out", str(tmp_path / "run")]) == 0
+        (row,) = offline.read_rows(tmp_path / "run" / "evaluations.csv")
+        assert float(row["score"]) == pytest.approx(float(row["return"]) / 10.0)
+
+    def test_a_learner_that_has_no_use_for_the_actions_says_so_and_keeps_nothing(self, tmp_path):
+        save(record("KeyDoor-v0", None, "door/random-v0", episodes=2, reference=(0.0, 1.0)), tmp_path / "data")
+        words = ["imputer-td3_bc", str(tmp_path / "data"), "bag_len=1", "--out", str(tmp_path / "run")]
+        with pytest.raises(SystemExit, match="offline_run: action_space must be a Box of floats for this learner"):
+            offline_run.main(words)
+        assert not (tmp_path / "run" / "run.json").exists()
 
     @pytest.mark.parametrize(
         ("change", "message"),
