@@ -103,7 +103,7 @@ def train_command(
     """Train a method on an ID, or go on with a run that was stopped.
 
     Args:
-        method: A redistributor and a learner, such as rrd-td3.
+        method: A redistributor and a learner, such as rrd-td3; my_module: in front if that registers it.
         id: An ID with a delay, such as EpisodicHalfCheetah-v0.
         settings: Of the environment, such as bag_len=20; with redistributor., learner. or training. in front, of those.
         steps: Environment steps in all.
@@ -138,7 +138,7 @@ def redistribute_command(
     Args:
         id: An ID whose rewards come late, such as BaggedReacher-v0.
         bag_len: Another bag length than the default.
-        methods: Names of redistributors; without any, all.
+        methods: Names of redistributors, my_module: in front of those it registers; without any, all.
         seeds: How many seeds; each has recordings, a split and weights of its own.
         seed: The first of them.
         updates: Environment steps whose worth of updates each method makes, by its own schedule.
@@ -215,7 +215,7 @@ def diagnose_command(
 
     Args:
         data: A file that `bagged_envs.trajectory_file.save_trajectories` wrote.
-        methods: Names of redistributors; without any, all that can be judged without the truth.
+        methods: The same; without any, all that can be judged without the truth.
         updates: Environment steps whose worth of updates is made in each fit, by the method's own schedule.
         bootstraps: Of how many fits to resampled episodes the stability is taken.
         seed: Of the split of the episodes, of weights and of draws.

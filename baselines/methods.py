@@ -20,6 +20,7 @@ from bagged_envs.baselines.learners.sac import SAC, SACConfig
 from bagged_envs.baselines.learners.td3 import DDPG, TD3, TD3Config
 from bagged_envs.baselines.learners.td3_bc import TD3BCConfig, td3_bc
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class
+from bagged_envs.baselines.redistributors.own import imported
 from bagged_envs.wrappers.arguments import known
 
 
@@ -98,10 +99,13 @@ class Method:
     ) -> Method:
         """Return the method of a name such as "rrd_unbiased-td3", with some settings of its two parts.
 
+        As in Gymnasium's IDs, `my_module:` in front has the module imported first, which registers a redistributor.
+
         Raises:
+            ImportError: There is no such module.
             ValueError: There is no such method.
         """
-        first, dash, second = name.partition("-")
+        first, dash, second = imported(name).partition("-")
         if not dash:
             raise ValueError(
                 f"method must be <redistributor>-<learner>, such as rrd-td3, got {name!r}: redistributors are "

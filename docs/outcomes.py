@@ -43,9 +43,9 @@ JUDGED = {
 NAVIGATION = "EpisodicCooperativeNavigation-v0[num_agents=6]"
 
 
-def judged(id: str) -> list[dict[str, Any]]:
+def judged(id: str, file: Path | None = None) -> list[dict[str, Any]]:
     """The rows of an ID; labels-only scores as Identity does and is left out."""
-    rows = [row for row in read_rows(JUDGED[id]) if row["id"] == id and row["method"] != "labels_only"]
+    rows = [row for row in read_rows(file or JUDGED[id]) if row["id"] == id and row["method"] != "labels_only"]
     return [{key: value if key in TEXTS else float(value) for key, value in row.items()} for row in rows]
 
 
@@ -73,9 +73,9 @@ def figure(values: Sequence[float], deviation: bool = True) -> str:
     return f"{shown} ± {digit:,.0f}" if digit >= 10 else f"{shown} ± {digit:g}"
 
 
-def scores(id: str) -> str:
+def scores(id: str, file: Path | None = None) -> str:
     """Every score of every method."""
-    rows = own(judged(id))
+    rows = own(judged(id, file))
     shown = [name for name in HEADINGS if any(not math.isnan(row[name]) for row in rows)]
     lines = []
     for name, lots in methods(rows).items():
@@ -213,6 +213,11 @@ def diagnosis() -> str:
     return table(["method", *NUMBERS.values(), "warnings"], lines)
 
 
+def own_redistributor() -> str:
+    told = partial(scores, "BaggedReacher-v0", RESULTS / "own_redistributor.csv")
+    return filled(DOCS / "own_redistributor.md", {"scores of your own": told})
+
+
 def learning() -> str:
     def areas(*files: str) -> str:
         return "\n".join(curves.table(curves.read([RESULTS / f"{file}.csv" for file in files])))
@@ -335,6 +340,7 @@ PAGES = {
     DOCS / "vector.md": lambda: filled(DOCS / "vector.md", {"backends": backends}),
     DOCS / "teams.md": teams_page,
     DOCS / "redistribution.md": redistribution,
+    DOCS / "own_redistributor.md": own_redistributor,
     DOCS / "learning.md": learning,
     DOCS / "rudder.md": rudder,
     DOCS / "latent_rewards.md": latent_rewards,

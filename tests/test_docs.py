@@ -15,6 +15,7 @@ from gymnasium.error import NameNotFound
 from gymnasium.utils.env_checker import check_env
 
 import bagged_envs
+from bagged_envs.baselines import redistributors
 from bagged_envs.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -236,6 +237,12 @@ class TestShift:
         result = run("shift.py", cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert sum(int(n) for n in re.findall(r"a bag of (\d+) minutes paid", result.stdout)) == 480
+
+
+def test_a_redistributor_of_ones_own_keeps_what_it_must(here, monkeypatch):
+    monkeypatch.setattr(redistributors, "REDISTRIBUTORS", dict(redistributors.REDISTRIBUTORS))
+    assert here("own_redistributor.py") == "ridge keeps what a redistributor promises\n"
+    assert "ridge" in redistributors.REDISTRIBUTORS
 
 
 class TestRecipes:

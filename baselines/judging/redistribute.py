@@ -20,6 +20,7 @@ from bagged_envs.baselines.judging.ranking import agreement
 from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.latent_rewards.program import Program
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, reads_factors, settings_on
+from bagged_envs.baselines.redistributors.own import imported
 from bagged_envs.wrappers.arguments import known, positive_int
 
 if TYPE_CHECKING:
@@ -71,12 +72,13 @@ def run_redistribute(
         allow_weaker_sandbox: Run programs also where the system cannot be kept from them by seccomp.
 
     Raises:
+        ImportError: A method is `module:name`, and there is no such module.
         OSError: The program's file cannot be read.
         ValueError: A method is unknown, there is no such program, or the ID pays by success.
     """
     if factors is not None:
         Program.named(factors)  # what cannot be read is said before anything is recorded
-    names = [known("methods", name, list(REDISTRIBUTORS)) for name in methods] or _all_methods(id, factors)
+    names = [known("methods", imported(name), list(REDISTRIBUTORS)) for name in methods] or _all_methods(id, factors)
     settings = {name: _settings(name, factors, allow_weaker_sandbox) for name in names}
     positive_int("updates", updates)
     positive_int("seeds", len(seeds))

@@ -17,6 +17,7 @@ from bagged_envs.baselines.growing_table import append_row
 from bagged_envs.baselines.judging.diagnose import Diagnosis, diagnose
 from bagged_envs.baselines.judging.fit import HELD_OUT, NO_PREDICTION, Spaces, split
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, reads_factors
+from bagged_envs.baselines.redistributors.own import imported
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.trajectory_file import load_trajectories
 from bagged_envs.wrappers.arguments import known, positive_int
@@ -56,10 +57,11 @@ def run_diagnose(
 
     Raises:
         FileNotFoundError: There is no such file.
+        ImportError: A method is `module:name`, and there is no such module.
         ValueError: The file is damaged, has too few whole episodes or no label, or a method is unknown.
         gymnasium.error.DependencyNotInstalled: Timelines are asked for, and matplotlib is missing.
     """
-    chosen = [known("methods", name, list(REDISTRIBUTORS)) for name in methods] or _all_methods()
+    chosen = [known("methods", imported(name), list(REDISTRIBUTORS)) for name in methods] or _all_methods()
     positive_int("updates", updates)
     loaded = load_trajectories(data)
     episodes = [one for one in loaded if one.closed]

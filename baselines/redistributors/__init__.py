@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from typing import Any, get_args, get_type_hints
+from dataclasses import fields
+from typing import Any
 
 import torch
 
@@ -20,6 +20,7 @@ from bagged_envs.baselines.redistributors.ircr import IRCR
 from bagged_envs.baselines.redistributors.lare import LaReRD, LaReRRDUnbiased
 from bagged_envs.baselines.redistributors.lare_sign import LaReSign
 from bagged_envs.baselines.redistributors.oracle import Oracle
+from bagged_envs.baselines.redistributors.own import checked_name, settings_class
 from bagged_envs.baselines.redistributors.rbt import RBT
 from bagged_envs.baselines.redistributors.rd import RD
 from bagged_envs.baselines.redistributors.reward_design import RewardDesign
@@ -32,7 +33,15 @@ from bagged_envs.baselines.redistributors.vib import VIB
 from bagged_envs.registration import spec_of, task_of
 from bagged_envs.wrappers.arguments import known
 
-__all__ = ["REDISTRIBUTORS", "config_class", "make_redistributor", "pinned", "reads_factors", "settings_on"]
+__all__ = [
+    "REDISTRIBUTORS",
+    "config_class",
+    "make_redistributor",
+    "pinned",
+    "reads_factors",
+    "register_redistributor",
+    "settings_on",
+]
 
 # A class here takes (observation_size, action_size, config, seed, device, agents), and its `config` is annotated with a
 # dataclass of settings. The tests in tests/baselines/contracts cover it by its standing here.
@@ -53,11 +62,32 @@ def config_class(name: str) -> type[Any]:
         TypeError: Its constructor does not say which.
     """
     known("redistributor", name, list(REDISTRIBUTORS))
-    annotation = get_type_hints(REDISTRIBUTORS[name].__init__).get("config")
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and is_dataclass(candidate):
-            return candidate
-    raise TypeError(f"The constructor of {name!r} must annotate `config` with a dataclass, got {annotation!r}.")
+    return settings_class(name, REDISTRIBUTORS[name])
+
+
+def register_redistributor(kind: type[Any]) -> None:
+    """Make a class of your own known by its `name`, wherever a redistributor is named, such as in "my_rd-td3".
+
+    It lasts as long as the program: register it again in each one, best where the class is defined. A class that is
+    defined anew, as when its module is loaded again, takes its own place.
+
+    Args:
+        kind: A class with all of `api.Redistributor`. It is called with (observation_size, action_size, config, seed,
+            device, agents), and annotates `config` with a dataclass of settings, each of which has a default; one that
+            has none takes `NoSettings`.
+
+    Raises:
+        TypeError: An attribute is missing, or of a wrong type.
+        ValueError: Another redistributor has the name, or it is no name.
+        Exception: Whatever its constructor raises: one is made, with the default settings.
+    """
+    name = checked_name(kind)
+    there = REDISTRIBUTORS.get(name, kind)
+    if (there.__module__, there.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise ValueError(
+            f"{kind.__qualname__}.name must be new, got {name!r}, which {there.__module__}.{there.__qualname__} has."
+        )
+    REDISTRIBUTORS[name] = kind
 
 
 def reads_factors(name: str) -> bool:

@@ -5,8 +5,8 @@ import torch
 
 from bagged_envs.baselines.api import Sampling, Schedule
 from bagged_envs.baselines.driving import Cadence, Driver
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of, drawn
 from bagged_envs.baselines.redistributors.rrd import RRD, RRDConfig
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of, drawn
 from tests.baselines.replay import Spy
 
 SIZES = (OBSERVATION, ACTION)

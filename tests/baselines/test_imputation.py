@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from bagged_envs.baselines import random_bags
 from bagged_envs.baselines.api import Sampling
 from bagged_envs.baselines.imputation import Held, bags_of, held_out, impute, label_error, widened
 from bagged_envs.baselines.networks import MLP
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION
 from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.redistributors.imputer import Imputer, ImputerConfig
 from bagged_envs.baselines.redistributors.rd import RD, RDConfig
 from bagged_envs.baselines.store import EpisodeStore
-from tests.baselines import batches
-from tests.baselines.batches import ACTION, OBSERVATION
 from tests.baselines.trajectories import trajectory
 
 LABELED = [True, False, True, True, False, True]
@@ -38,7 +38,7 @@ def with_change(batch):
 @pytest.mark.parametrize("loss", ["mean", "sum"])
 def test_rd_on_bags_of_one_step_is_regression_on_labeled_transitions(kind, config, seen, loss):
     """The same loss, the same gradient and the same weights as a network fitted by plain squared errors."""
-    batch = batches.bags_of([1] * 6, labeled=LABELED)
+    batch = random_bags.bags_of([1] * 6, labeled=LABELED)
     config = config(hidden=(8, 8), loss=loss, standardize=False)
     imputer = kind(OBSERVATION, ACTION, config, seed=0)
     features = seen(batch)[:, 0, 0]  # [B, F]
@@ -61,7 +61,7 @@ def test_rd_on_bags_of_one_step_is_regression_on_labeled_transitions(kind, confi
 
 def test_labels_are_standardized_by_those_that_were_seen():
     """Labels of four transitions, 1, 2, 3 and 6: a mean of 3, and a deviation that squares to 3.5."""
-    batch = batches.bags_of([1] * 6, labels=[1.0, 9.0, 2.0, 3.0, 9.0, 6.0], labeled=LABELED)
+    batch = random_bags.bags_of([1] * 6, labels=[1.0, 9.0, 2.0, 3.0, 9.0, 6.0], labeled=LABELED)
     imputer = Imputer(OBSERVATION, ACTION, ImputerConfig(hidden=(8,)), seed=0)
     network = MLP((OBSERVATION + ACTION, 8, 1), torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_labels_are_standardized_by_those_that_were_seen():
 
 def test_the_error_of_labels_is_per_step_and_does_not_look_at_them():
     """Rewards of 2 everywhere, labels per step 1 and 4: (1 + 4) / 2."""
-    batch = batches.bags_of([3, 2], labels=[3.0, 8.0])
+    batch = random_bags.bags_of([3, 2], labels=[3.0, 8.0])
     seen = []
     said = SimpleNamespace(relabel=lambda bags: seen.append(bags) or torch.where(bags.mask, 2.0, 0.0))
     assert label_error(said, [batch]) == pytest.approx(2.5)
@@ -107,7 +107,7 @@ def fitted(errors, most, check_every=1, patience=2):
     pretender, reported = Pretender(errors), []
     store = EpisodeStore(9, 2, 1)
     store.add(trajectory([1, 1]))
-    held = Held([batches.bags_of([1], labels=[0.0])], patience)
+    held = Held([random_bags.bags_of([1], labels=[0.0])], patience)
     generator = np.random.default_rng(0)
     return pretender, impute(pretender, store, generator, most, 1, reported.append, held, check_every), len(reported)
 

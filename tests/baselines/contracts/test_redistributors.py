@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bagged_envs.baselines.api import Context, Sampling, Schedule
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, add_up, bags_of, columns_of, drawn, with_padding
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class, make_redistributor
-from tests.baselines.batches import ACTION, OBSERVATION, add_up, bags_of, columns_of, drawn, with_padding
 from tests.baselines.programs import program_of
 
 NAMES = sorted(REDISTRIBUTORS)

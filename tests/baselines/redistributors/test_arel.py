@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of
 from bagged_envs.baselines.redistributors.arel import AREL, ARELConfig, arel_loss
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of
 
 # Two bags of three steps and one; 99.0 stands in padding.
 REWARDS = torch.tensor([[1.0, 2.0, 6.0], [4.0, 99.0, 99.0]])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bagged_envs.baselines.judging.fit import hidden
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of
 from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.redistributors.attention import (
     Attention,
@@ -25,7 +26,6 @@ from bagged_envs.baselines.redistributors.attention import (
     variance_over_steps,
 )
 from bagged_envs.baselines.redistributors.sequences import seeded
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of
 
 SMALL = {"width": 8, "layers": 2}
 METHODS = {

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of, columns_of
 from bagged_envs.baselines.redistributors.constant import Constant
 from bagged_envs.baselines.redistributors.identity import Identity, LabelsOnly
 from bagged_envs.baselines.redistributors.ircr import IRCR, IRCRConfig, normalized_credit
 from bagged_envs.baselines.redistributors.oracle import Oracle
 from bagged_envs.baselines.redistributors.uniform import Uniform, uniform_rewards
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of, columns_of
 
 SIZES = (OBSERVATION, ACTION)
 

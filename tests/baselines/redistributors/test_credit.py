@@ -5,8 +5,8 @@ import torch
 
 from bagged_envs.baselines.api import BagBatch, Redistributor
 from bagged_envs.baselines.judging.fit import hidden
+from bagged_envs.baselines.random_bags import drawn
 from bagged_envs.baselines.redistributors import make_redistributor
-from tests.baselines.batches import drawn
 from tests.baselines.programs import EVERYTHING
 from tests.baselines.redistributors.sequence_bags import correlation
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from bagged_envs.baselines.random_bags import add_up
 from bagged_envs.baselines.redistributors.diaster import (
     Diaster,
     DiasterConfig,
@@ -18,7 +19,6 @@ from bagged_envs.baselines.redistributors.diaster import (
     sub_trajectory_loss,
 )
 from bagged_envs.baselines.redistributors.sequences import as_sequences
-from tests.baselines.batches import add_up
 from tests.baselines.redistributors.sequence_bags import bags, correlation
 
 TRUE = torch.tensor([True])

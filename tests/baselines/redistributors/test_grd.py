@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of
 from bagged_envs.baselines.redistributors.grd import (
     GRD,
     PUBLISHED_SPARSITY,
@@ -20,7 +21,6 @@ from bagged_envs.baselines.redistributors.grd import (
     sampled_mask,
     sparsity,
 )
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of
 
 SIZES = (OBSERVATION, ACTION)
 ALWAYS = {"reward_threshold": None, "dynamics_threshold": None}

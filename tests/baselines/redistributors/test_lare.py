@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bagged_envs.baselines.latent_rewards.cage.errors import RefusedError
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of, drawn, with_padding
 from bagged_envs.baselines.redistributors import make_redistributor, reads_factors, settings_on
 from bagged_envs.baselines.redistributors.factor_inputs import FactorScale
 from bagged_envs.baselines.redistributors.fitting import Inputs
 from bagged_envs.baselines.redistributors.rd import RD, RDConfig
 from bagged_envs.baselines.redistributors.rrd import RRDConfig, RRDUnbiased
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of, drawn, with_padding
 from tests.baselines.programs import EVERYTHING, REWARD
 
 SIZE = OBSERVATION + ACTION

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, WEIGHTS, bags_of
 from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.redistributors.lare_sign import best_signs
-from tests.baselines.batches import ACTION, OBSERVATION, WEIGHTS, bags_of
 from tests.baselines.programs import EVERYTHING
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from bagged_envs.baselines.api import Sampling
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of, columns_of, with_padding
 from bagged_envs.baselines.redistributors.rd import RD, RDConfig, return_decomposition_loss, ridge_rewards
 from bagged_envs.baselines.redistributors.uniform import Uniform
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of, columns_of, with_padding
 
 # Two bags of two and three steps; 100.0 stands in padding.
 REWARDS = torch.tensor([[1.0, 3.0, 100.0], [1.0, 2.0, 3.0]])[..., None]

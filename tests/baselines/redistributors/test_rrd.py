@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bagged_envs.baselines.api import Sampling
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of, columns_of
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
 from bagged_envs.baselines.redistributors.rrd import (
     RRD,
@@ -15,7 +16,6 @@ from bagged_envs.baselines.redistributors.rrd import (
     sample_variance,
     unbiased_loss,
 )
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of, columns_of
 
 # Three bags: K = 2 of T = 4 steps; K = 4 > T = 2; K = 3 of T = 1 (its columns differ only to show that c is 0).
 REWARDS = torch.tensor([[1.0, 3.0, 99.0, 99.0], [1.0, 3.0, 3.0, 1.0], [4.0, 5.0, 6.0, 99.0]])[..., None]

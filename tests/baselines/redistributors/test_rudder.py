@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from bagged_envs.baselines.random_bags import add_up
 from bagged_envs.baselines.redistributors.rudder import (
     RUDDER,
     PrefixLSTM,
@@ -17,7 +18,6 @@ from bagged_envs.baselines.redistributors.rudder import (
     rudder_loss,
 )
 from tests.baselines.bags import batch, random_batch
-from tests.baselines.batches import add_up
 
 FAST = RUDDERConfig(learning_rate=1e-2, weight_decay=0.0)
 

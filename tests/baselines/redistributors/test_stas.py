@@ -5,8 +5,8 @@ import io
 import pytest
 import torch
 
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of
 from bagged_envs.baselines.redistributors.stas import STAS, STASConfig, stas_loss
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of
 
 REWARDS = torch.tensor([[[1.0, 1.0], [2.0, 99.0]], [[-1.0, 3.0], [99.0, 99.0]]])
 MASK = torch.tensor([[[True, True], [True, False]], [[True, True], [False, False]]])

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bagged_envs.baselines.judging.fit import hidden
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of
 from bagged_envs.baselines.redistributors.tar2 import (
     TAR2,
     TAR2Config,
@@ -19,7 +20,6 @@ from bagged_envs.baselines.redistributors.tar2 import (
     shares,
     tar2_loss,
 )
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of
 
 KINDS = ("softmax", "min_max")
 every_kind = pytest.mark.parametrize("kind", KINDS)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, bags_of, columns_of, drawn
 from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.redistributors.fitting import step_features
 from bagged_envs.baselines.redistributors.rd import return_decomposition_loss
 from bagged_envs.baselines.redistributors.rrd import unbiased_loss
 from bagged_envs.baselines.redistributors.vib import gaussian_kl
-from tests.baselines.batches import ACTION, OBSERVATION, bags_of, columns_of, drawn
 
 
 def made(**settings):

@@ -1,4 +1,6 @@
-"""Bags for the tests of redistributors: random ones whose rewards are linear in states and actions, and samples."""
+"""Random bags whose rewards are linear in states and actions, samples of them, and whether rewards add up to labels."""
+
+from __future__ import annotations
 
 from dataclasses import replace
 
