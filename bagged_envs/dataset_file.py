@@ -199,6 +199,7 @@ def _recipe(dataset: Dataset) -> dict[str, Any]:
         "reference": dataset.reference,
         "bags": dataset.num_bags,
         "labels": dataset.num_labels,
+        **({} if dataset.redistributor is None else {"redistributor": dict(dataset.redistributor)}),
     }
 
 
@@ -307,7 +308,7 @@ _SPACES: dict[str, Any] = {
 def _description(file: Path, content: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a `Dataset` besides episodes and spaces."""
     told = dict(content)
-    for name, kind in (("seed", int), ("exact_count", int), ("source", str)):
+    for name, kind in (("seed", int), ("exact_count", int), ("source", str), ("redistributor", dict)):
         told[name] = None if content.get(name) is None else _told(file, content, name, kind)
     reference = content.get("reference")
     if reference is not None:
@@ -321,7 +322,7 @@ def _description(file: Path, content: Mapping[str, Any], metadata: Mapping[str, 
         "schedule": _schedule(file, content.get("schedule")),
         "reference": None if reference is None else tuple(map(float, reference)),
         "versions": _told(file, content, "versions", dict),
-        **{name: told[name] for name in ("seed", "exact_count", "source")},
+        **{name: told[name] for name in ("seed", "exact_count", "source", "redistributor")},
     }
 
 

@@ -55,6 +55,7 @@ class Dataset:
         exact_count: How many labels were shown by count instead of by chance, or None.
         reference: The returns that are the scores 0 and 100, or None.
         source: The `dataset_id` of the dataset that this one was made of, or None.
+        redistributor: Who said the rewards, with settings, as JSON carries them; None where they were paid.
         versions: Of the packages that it was written with.
     """
 
@@ -68,6 +69,7 @@ class Dataset:
     exact_count: int | None = None
     reference: tuple[float, float] | None = None
     source: str | None = None
+    redistributor: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -136,11 +136,16 @@ def delayed(
     Raises:
         TypeError: An argument has a wrong type.
         ValueError: An argument has a value that cannot be meant.
-        DatasetError: The rewards are late already, or a label is not finite.
+        DatasetError: The rewards are late already, or were said by a redistributor, or a label is not finite.
     """
     _check_storable(a_schedule(schedule), exact_count)
     int_between("seed", seed, 0, LONGEST_SEED)
     source = dataset if isinstance(dataset, Dataset) else from_minari(dataset, keep, labels_finite=False)
+    if source.redistributor is not None:
+        raise DatasetError(
+            f"{source.dataset_id}: rewards must be the task's to be delayed, and a redistributor said them "
+            f"({source.redistributor.get('name')}): delay {source.source}."
+        )
     ledger = SlotLedger(schedule, "pass")
     ledger.reset(seed)
     paid = [_paid(number, one, ledger, schedule, source.schedule) for number, one in enumerate(source.trajectories)]

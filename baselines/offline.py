@@ -3,80 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 import bagged_envs
-from bagged_envs.baselines import layout
-from bagged_envs.baselines.api import Metrics, StepFactors
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.collect import element
 from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
 from bagged_envs.baselines.features import Features
-from bagged_envs.baselines.imputation import Held, Imputation, bags_of, held_out, impute
-from bagged_envs.baselines.judging.fit import NO_PREDICTION, updates_of
+from bagged_envs.baselines.imputation import Imputation
 from bagged_envs.baselines.learners.bc import BC
 from bagged_envs.baselines.methods import LEARNERS, OFFLINE_LEARNERS, Method
 from bagged_envs.baselines.player import SEEDS
-from bagged_envs.baselines.recorded import Bools, Floats, features_of, labeled_steps, reward_scale
+from bagged_envs.baselines.recorded import Floats, reward_scale
+from bagged_envs.baselines.recorded_rewards import FitConfig, RecordedRewards, Streams
 from bagged_envs.baselines.redistributors import make_redistributor, settings_on
-from bagged_envs.baselines.settings import check_settings
-from bagged_envs.baselines.standardization import Standardization, TaskFactors
+from bagged_envs.baselines.standardization import Standardization
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.training import Means, Progress, number
 from bagged_envs.trajectory import Trajectory
-from bagged_envs.wrappers.arguments import int_between, known
-
-# Rewards of these are no predictions of labels in the task's units: true labels cannot stand among them.
-KEEPS_NO_LABELS = (*NO_PREDICTION, "reward_design", "lare_sign")
-OFFLINE = 8  # the key of the streams of random numbers
-FIT_STEPS = 10_000  # environment steps whose worth of updates a redistributor gets where nothing else is said
+from bagged_envs.wrappers.arguments import known
 
 
 @dataclass(frozen=True)
-class OfflineConfig:
-    """Settings of an offline run that belong to no method.
+class OfflineConfig(FitConfig):
+    """Settings of an offline run that belong to no method: those of `FitConfig`, and of what follows the fit.
 
     Attributes:
         batch_size: Transitions of one update of the learner.
-        standardize: Whether observations lose their mean and are divided by their deviation, over all recorded steps.
         scale_rewards: Whether the learner's rewards are divided by the range of the episodes' returns, and multiplied
             by 1,000. Returns are of the rewards that the learner is given, never of hidden ones.
-        keep_labels: Whether a labeled bag of a single step keeps its true reward where others are predicted.
-        fit_updates: Updates of the redistributor, at most, before the learner begins; None for as many as its own
-            schedule makes in 10,000 environment steps, so that methods whose updates are long make fewer.
-        fit_batch: Steps that one of them sees at least.
-        held_out: The share of the labeled bags by which the redistributor's updates are stopped; 0.0 makes all of them.
-            Not for methods whose rewards are made of the label itself: they make all of them.
-        fit_check_every: After how many updates these bags are looked at.
-        fit_patience: After how many such looks without an improvement the redistributor is done.
         evaluate_every: Updates of the learner between two evaluations.
         evaluation_episodes: Episodes of one evaluation.
     """
 
     batch_size: int = 256
-    standardize: bool = True
     scale_rewards: bool = False
-    keep_labels: bool = True
-    fit_updates: int | None = None
-    fit_batch: int = 256
-    held_out: float = 0.1
-    fit_check_every: int = 250
-    fit_patience: int = 10
     evaluate_every: int = 5000
     evaluation_episodes: int = 10
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ValueError: One of them is out of range.
-        """
-        check_settings(self)
 
 
 def offline_config(learner: str, settings: Mapping[str, Any] | None = None) -> OfflineConfig:
@@ -117,9 +84,7 @@ class OfflineTraining:
     Attributes:
         method, id, arguments, config, seed: What the run is.
         total_steps: Updates of the learner so far.
-        learner, redistributor, store: What is trained, and from what.
-        standardization: What observations go through, in training and in evaluation.
-        imputation: How the redistributor was fitted; None before.
+        learner, redistributor: What is trained.
         reward_scale: What the learner's rewards are multiplied by, once there are some.
 
     Example:
@@ -168,70 +133,56 @@ class OfflineTraining:
             raise ValueError(
                 f"{name} learns while it plays: use Training, or name one of {', '.join(OFFLINE_LEARNERS)}."
             )
-        self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
+        self.id, self.arguments, self.seed = id, dict(arguments or {}), seed
         self.config = offline_config(name) if config is None else config
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
-        # Of its own: datasets draw labels, and recipes what is played, from the children of the seed itself.
-        *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed, spawn_key=(OFFLINE,)).spawn(6)
-        self._draws, self._bag_draws, self._held_draws = (np.random.default_rng(stream) for stream in streams)
-        self._evaluation_seed = SEEDS + int(np.random.default_rng(evaluation).integers(SEEDS // 2))
+        streams = Streams.of(seed)
+        self._draws, self._bag_draws, self._held_draws = (np.random.default_rng(stream) for stream in streams[:3])
+        self._evaluation_seed = SEEDS + int(np.random.default_rng(streams.evaluation).integers(SEEDS // 2))
         self._device = torch.device(device)
         self._evaluation_env = env = evaluation_env(id, self.arguments)
         self._seen, self._acted = Features(env.observation_space), Features(env.action_space)
-        self.learner = self.method.make_learner(self._seen.size, env.action_space, number(learner), device)
+        self.learner = self.method.make_learner(self._seen.size, env.action_space, number(streams.learner), device)
         sizes, settings = (self._seen.size, self._acted.size), self.method.redistributor_settings
         self.redistributor = make_redistributor(
-            self.method.redistributor, *sizes, number(redistributor), device,
+            self.method.redistributor, *sizes, number(streams.redistributor), device,
             **settings_on(self.method.redistributor, settings, id),
         )  # fmt: skip
-        self._take(trajectories)
-        self.imputation: Imputation | None = None
+        self._recorded = RecordedRewards(self.redistributor, trajectories, self._seen, self._acted, self.config)
+        self._check_labels()
+        self._rewards = torch.zeros(self.store.capacity + 1)  # by the numbers of steps
+        self._data = fingerprint([vars(one) for one in self._recorded.episodes])
         self.total_steps = 0
         self.reward_scale = 1.0
         self._means = Means()
 
-    def _take(self, trajectories: Sequence[Trajectory]) -> None:
-        oracle = self.method.redistributor == "oracle"
-        self._episodes = [
-            features_of(place, one, self._seen, self._acted, oracle) for place, one in enumerate(trajectories)
-        ]
-        self._check_labels()
-        seen = [one.observations for one in self._episodes]
-        size = self._seen.size
-        self.standardization = Standardization.of(seen) if self.config.standardize else Standardization.none(size)
-        self._episodes = [replace(one, observations=self.standardization(one.observations)) for one in self._episodes]
-        self.store = self._empty_store()
-        self._steps = [self.store.add(one) for one in self._episodes]
-        self._rewards = torch.zeros(self.store.capacity + 1)  # by the numbers of steps
-        self._data = fingerprint([vars(one) for one in self._episodes])
-
     def _check_labels(self) -> None:
-        """Refuse what cannot teach the method anything."""
-        if not self._episodes:
-            raise ValueError("trajectories must be at least one episode, got none: record some.")
-        labels = sum(int(one.labeled.sum()) for one in self._episodes)
+        """Refuse episodes without labels where these would teach the method something."""
         needless = self.method.redistributor == "oracle" or (
             isinstance(self.learner, BC) and self.redistributor.sampling is None and not self.redistributor.only_labeled
         )
-        if not labels and not needless:
-            bags = sum(one.num_bags for one in self._episodes)
-            raise ValueError(
-                f"trajectories must have labeled bags for {self.method.name}, got {bags} without: label some."
-            )
-        if not any(one.closed or one.num_bags > 1 for one in self._episodes):
-            raise ValueError("trajectories must have a closed bag, got open ones only: record whole episodes.")
-
-    def _empty_store(self) -> EpisodeStore:
-        capacity = sum(len(one) + 1 for one in self._episodes)
-        store = EpisodeStore(capacity, self._seen.size, self._acted.size)
-        factors: StepFactors | None = getattr(self.redistributor, "factors", None)
-        store.keep(None if factors is None else TaskFactors(factors, self.standardization))
-        return store
+        if not needless:
+            self._recorded.check_labels(self.method.name)
 
     @property
     def episodes(self) -> int:
         """How many were recorded."""
-        return len(self._episodes)
+        return len(self._recorded.episodes)
+
+    @property
+    def store(self) -> EpisodeStore:
+        """What is learned from."""
+        return self._recorded.store
+
+    @property
+    def standardization(self) -> Standardization:
+        """What observations go through, in training and in evaluation."""
+        return self._recorded.standardization
+
+    @property
+    def imputation(self) -> Imputation | None:
+        """How the redistributor was fitted; None before."""
+        return self._recorded.imputation
 
     @property
     def updates(self) -> int:
@@ -241,7 +192,7 @@ class OfflineTraining:
     @property
     def fitted(self) -> bool:
         """Whether the redistributor was fitted, and has said its rewards."""
-        return self.imputation is not None
+        return self._recorded.fitted
 
     def run(self, until: int) -> Iterator[Progress]:
         """Train until so many updates were made in all, and yield how the run stands after each evaluation."""
@@ -276,54 +227,15 @@ class OfflineTraining:
             FloatingPointError: A loss is not finite.
             ValueError: The redistributor refuses the bags, or too few are labeled to hold some out.
         """
-        config, schedule = self.config, self.redistributor.schedule
-        most = updates_of(schedule, FIT_STEPS) if config.fit_updates is None else config.fit_updates
-        store, held = self._parted()
-        self.imputation = impute(
-            self.redistributor, store, self._bag_draws, most, config.fit_batch, self._fitted_with, held,
-            config.fit_check_every,
-        )  # fmt: skip
-        if self.imputation.error is not None:
-            self._means.add("redistributor", {"held_out_error": self.imputation.error})
-        self.store.relabel_all(self.redistributor)
-        given = [self._given(steps, one) for steps, one in zip(self._steps, self._episodes, strict=True)]
-        self.reward_scale = reward_scale(*self._learned(given)) if config.scale_rewards else 1.0
-        for steps, rewards in zip(self._steps, given, strict=True):
+        self._recorded.fit(self._bag_draws, self._held_draws, lambda metrics: self._means.add("redistributor", metrics))
+        given = self._recorded.given()
+        self.reward_scale = reward_scale(given, self._recorded.known()) if self.config.scale_rewards else 1.0
+        for steps, rewards in zip(self._recorded.steps, given, strict=True):
             self._rewards[torch.from_numpy(steps)] = torch.from_numpy(self.reward_scale * rewards).float()
-
-    def _fitted_with(self, metrics: Metrics) -> None:
-        self._means.add("redistributor", metrics)
-
-    def _parted(self) -> tuple[EpisodeStore, Held | None]:
-        """Return the store to fit to, in which held-out bags look unlabeled, and these bags."""
-        share, sampling = self.config.held_out, self.redistributor.sampling
-        if not share or sampling is None or self.redistributor.name in NO_PREDICTION:
-            return self.store, None
-        chosen = held_out(self._episodes, share, self._held_draws)
-        store = self._empty_store()
-        for one, out in zip(self._episodes, chosen, strict=True):
-            store.add(replace(one, labeled=one.labeled & ~out))
-        bags = bags_of(self.store, np.concatenate(chosen), sampling.history)
-        return store, Held(bags, self.config.fit_patience)
-
-    def _given(self, steps: npt.NDArray[np.int64], episode: Trajectory) -> Floats:
-        """Return the rewards of an episode's steps before they are scaled, `[T]`."""
-        said: Floats = self.store.stored_rewards(steps)[:, 0].double().numpy()
-        if not self.config.keep_labels or self.redistributor.name in KEEPS_NO_LABELS:
-            return said
-        return np.where(labeled_steps(episode), layout.shown_rewards(episode), said)
-
-    def _learned(self, given: Sequence[Floats]) -> tuple[Sequence[Floats], Sequence[Bools]]:
-        """Return the rewards of each episode, and of which steps a learner may see them."""
-        labeled = self.redistributor.only_labeled
-        return given, [
-            one.labeled[one.bag_ids] if labeled else one.bag_ids < one.num_bags - (not one.closed)
-            for one in self._episodes
-        ]
 
     def rewards(self) -> list[Floats]:
         """Return what the learner is given for each step of each episode, `[T]`: 0.0 in a bag that is still open."""
-        return [self._rewards[torch.from_numpy(steps)].double().numpy() for steps in self._steps]
+        return [self._rewards[torch.from_numpy(steps)].double().numpy() for steps in self._recorded.steps]
 
     def predictions(self) -> list[Floats]:
         """Return what the redistributor says of each step, `[T]` of each episode: 0.0 in a bag that is still open.
@@ -334,11 +246,7 @@ class OfflineTraining:
         Raises:
             ValueError: It was not fitted yet.
         """
-        if not self.fitted:
-            raise ValueError("the redistributor must be fitted before it predicts: call fit() first.")
-        if not self.store.version:  # the run was loaded: what was said then is not kept
-            self.store.relabel_all(self.redistributor)
-        return [self.store.stored_rewards(steps)[:, 0].double().numpy() for steps in self._steps]
+        return self._recorded.predictions()
 
     def progress(self) -> Progress:
         """Evaluate the policy, and say how the run stands: its steps are updates of the learner."""
@@ -387,7 +295,7 @@ class OfflineTraining:
         self.total_steps = state["counts"]["total_steps"]
         self.reward_scale = state["reward_scale"]
         self._means.sums = {name: list(sums) for name, sums in state["means"].items()}
-        self.imputation = None if state["imputation"] is None else Imputation(**state["imputation"])
+        self._recorded.imputation = None if state["imputation"] is None else Imputation(**state["imputation"])
         self._rewards = state["rewards"].clone()
 
     def _generators(self) -> dict[str, np.random.Generator]:

@@ -26,7 +26,8 @@ from bagged_envs.baselines.judging.fit import REFUSALS, Spaces, updates_of
 from bagged_envs.baselines.judging.models import finite_model
 from bagged_envs.baselines.judging.rebag import rebag
 from bagged_envs.baselines.judging.recordings import dense_env
-from bagged_envs.baselines.offline import FIT_STEPS, OfflineTraining
+from bagged_envs.baselines.offline import OfflineTraining
+from bagged_envs.baselines.recorded_rewards import FIT_STEPS
 from bagged_envs.baselines.redistributors import config_class, make_redistributor, settings_on
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining

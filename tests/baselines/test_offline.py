@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bagged_envs.baselines import checkpoint, offline
+from bagged_envs.baselines import checkpoint, recorded_rewards
 from bagged_envs.baselines.benchmark.arms import Arm
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.imputation import agreement
@@ -77,7 +77,7 @@ class TestRewards:
         one = training("rd-td3_bc", recorded)
         one.fit()
         labeled, said = flat(list(map(labeled_steps, recorded))), flat(one.rewards())
-        predicted = flat([one.store.stored_rewards(steps)[:, 0].numpy() for steps in one._steps])
+        predicted = flat(one.predictions())
         np.testing.assert_allclose(said[labeled], true_rewards(recorded)[labeled], rtol=1e-6)
         np.testing.assert_array_equal(said[~labeled], predicted[~labeled])
         assert 20 < labeled.sum() < 60
@@ -86,7 +86,7 @@ class TestRewards:
     def test_unless_they_are_not_to_keep_it(self, recorded):
         one = training("rd-td3_bc", recorded, dataclasses.replace(SMALL, keep_labels=False))
         one.fit()
-        predicted = flat([one.store.stored_rewards(steps)[:, 0].numpy() for steps in one._steps])
+        predicted = flat(one.predictions())
         np.testing.assert_array_equal(flat(one.rewards()), predicted)
 
     def test_rewards_of_several_agents_are_added_up_for_one_controller(self, recorded):
@@ -227,7 +227,7 @@ def test_updates_are_those_of_a_methods_own_schedule_where_no_number_is_given(na
     def noted(redistributor, store, generator, most, *others):
         raise RuntimeError(most)
 
-    monkeypatch.setattr(offline, "impute", noted)
+    monkeypatch.setattr(recorded_rewards, "impute", noted)
     config = dataclasses.replace(SMALL, fit_updates=None)
     with pytest.raises(RuntimeError, match=f"^{updates}$"):
         OfflineTraining(Method.named(f"{name}-bc"), ID, recorded, config=config, seed=0).fit()
