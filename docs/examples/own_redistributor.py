@@ -14,14 +14,14 @@ from bagged_envs.baselines.redistributors.fitting import Sizes
 
 @dataclass(frozen=True)
 class RidgeConfig:
-    """Settings of the ridge regression: every one has a default, and a name for `redistributor.penalty=0.1`."""
+    """Settings: each has a default, and is set by `redistributor.penalty=0.1`."""
 
     bags: int = 64
     penalty: float = 1.0
 
 
 class Ridge:
-    """Pays each step `w . x`, of x = (s, a, s') with squares and a one, where w fits sums over bags to their labels."""
+    """Pays each step `w . x`, where w fits the sums of x over bags to their labels."""
 
     name = "ridge"
     context: Context = "step"  # a step's reward depends on nothing but the step
@@ -39,7 +39,7 @@ class Ridge:
         agents: int = 1,
     ) -> None:
         self.config, self.sizes = config, Sizes.of(observation_size, action_size, agents)
-        self.sampling = Sampling(bags=config.bags)  # whole bags, drawn from those that are stored
+        self.sampling = Sampling(bags=config.bags)  # whole ones, of those that are stored
         self.schedule = Schedule(every=100, warm_up=1000)  # in environment steps
         size = 2 * (2 * observation_size + action_size) + 1
         self.products = torch.zeros(size, size, dtype=torch.float64)
@@ -54,7 +54,7 @@ class Ridge:
         bags, label = features(batch).sum(dim=(1, 2)), batch.label.double()  # [B, F], [B]
         loss = (bags @ self.weights - label).square().mean().item()
         if not (bags.isfinite().all() and label.isfinite().all()):
-            raise FloatingPointError(f"{self.name}: a label or a feature is not finite: nothing was changed.")
+            raise FloatingPointError(f"{self.name}: a label or feature is not finite.")
         self.products = self.products + bags.T @ bags
         self.moments = self.moments + bags.T @ label
         return {"labeled": float(batch.num_bags), "loss": loss}
@@ -80,10 +80,10 @@ class Ridge:
 
 
 def features(batch: BagBatch) -> Tensor:
-    """Return what a step shows, its squares, and a one, float64 [B, L, A, F]; zeros in padding."""
+    """Return x: what a step shows, its squares and a one, float64 [B, L, A, F]."""
     shown = torch.cat((batch.observations, batch.actions, batch.next_observations), dim=3).double()
     every = torch.cat((shown, shown.square(), torch.ones_like(shown[..., :1])), dim=3)
-    return torch.where(batch.mask[..., None], every, 0.0)
+    return torch.where(batch.mask[..., None], every, 0.0)  # zeros in padding
 
 
 register_redistributor(Ridge)
