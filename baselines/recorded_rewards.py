@@ -307,13 +307,12 @@ def redistributed(
 
 def _paid(trajectory: Trajectory, rewards: Floats, steps: int) -> Trajectory:
     """Return the first steps of an episode, each with a reward of its own."""
-    whole = steps == len(trajectory)
     return Trajectory(
         trajectory.observations[: steps + 1],
         trajectory.actions[:steps],
         rewards[:steps],
         np.arange(steps),
         np.ones(steps, dtype=np.bool_),
-        terminated=trajectory.terminated and whole,
+        terminated=trajectory.terminated,  # never where a bag is open
         extras={name: array[: steps + (len(array) > len(trajectory))] for name, array in trajectory.extras.items()},
     )

@@ -268,6 +268,21 @@ class TestChecking:
         with pytest.raises(BaggedError, match=message):
             check_redistributor(Broken, agents=(1,))
 
+    def test_a_state_that_moves_with_what_it_is_compared_with(self, slope):
+        class Sly(slope):
+            name = "sly"
+
+            def update(self, batch):
+                if not batch.label.isfinite().all():
+                    self.slope += 1.0
+                return super().update(batch)
+
+            def state_dict(self):
+                return {"slope": self.slope}
+
+        with pytest.raises(BaggedError, match="infinite label with a FloatingPointError, and changes nothing"):
+            check_redistributor(Sly, agents=(1,))
+
     def test_a_state_that_only_pickle_could_read(self, slope):
         class Pickled(slope):
             name = "pickled"
