@@ -277,9 +277,12 @@ def offline_page() -> str:
         for name, lines in offline_table.told(RESULTS / f"offline_{protocol}.csv", protocol).items():
             text = "\n".join(lines) if len(lines) > 2 else "No runs yet."
             made[f"offline {name}"] = partial(str, text)
+    longer = offline_table.by_updates(read_rows(RESULTS / "offline_longer.csv"), LONGER)
+    made["offline longer"] = partial(str, "\n".join(longer) if len(longer) > 2 else "No runs yet.")
     return filled(DOCS / "offline.md", made)
 
 
+LONGER = (5_000, 20_000, 40_000, 60_000, 80_000, 100_000)  # updates
 BACKENDS = RESULTS / "backends.csv"
 
 

@@ -72,7 +72,7 @@ PROTOCOLS: dict[str, tuple[Cell, ...]] = {
         for name in ("identity", "uniform", "constant", "rd", "rrd", "oracle")
     ),
 }
-PRESETS = {"laptop": (20_000, 3), "full": (1_000_000, 5)}  # updates and seeds; data is as it was made
+PRESETS = {"laptop": (20_000, 3), "longer": (100_000, 1), "full": (1_000_000, 5)}  # updates, seeds; data as it was made
 EVERY = 5000  # updates between two evaluations, or a quarter of a shorter run
 
 

@@ -87,6 +87,23 @@ def figure(values: Sequence[float]) -> str:
     return f"{np.mean(values):.1f}{spread} ({len(values)})"
 
 
+def by_updates(rows: Sequence[Row], shown: Sequence[int]) -> list[str]:
+    """Return a table of normalized scores after so many updates: a line for each dataset, learner and arm.
+
+    Runs that have not come so far are left out of a column; seeds are averaged.
+    """
+    lines = _heading(["data", "learner", "rewards", *(f"{updates:,} updates" for updates in shown)])
+    found: dict[tuple[str, str, str], dict[int, list[float]]] = {}
+    for row in rows:
+        scores = found.setdefault((row["data"], learner_of(row), arm_of(row)), {})
+        scores.setdefault(int(row["step"]), []).append(float(row["score"]))
+    learners, arms = list(TOLD_LEARNERS), list(HEADINGS)
+    for data, learner, arm in sorted(found, key=lambda one: (one[0], learners.index(one[1]), arms.index(one[2]))):
+        told = (figure(found[data, learner, arm].get(one, [])) for one in shown)
+        lines.append(_line([data, TOLD_LEARNERS[learner], HEADINGS[arm], *told]))
+    return lines
+
+
 def common(places: Mapping[str, Mapping[str, Sequence[float]]], names: Sequence[str]) -> list[str]:
     """Return the datasets that every arm has runs on: averages over others would not be of the same."""
     return [place for place, arms in places.items() if all(arms.get(name) for name in names)]

@@ -1,6 +1,7 @@
 """Redistributors of one's own: how they become known, what is checked of them, and that everything takes them."""
 
 import math
+import random
 import sys
 from dataclasses import dataclass, replace
 
@@ -293,14 +294,16 @@ class TestChecking:
         with pytest.raises(BaggedError, match="tensors, numbers, texts, lists and dicts only"):
             check_redistributor(Pickled)
 
-    def test_a_global_random_state_that_moves(self, slope):
+    @pytest.mark.parametrize("draw", [np.random.rand, random.random, lambda: torch.rand(1)])
+    def test_a_global_random_state_that_moves(self, slope, draw):
         class Rolling(slope):
             name = "rolling"
 
             def relabel(self, batch):
-                np.random.rand()  # noqa: NPY002
+                draw()
                 return super().relabel(batch)
 
+        draw()  # from here on NumPy's state moves within its block of numbers
         with pytest.raises(BaggedError, match="Global random states stay as they were"):
             check_redistributor(Rolling)
 

@@ -334,6 +334,15 @@ class TestTold:
         assert "| hopper-medium | IQL | 5.0 ± 1.4 (2) | 40.0 ± 14.1 (2) | 20.0 ± 0.0 (2) | 50.0 ± 0.0 (2) |" in lines
         assert "| halfcheetah-medium | IQL | – | 99.0 (1) | – | – |" in lines
 
+    def test_scores_after_so_many_updates(self, out):
+        lines = offline_table.by_updates(offline.read_rows(out), (5, 10, 15))
+        assert lines[0] == "| data | learner | rewards | 5 updates | 10 updates | 15 updates |"
+        assert lines[2:4] == [
+            "| halfcheetah-medium | IQL | imputed | -901.0 (1) | 99.0 (1) | – |",
+            "| hopper-medium | IQL | labels only | -995.0 ± 1.4 (2) | 5.0 ± 1.4 (2) | – |",
+        ]
+        assert [line.split(" | ")[2] for line in lines[3:7]] == ["labels only", "imputed", "constant", "all rewards"]
+
     def test_averages_are_over_datasets_that_all_arms_have(self, out):
         lines = offline_table.told(out, "table")["averages"]
         # Means over two datasets: 10, 20, 50 and 60; resampling the two seeds of one moves imputed by 5 at most.
