@@ -144,7 +144,7 @@ def delayed(
     if source.redistributor is not None:
         raise DatasetError(
             f"{source.dataset_id}: rewards must be the task's to be delayed, and a redistributor said them "
-            f"({source.redistributor.get('name')}): delay {source.source}."
+            f"({source.redistributor.get('name')}): delay the dataset that {source.source} was made of."
         )
     ledger = SlotLedger(schedule, "pass")
     ledger.reset(seed)

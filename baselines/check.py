@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import io
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -14,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bagged_envs.baselines import checkpoint
 from bagged_envs.baselines.api import BagBatch, Redistributor
 from bagged_envs.baselines.random_bags import ACTION, OBSERVATION, add_up, bags_of, columns_of, drawn, with_padding
-from bagged_envs.baselines.redistributors import make_redistributor
+from bagged_envs.baselines.redistributors import make_redistributor, named_settings
 from bagged_envs.baselines.redistributors.own import checked_name, settings_class
 from bagged_envs.testing.rollout import demand
+from bagged_envs.wrappers.arguments import positive_int
 
 LENGTHS = [5, 1, 7, 3, 7, 2]
 SHOWN = [True, True, False, True, False, True]
@@ -42,32 +42,38 @@ def check_redistributor(kind: str | type[Any], agents: tuple[int, ...] = (1, 3),
 
     Raises:
         BaggedError: A promise is broken; the text says which, what came, and what to do.
-        TypeError: It lacks an attribute, or one is of a wrong type.
-        ValueError: There is no such redistributor or setting.
+        TypeError: It lacks an attribute, or one is of a wrong type; or `agents` is.
+        ValueError: There is no such redistributor or setting, or no number of agents.
 
     Example:
         >>> from bagged_envs.baselines.redistributors.rd import RD
         >>> check_redistributor(RD, hidden=(8,))
     """
-    if isinstance(kind, type):
+    if not isinstance(kind, str):
         checked_name(kind)
+    numbers: Any = agents
+    if not isinstance(numbers, tuple) or not numbers:
+        raise TypeError(f"agents must be a tuple of ints, at least one, got {agents!r}.")
     for number in agents:
+        positive_int("each of agents", number)
         _check(_maker(kind, number, settings), number)
 
 
 def _maker(kind: str | type[Any], agents: int, settings: Mapping[str, Any]) -> Make:
     if isinstance(kind, str):
         return lambda seed: make_redistributor(kind, OBSERVATION, ACTION, seed, agents=agents, **settings)
-    config = settings_class(kind.name, kind)(**settings)
+    config = named_settings(kind.name, settings_class(kind.name, kind), settings)
     return lambda seed: kind(OBSERVATION, ACTION, config=config, seed=seed, device="cpu", agents=agents)
 
 
 def _check(make: Make, agents: int) -> None:
+    _check_metrics(make(0), agents)
     _check_reproducible(make, agents)  # first: what draws otherwise each time seems to depend on everything
     for updates in (0, UPDATES):
         _check_rewards(_trained(make, agents, updates), agents)
         _check_order(_trained(make, agents, updates), agents)
     _check_what_counts(make, agents)
+    _check_batch_stays(_trained(make, agents), agents)
     _check_unlabeled(_trained(make, agents), agents)
     _check_refusals(_trained(make, agents), agents)
     _check_state(make, agents)
@@ -84,6 +90,40 @@ def _update(redistributor: Redistributor, batch: BagBatch, number: int = 0) -> d
     return redistributor.update(drawn(batch, redistributor.sampling, number))
 
 
+def _check_batch_stays(redistributor: Redistributor, agents: int) -> None:
+    for name, call in (("relabel", redistributor.relabel), ("update", redistributor.update)):
+        batch = drawn(bags_of(LENGTHS, seed=9, agents=agents), redistributor.sampling)
+        before = {field: value.clone() for field, value in vars(batch).items() if isinstance(value, Tensor)}
+        call(batch)
+        moved = [field for field, value in before.items() if not _same(value, getattr(batch, field))]
+        demand(not moved, f"{name}() leaves the batch as it is", f"others in {moved}", "Copy before you write.")
+
+
+def _kept(redistributor: Redistributor) -> dict[str, Any]:
+    """Return the state as runs keep it; nothing is shared with the redistributor."""
+    try:
+        return checkpoint.copied(redistributor.state_dict())
+    except TypeError as error:
+        law = "state_dict() has tensors, NumPy arrays, numbers, texts, None, and lists and dicts of them only"
+        demand(False, law, str(error), "Convert the rest.")
+        raise
+
+
+def _check_metrics(redistributor: Redistributor, agents: int) -> None:
+    batch = bags_of(LENGTHS, seed=9, agents=agents, labeled=SHOWN)
+    told: Any = _update(redistributor, batch)
+    numbers = isinstance(told, Mapping) and all(
+        isinstance(value, (int, float)) and math.isfinite(value) for value in told.values()
+    )
+    demand(
+        numbers and told.get("labeled") == sum(SHOWN),
+        f"update() returns a dict of finite Python numbers, among them how many bags were 'labeled', here {sum(SHOWN)}",
+        f"{told}",
+        "Count batch.labeled, and use .item().",
+    )
+    _kept(redistributor)
+
+
 def _check_reproducible(make: Make, agents: int) -> None:
     remedy = "Draw from a generator of your own, made of `seed`; weights, too."
     batch, before = bags_of(LENGTHS, seed=9, agents=agents), _global_randomness()
@@ -93,7 +133,7 @@ def _check_reproducible(make: Make, agents: int) -> None:
     demand(same, "Global random states stay as they were", "torch's, NumPy's or Python's moved", remedy)
     other = _trained(make, agents)
     demand(
-        _same(one.state_dict(), other.state_dict()) and _same(rewards, other.relabel(batch)),
+        _same(_kept(one), _kept(other)) and _same(rewards, other.relabel(batch)),
         "Two of one seed agree to the bit, in state and rewards",
         "others",
         remedy,
@@ -171,7 +211,7 @@ def _check_what_counts(make: Make, agents: int) -> None:
         )
         told = _update(one, batch), _update(other, changed)
         demand(
-            told[0] == told[1] and _same(one.state_dict(), other.state_dict()),
+            told[0] == told[1] and _same(_kept(one), _kept(other)),
             f"Updates do not depend on {what}",
             "another state or other metrics",
             remedy,
@@ -179,17 +219,10 @@ def _check_what_counts(make: Make, agents: int) -> None:
 
 
 def _check_unlabeled(redistributor: Redistributor, agents: int) -> None:
-    told = _update(redistributor, bags_of(LENGTHS, seed=9, agents=agents, labeled=SHOWN))
-    demand(
-        told.get("labeled") == sum(SHOWN) and all(math.isfinite(value) for value in told.values()),
-        f"update() returns finite numbers, among them how many bags were 'labeled', here {sum(SHOWN)}",
-        f"{told}",
-        "Count batch.labeled.",
-    )
-    before = copy.deepcopy(redistributor.state_dict())
+    before = _kept(redistributor)
     told = _update(redistributor, bags_of(LENGTHS, seed=9, agents=agents, labeled=[False] * len(LENGTHS)))
     demand(
-        told.get("labeled") == 0.0 and _same(before, redistributor.state_dict()),
+        told.get("labeled") == 0.0 and _same(before, _kept(redistributor)),
         "A batch without labels changes nothing, and 'labeled' is 0.0",
         f"{told}",
         STAY,
@@ -214,7 +247,7 @@ def _check_refusals(redistributor: Redistributor, agents: int) -> None:
             ("update() answers an infinite label with a FloatingPointError", update, broken, FloatingPointError)
         )
     for law, call, given, error in wrong:
-        before = copy.deepcopy(redistributor.state_dict())
+        before = _kept(redistributor)
         try:
             call(drawn(given, redistributor.sampling))
         except error:
@@ -224,19 +257,13 @@ def _check_refusals(redistributor: Redistributor, agents: int) -> None:
         else:
             came = "no error"
         demand(came is None, law, f"{came}", "Use redistributors.fitting.Sizes, and look whether the loss is finite.")
-        demand(_same(before, redistributor.state_dict()), f"{law}, and changes nothing", "another state", STAY)
+        demand(_same(before, _kept(redistributor)), f"{law}, and changes nothing", "another state", STAY)
 
 
 def _check_state(make: Make, agents: int) -> None:
     going = _trained(make, agents)
     saved = going.state_dict()
-    buffer = io.BytesIO()
-    torch.save(saved, buffer)
-    try:
-        read = torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
-    except Exception as error:
-        law, came = "state_dict() has tensors, numbers, texts, lists and dicts only", str(error).partition("\n")[0]
-        demand(False, law, came, "Convert the rest.")
+    kept, read = checkpoint.copied(saved), checkpoint.copied(saved)
     loaded, later = make(123), bags_of(LENGTHS, seed=9, agents=agents)
     loaded.load_state_dict(read)
     for number in range(UPDATES):
@@ -248,7 +275,6 @@ def _check_state(make: Make, agents: int) -> None:
             f"metrics {told[1]} for {told[0]}" if told[0] != told[1] else "other rewards",
             "Put all that updates change into the state: weights, optimizers, generators, counts.",
         )
-    kept = torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
     for whose, state in (("that was returned", saved), ("that was loaded", read)):
         demand(_same(kept, state), f"A state {whose} is not changed by later updates", "another", "Copy its tensors.")
 
@@ -260,6 +286,7 @@ def _global_randomness() -> tuple[Any, ...]:
 
 def _same(one: Any, other: Any) -> bool:
     """Whether two nested states are equal to the bit; nan equals nan."""
+    one, other = (torch.as_tensor(value) if isinstance(value, np.ndarray) else value for value in (one, other))
     if isinstance(one, Tensor) or isinstance(other, Tensor):
         both = isinstance(one, Tensor) and isinstance(other, Tensor) and one.dtype == other.dtype
         return both and one.shape == other.shape and bool(torch.allclose(one, other, rtol=0, atol=0, equal_nan=True))

@@ -38,9 +38,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
         OSError: The file could not be written; the older one is whole.
         TypeError: Something else is in the state.
     """
-    buffer = io.BytesIO()
-    torch.save(packed(state), buffer)
-    content = buffer.getvalue()
+    content = _content(state)
     digest = hashlib.sha256(content).hexdigest()
     write_whole(path, MAGIC + digest.encode() + b"\n" + content)
     return digest
@@ -60,8 +58,26 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} is no whole checkpoint: it was cut, changed, or written by something else. Remove it to begin "
             f"anew."
         )
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    unpacked: dict[str, Any] = _unpacked(state)
+    return _state(content)
+
+
+def copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state as it comes back from a checkpoint; nothing is shared with the other.
+
+    Raises:
+        TypeError: Something that a checkpoint cannot hold is in it.
+    """
+    return _state(_content(state))
+
+
+def _content(state: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(packed(state), buffer)
+    return buffer.getvalue()
+
+
+def _state(content: bytes) -> dict[str, Any]:
+    unpacked: dict[str, Any] = _unpacked(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     return unpacked
 
 

@@ -98,6 +98,11 @@ def keys_of(method: str) -> list[str]:
         return list(PARTS[arm.method])
     if arm is None or arm.kind in ("training", "offline"):
         made = Method.named(method if arm is None else arm.method)
+        if made.redistributor not in PARTS:
+            raise ValueError(
+                f"method must be of ours, got {method!r}: who wrote {made.redistributor!r} is not known here. Ask for "
+                f"identity-{made.learner}, and cite its authors yourself."
+            )
         return [*PARTS[made.redistributor], *PARTS[made.learner]]
     module, _, learner = arm.method.rpartition(".")[2].partition(":")
     redistributor = arm.learner.get("redistributor", {}).get("name", "identity")

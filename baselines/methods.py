@@ -103,7 +103,7 @@ class Method:
 
         Raises:
             ImportError: There is no such module.
-            ValueError: There is no such method.
+            ValueError: There is no such method, or the module's name is none.
         """
         first, dash, second = imported(name).partition("-")
         if not dash:

@@ -25,7 +25,7 @@ from bagged_envs.baselines.standardization import Standardization
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.training import Means, Progress, number
 from bagged_envs.trajectory import Trajectory
-from bagged_envs.wrappers.arguments import known
+from bagged_envs.wrappers.arguments import int_between, known
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,10 @@ class OfflineTraining:
             raise ValueError(
                 f"{name} learns while it plays: use Training, or name one of {', '.join(OFFLINE_LEARNERS)}."
             )
-        self.id, self.arguments, self.seed = id, dict(arguments or {}), seed
+        self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
         self.config = offline_config(name) if config is None else config
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
-        streams = Streams.of(seed)
+        streams = Streams.of(self.seed)
         self._draws, self._bag_draws, self._held_draws = (np.random.default_rng(stream) for stream in streams[:3])
         self._evaluation_seed = SEEDS + int(np.random.default_rng(streams.evaluation).integers(SEEDS // 2))
         self._device = torch.device(device)

@@ -11,18 +11,21 @@ import torch
 
 from bagged_envs.baselines import layout
 from bagged_envs.baselines.api import Metrics, Redistributor, StepFactors
+from bagged_envs.baselines.checkpoint import packed
 from bagged_envs.baselines.description import as_json
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.imputation import Held, Imputation, bags_of, held_out, impute
 from bagged_envs.baselines.judging.fit import NO_PREDICTION, updates_of
 from bagged_envs.baselines.recorded import Bools, Floats, features_of, labeled_steps
 from bagged_envs.baselines.redistributors import config_class, make_redistributor, pinned
+from bagged_envs.baselines.redistributors.identity import Identity
+from bagged_envs.baselines.redistributors.oracle import Oracle
 from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.standardization import Standardization, TaskFactors
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.training import number
 from bagged_envs.dataset_file import versions
-from bagged_envs.datasets import Dataset
+from bagged_envs.datasets import Dataset, DatasetError, from_minari
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.arguments import int_between
 
@@ -44,13 +47,7 @@ class Streams(NamedTuple):
 
     @classmethod
     def of(cls, seed: int) -> Streams:
-        """Return those of a seed.
-
-        Raises:
-            TypeError: It is no int.
-            ValueError: It is below 0, or too large.
-        """
-        int_between("seed", seed, 0, 2**63 - 1)
+        """Return those of a seed, which was checked."""
         # Of its own: datasets draw labels, and recipes what is played, from the children of the seed itself.
         return cls(*np.random.SeedSequence(seed, spawn_key=(OFFLINE,)).spawn(len(cls._fields)))
 
@@ -129,6 +126,9 @@ class RecordedRewards:
             raise ValueError("trajectories must be at least one episode, got none: record some.")
         if not any(one.closed or one.num_bags > 1 for one in episodes):
             raise ValueError("trajectories must have a closed bag, got open ones only: record whole episodes.")
+        labels = sum(int(one.labeled.sum()) for one in episodes)
+        if labels == 1 and self._holds_out:
+            raise ValueError(f"held_out={config.held_out} needs two labeled bags, got 1: use held_out=0, or show more.")
         kind, observed = Standardization, [one.observations for one in episodes]
         self.standardization = kind.of(observed) if config.standardize else kind.none(seen.size)
         self.episodes = [replace(one, observations=self.standardization(one.observations)) for one in episodes]
@@ -186,10 +186,15 @@ class RecordedRewards:
         self.store.relabel_all(self.redistributor)
         return self.imputation
 
+    @property
+    def _holds_out(self) -> bool:
+        learns = self.redistributor.sampling is not None and self.redistributor.name not in NO_PREDICTION
+        return learns and self._config.held_out > 0.0
+
     def _parted(self, held_draws: np.random.Generator) -> tuple[EpisodeStore, Held | None]:
         """Return the store to fit to, in which held-out bags look unlabeled, and these bags."""
         share, sampling = self._config.held_out, self.redistributor.sampling
-        if not share or sampling is None or self.redistributor.name in NO_PREDICTION:
+        if not self._holds_out or sampling is None:
             return self.store, None
         chosen = held_out(self.episodes, share, held_draws)
         store = self._empty_store()
@@ -237,7 +242,7 @@ class RecordedRewards:
 
 
 def redistributed(
-    dataset: Dataset,
+    dataset: Any,
     redistributor: str = "imputer",
     *,
     config: FitConfig | None = None,
@@ -253,7 +258,7 @@ def redistributed(
     has no label, are left out.
 
     Args:
-        dataset: With bags and labels, such as `datasets.delayed` returns.
+        dataset: A `Dataset`, or a `MinariDataset`, with bags and labels, such as `datasets.delayed` returns.
         redistributor: One of `REDISTRIBUTORS`; "imputer" is reward imputation.
         config: How it is fitted; None for the defaults.
         seed: Of everything random, at least 0.
@@ -262,9 +267,10 @@ def redistributed(
         **settings: Fields of the redistributor's configuration.
 
     Raises:
-        TypeError: The seed is no int.
-        ValueError: There is no such redistributor or setting; it leaves steps without a reward, or refuses the bags; or
-            no bag is labeled.
+        TypeError: An argument has a wrong type.
+        ValueError: There is no such redistributor or setting; it leaves steps without a reward, or refuses the bags; no
+            bag is labeled, or `dataset_id` is no name.
+        DatasetError: A redistributor said the rewards of the dataset already.
         FloatingPointError: A loss is not finite.
 
     Example:
@@ -276,33 +282,50 @@ def redistributed(
         >>> every.dataset_id, every.num_labels, every.redistributor["name"]
         ('pendulum/random-delayed-imputer-v0', 200, 'imputer')
     """
-    streams, seen, acted = Streams.of(seed), Features(dataset.observation_space), Features(dataset.action_space)
+    source: Dataset = dataset if isinstance(dataset, Dataset) else from_minari(dataset)
+    if source.redistributor is not None:
+        raise DatasetError(f"{source.dataset_id}: rewards must be paid ones, and a redistributor said these already.")
+    if not isinstance(config, FitConfig | None):
+        raise TypeError(f"config must be a FitConfig, got {config!r} of type {type(config).__name__}.")
+    config, seed = FitConfig() if config is None else config, int_between("seed", seed, 0, 2**63 - 1)
+    streams, seen, acted = Streams.of(seed), Features(source.observation_space), Features(source.action_space)
     made = make_redistributor(redistributor, seen.size, acted.size, number(streams.redistributor), device, **settings)
-    if made.only_labeled:
-        raise ValueError(f"redistributor must say a reward for each step, got {redistributor!r}: it leaves some out.")
-    config = FitConfig() if config is None else config
-    fitting = RecordedRewards(made, dataset.trajectories, seen, acted, config)
-    if redistributor != "oracle":
-        fitting.check_labels(redistributor)
-    fitted = fitting.fit(np.random.default_rng(streams.bags), np.random.default_rng(streams.held_out))
-    said = zip(dataset.trajectories, fitting.given(), fitting.known(), strict=True)
-    name, version = dataset.dataset_id.rsplit("-", 1)
-    told = {
-        "name": redistributor,
-        "settings": pinned(asdict(config_class(redistributor)(**settings))),
-        "fit": {**asdict(config), "updates": fitted.updates, "held_out_error": fitted.error},
-    }
-    return replace(
-        dataset,
-        trajectories=tuple(_paid(one, rewards, int(known.sum())) for one, rewards, known in said if known.any()),
+    _check_says_all(made, source)
+    name, version = source.dataset_id.rsplit("-", 1)
+    told = {"name": redistributor, "settings": pinned(asdict(config_class(redistributor)(**settings)))}
+    paid = replace(
+        source,
         dataset_id=dataset_id or f"{name}-{redistributor.replace('_', '-')}-{version}",
         schedule=None,
         seed=seed,
         exact_count=None,
-        source=dataset.dataset_id,
-        redistributor=as_json(told),
+        source=source.dataset_id,
+        redistributor=as_json(packed({**told, "fit": asdict(config)})),
         versions=versions(),
     )
+    fitting = RecordedRewards(made, source.trajectories, seen, acted, config)
+    if redistributor != Oracle.name:
+        fitting.check_labels(redistributor)
+    fitted = fitting.fit(np.random.default_rng(streams.bags), np.random.default_rng(streams.held_out))
+    said = zip(source.trajectories, fitting.given(), fitting.known(), strict=True)
+    return replace(
+        paid,
+        trajectories=tuple(_paid(one, rewards, int(known.sum())) for one, rewards, known in said if known.any()),
+        redistributor={**(paid.redistributor or {}), "updates": fitted.updates, "held_out_error": fitted.error},
+    )
+
+
+def _check_says_all(redistributor: Redistributor, dataset: Dataset) -> None:
+    """Refuse what leaves steps of closed bags without a reward, or would pay nothing for them."""
+    hidden = any(not one.labeled[: one.num_bags - (not one.closed)].all() for one in dataset.trajectories)
+    shares = (
+        isinstance(redistributor, Identity) and redistributor.name != Oracle.name
+    )  # labels out, and knows no others
+    if redistributor.only_labeled or (shares and hidden):
+        raise ValueError(
+            f"redistributor must say a reward for each step, got {redistributor.name!r}, which has none for steps of "
+            "bags without a label."
+        )
 
 
 def _paid(trajectory: Trajectory, rewards: Floats, steps: int) -> Trajectory:
@@ -314,5 +337,9 @@ def _paid(trajectory: Trajectory, rewards: Floats, steps: int) -> Trajectory:
         np.arange(steps),
         np.ones(steps, dtype=np.bool_),
         terminated=trajectory.terminated,  # never where a bag is open
-        extras={name: array[: steps + (len(array) > len(trajectory))] for name, array in trajectory.extras.items()},
+        extras={
+            name: array[: steps + (len(array) > len(trajectory))]
+            for name, array in trajectory.extras.items()
+            if name != "dense_rewards"  # what was hidden stays hidden
+        },
     )

@@ -355,7 +355,7 @@ class DeclaredBags(VectorGuard):
 
     def _closed_bags(self, observations: Any, infos: dict[str, Any], running: Bools) -> Bools:
         if not isinstance(self.closes, str):
-            return self._bools("what closes returned", self.closes(observations, infos), np.ones_like(running))
+            return self._bools("what closes returned", self.closes(observations, infos), running)
         said = np.asarray(infos.get(f"_{self.closes}", np.zeros(self.num_envs, dtype=np.bool_)))
         if (running & ~said).any():
             raise key_error(self.closes, infos)

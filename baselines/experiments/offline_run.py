@@ -311,7 +311,7 @@ def parsed(words: Sequence[str] | None = None) -> tuple[OfflineRun, argparse.Nam
             known("A setting of the schedule", name, [field.name for field in fields(RewardSchedule)])
         schedule = RewardSchedule(**groups["environment"])
         return OfflineRun(method, given.data, schedule, given.labels, groups["training"], given.seed), given
-    except (TypeError, ValueError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         parser.error(str(error))
 
 

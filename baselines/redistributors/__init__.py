@@ -61,8 +61,20 @@ def config_class(name: str) -> type[Any]:
         ValueError: There is no redistributor of this name.
         TypeError: Its constructor does not say which.
     """
+    if ":" in str(name):
+        module, _, plain = name.rpartition(":")
+        raise ValueError(
+            f"redistributor must be a name alone here, got {name!r}: import {module}, then name {plain!r}."
+        )
     known("redistributor", name, list(REDISTRIBUTORS))
     return settings_class(name, REDISTRIBUTORS[name])
+
+
+def _is_defined_anew(there: type[Any], kind: type[Any]) -> bool:
+    """Whether two classes are one of the user's, loaded twice: a script may be imported by its name as well."""
+    modules = {there.__module__, kind.__module__} - {"__main__"}
+    ours = there.__module__.startswith(f"{__package__}.")
+    return not ours and len(modules) <= 1 and there.__qualname__ == kind.__qualname__
 
 
 def register_redistributor(kind: type[Any]) -> None:
@@ -83,7 +95,7 @@ def register_redistributor(kind: type[Any]) -> None:
     """
     name = checked_name(kind)
     there = REDISTRIBUTORS.get(name, kind)
-    if (there.__module__, there.__qualname__) != (kind.__module__, kind.__qualname__):
+    if there is not kind and not _is_defined_anew(there, kind):
         raise ValueError(
             f"{kind.__qualname__}.name must be new, got {name!r}, which {there.__module__}.{there.__qualname__} has."
         )
@@ -163,13 +175,22 @@ def make_redistributor(
         >>> make_redistributor("rrd", observation_size=3, action_size=1, bags=8).sampling
         Sampling(bags=8, steps=64, weight='length', history=0, enough=None)
     """
-    config = config_class(name)
-    names = [field.name for field in fields(config)]
+    config = named_settings(name, config_class(name), settings)
+    redistributor: Redistributor = REDISTRIBUTORS[name](
+        observation_size, action_size, config=config, seed=seed, device=device, agents=agents
+    )
+    return redistributor
+
+
+def named_settings(name: str, kind: type[Any], settings: Mapping[str, Any]) -> Any:
+    """Return a redistributor's configuration with some settings.
+
+    Raises:
+        ValueError: There is no such setting, or a value is out of range.
+    """
+    names = [field.name for field in fields(kind)]
     for setting in settings:
         if not names:
             raise ValueError(f"{name!r} has no settings, got {setting!r}.")
         known(f"A setting of {name!r}", setting, names)
-    redistributor: Redistributor = REDISTRIBUTORS[name](
-        observation_size, action_size, config=config(**settings), seed=seed, device=device, agents=agents
-    )
-    return redistributor
+    return kind(**settings)

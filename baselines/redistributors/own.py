@@ -19,9 +19,12 @@ def imported(name: str) -> str:
 
     Raises:
         ImportError: There is no such module.
+        ValueError: What stands before the colon is no module's name.
     """
-    module, _, plain = name.rpartition(":")
-    if module:
+    module, colon, plain = name.rpartition(":")
+    if colon:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError(f"What stands before the colon must be a module, such as my_module, got {name!r}.")
         importlib.import_module(module)
     return plain
 

@@ -14,6 +14,7 @@ from bagged_envs import cli
 from bagged_envs.baselines import redistributors
 from bagged_envs.baselines.api import Sampling
 from bagged_envs.baselines.check import check_redistributor
+from bagged_envs.baselines.cite import cite
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, make_redistributor, register_redistributor
 from bagged_envs.baselines.redistributors.fitting import NO_SETTINGS, NoSettings
@@ -130,6 +131,29 @@ class TestRegistering:
         ):
             register_redistributor(Mine)
 
+    def test_a_script_may_be_imported_by_its_name(self, slope):
+        again = type("Slope", (slope,), {"__module__": "__main__"})
+        register_redistributor(again)
+        register_redistributor(slope)
+        assert REDISTRIBUTORS["slope"] is slope
+        with pytest.raises(ValueError, match="'rd', which .*RD has"):
+            register_redistributor(type("RD", (RD,), {"__module__": "__main__"}))
+
+    def test_where_nothing_is_imported_that_is_said(self):
+        with pytest.raises(
+            ValueError, match="got 'tests.baselines.own:slope': import tests.baselines.own, then name 'sl"
+        ):
+            make_redistributor(f"{MODULE}:slope", 3, 1)
+
+    @pytest.mark.parametrize("name", [":slope-td3", "..own:slope-td3", "a b:slope-td3"])
+    def test_what_is_no_module_is_refused(self, name):
+        with pytest.raises(ValueError, match="before the colon must be a module, such as my_module, got"):
+            Method.named(name)
+
+    def test_nobody_knows_whom_to_cite(self, slope):
+        with pytest.raises(ValueError, match="who wrote 'slope' is not known here. Ask for identity-td3"):
+            cite("EpisodicHopper-v0", "slope-td3")
+
     def test_only_classes(self):
         with pytest.raises(TypeError, match="kind must be a class"):
             register_redistributor(RD(3, 1))
@@ -147,6 +171,11 @@ class TestChecking:
     @pytest.mark.parametrize(
         ("method", "body", "message"),
         [
+            (
+                "relabel",
+                lambda self, batch: self.plain(batch) + batch.actions.zero_().sum(),
+                "leaves the batch as it is",
+            ),
             ("relabel", lambda self, batch: batch.mask.tolist(), "returns a tensor. Came: <class 'list'>"),
             ("relabel", lambda self, batch: self.plain(batch).double(), "returns float32.*Came: torch.float64"),
             ("relabel", lambda self, batch: self.plain(batch)[..., 0], r"shape \[B, L, A\], here \[6, 7, 1\]"),
@@ -203,8 +232,11 @@ class TestChecking:
     @pytest.mark.parametrize(
         ("body", "message"),
         [
+            (lambda self, batch: None, "returns a dict of finite Python numbers.*Came: None"),
+            (lambda self, batch: {"labeled": batch.labeled.sum()}, r"Python numbers.*Came: .*tensor\(4\)"),
+            (lambda self, batch: {**self.plain(batch), "one": batch.paid.zero_().sum().item()}, "leaves the batch"),
             (lambda self, batch: {}, "how many bags were 'labeled', here 4. Came: {}"),
-            (lambda self, batch: {**self.plain(batch), "loss": math.nan}, "returns finite numbers"),
+            (lambda self, batch: {**self.plain(batch), "loss": math.nan}, "returns a dict of finite Python numbers"),
             (lambda self, batch: {**self.plain(batch), "spread": batch.dense.std().item()}, "Updates .*dense rewards"),
             (
                 lambda self, batch: {**self.plain(batch), "all": batch.label.sum().item()},
@@ -291,8 +323,46 @@ class TestChecking:
             def state_dict(self):
                 return {"slope": self.slope.clone(), "sampling": self.sampling}
 
-        with pytest.raises(BaggedError, match="tensors, numbers, texts, lists and dicts only"):
+        with pytest.raises(BaggedError, match="lists and dicts of them only. Came: a checkpoint cannot hold Sampling"):
             check_redistributor(Pickled)
+
+    def test_a_state_may_have_what_checkpoints_have(self, slope):
+        class Counting(slope):
+            name = "counting"
+
+            def __init__(self, *sizes, config: NoSettings = NO_SETTINGS, **others):
+                super().__init__(*sizes, **others)
+                self.counts = np.zeros(2)
+
+            def update(self, batch):
+                told = super().update(batch)
+                self.counts = self.counts + np.array([1.0, told["labeled"]]) * (told["labeled"] > 0)
+                return told
+
+            def state_dict(self):
+                return {**super().state_dict(), "counts": self.counts.copy(), "sum": self.counts.sum(), "none": None}
+
+            def load_state_dict(self, state):
+                super().load_state_dict(state)
+                self.counts = state["counts"].copy()
+
+        check_redistributor(Counting)
+
+    @pytest.mark.parametrize(
+        ("kind", "arguments", "error", "message"),
+        [
+            (RD, {"hiden": (8,)}, ValueError, "A setting of 'rd'.*'hiden'. Did you mean 'hidden'"),
+            ("rd", {"hiden": (8,)}, ValueError, "A setting of 'rd'.*'hiden'. Did you mean 'hidden'"),
+            ("rdd", {}, ValueError, "got 'rdd'"),
+            (3, {}, TypeError, "kind must be a class .*got 3"),
+            ("rd", {"agents": ()}, TypeError, "agents must be a tuple of ints, at least one, got"),
+            ("rd", {"agents": 1}, TypeError, "agents must be a tuple of ints, at least one, got 1"),
+            ("rd", {"agents": (0,)}, ValueError, "each of agents must be an int of at least 1, got 0"),
+        ],
+    )
+    def test_wrong_arguments(self, kind, arguments, error, message):
+        with pytest.raises(error, match=message):
+            check_redistributor(kind, **arguments)
 
     @pytest.mark.parametrize("draw", [np.random.rand, random.random, lambda: torch.rand(1)])
     def test_a_global_random_state_that_moves(self, slope, draw):

@@ -7,7 +7,7 @@ import pytest
 
 from bagged_envs.baselines.offline import OfflineConfig, OfflineTraining
 from bagged_envs.baselines.recorded import labeled_steps
-from bagged_envs.baselines.recorded_rewards import FitConfig, redistributed
+from bagged_envs.baselines.recorded_rewards import FitConfig, RecordedRewards, redistributed
 from bagged_envs.datasets import DatasetError, delayed, load, local_path, minari_dataset, record, save, trajectories
 from bagged_envs.wrappers import RewardSchedule
 from tests.test_datasets import reseal
@@ -61,8 +61,8 @@ def test_who_said_them_stands_with_them_and_stays(few, every, tmp_path):
     assert every.dataset_id == "hopper/random-delayed-imputer-v0"
     told = every.redistributor
     assert (told["name"], told["settings"]["hidden"], told["fit"]["fit_updates"]) == ("imputer", [8], 30)
-    assert 0 < told["fit"]["updates"] <= 30
-    assert told["fit"]["held_out_error"] > 0
+    assert 0 < told["updates"] <= 30
+    assert told["held_out_error"] > 0
     save(every, tmp_path / "every")
     again = load(tmp_path / "every")
     assert (again.redistributor, again.seed, again.source, again.schedule) == (told, 5, every.source, None)
@@ -83,8 +83,23 @@ def test_minari_reads_them_as_any_others(every, tmp_path, monkeypatch):
 
 
 def test_they_are_not_delayed_as_if_they_were_the_tasks(every):
-    with pytest.raises(DatasetError, match=r"a redistributor said them \(imputer\): delay hopper/random-delayed-v0"):
+    with pytest.raises(
+        DatasetError,
+        match=r"a redistributor said them \(imputer\): delay the dataset that hopper/random-delayed-v0 was",
+    ):
         delayed(every, STEPS, seed=0)
+    with pytest.raises(DatasetError, match="a redistributor said these already"):
+        redistributed(every, "rd")
+
+
+def test_of_minaris_datasets_as_of_ours(few, every, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    save(few, local_path(few.dataset_id))
+    again = redistributed(minari_dataset(few.dataset_id), config=FIT, seed=np.int64(5), hidden=(np.int64(8),))
+    assert again.redistributor == every.redistributor
+    for one, other in zip(again.trajectories, every.trajectories, strict=True):
+        assert np.array_equal(one.rewards, other.rewards)
+    save(again, tmp_path / "again")
 
 
 def test_longer_bags_of_labels(dense):
@@ -97,7 +112,9 @@ def test_longer_bags_of_labels(dense):
 
 
 def counted(one):
-    return dataclasses.replace(one, extras={"times": np.arange(len(one) + 1), "actions_again": one.actions})
+    return dataclasses.replace(
+        one, extras={**one.extras, "times": np.arange(len(one) + 1), "actions_again": one.actions}
+    )
 
 
 class TestOpenBags:
@@ -120,6 +137,7 @@ class TestOpenBags:
         last = said.trajectories[-1]
         assert (len(last), len(last.observations), last.terminated, last.closed) == (6, 7, False, True)
         assert {name: len(array) for name, array in last.extras.items()} == {"actions_again": 6, "times": 7}
+        assert "dense_rewards" in cut.trajectories[-1].extras  # which is not handed on
         assert all(one.terminated for one in said.trajectories[:-1])
 
     def test_an_episode_of_nothing_else_is_left_out(self, cut):
@@ -136,6 +154,32 @@ class TestRefused:
     def test_a_redistributor_that_leaves_steps_out(self, few):
         with pytest.raises(ValueError, match="must say a reward for each step, got 'labels_only'"):
             redistributed(few, "labels_only")
+
+    @pytest.mark.parametrize("name", ["uniform", "identity"])
+    def test_shares_of_labels_that_nobody_knows(self, few, name):
+        with pytest.raises(ValueError, match=f"got '{name}', which has none for steps of bags without a label"):
+            redistributed(few, name)
+
+    def test_one_label_that_would_be_held_out(self, dense):
+        one = delayed(dense, STEPS, seed=0, exact_count=1)
+        with pytest.raises(ValueError, match="held_out=0.1 needs two labeled bags, got 1: use held_out=0"):
+            redistributed(one, config=FIT)
+        redistributed(one, config=dataclasses.replace(FIT, held_out=0.0))
+
+    def test_what_is_wrong_is_said_before_anything_is_fitted(self, few, monkeypatch):
+        monkeypatch.setattr(RecordedRewards, "fit", None)
+        for arguments, error, message in (
+            ({"dataset_id": "no name"}, ValueError, "dataset_id must be a name"),
+            (
+                {"config": {"fit_updates": 3}},
+                TypeError,
+                "config must be a FitConfig, got {'fit_updates': 3} of type dict",
+            ),
+        ):
+            with pytest.raises(error, match=message):
+                redistributed(few, **arguments)
+        with pytest.raises(TypeError, match="MinariDataset"):
+            redistributed(few.trajectories)
 
     def test_no_labels(self, dense):
         none = delayed(dense, RewardSchedule(bag_len=1, label_fraction=1e-9), seed=0)

@@ -151,7 +151,21 @@ def test_a_vector_key_that_is_none_while_an_episode_runs_is_named(monkeypatch):
         envs.step(np.zeros(2, dtype=int))
 
 
-def test_a_vector_rule_that_returns_objects_answers_for_every_slot():
+@pytest.mark.parametrize("mode", list(gym.vector.AutoresetMode)[:2])
+def test_a_rule_is_asked_of_running_slots_only_as_a_key_is(mode):
+    """Infos of NumPy's bools have None where no episode runs."""
+    lengths = [2, len(REWARDS)]
+
+    def said(closes):
+        made = [lambda n=n: _NumPys(ScriptedEnv([episode(REWARDS[:n])] * 3)) for n in lengths]
+        envs = vector.DeclaredBags(gym.vector.SyncVectorEnv(made, autoreset_mode=mode), closes)
+        envs.reset(seed=0)
+        return [envs.step(np.zeros(2, dtype=int))[-1]["bag_end"].tolist() for _ in range(4)]
+
+    assert said(lambda observations, infos: infos["paid"]) == said("paid")
+
+
+def test_a_vector_rule_that_returns_objects_answers_for_every_running_slot():
     answer = np.array([np.True_, None], dtype=object)
     envs = vector.DeclaredBags(scripted_vector([[episode(REWARDS)]] * 2), lambda observations, infos: answer)
     envs.reset(seed=0)

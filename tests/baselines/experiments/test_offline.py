@@ -243,7 +243,11 @@ class TestProtocols:
             assert len(offline.whole(tmp_path / "table.csv", updates)) == expected
 
     def test_wrong_words_of_a_run_are_told(self, tmp_path, capsys):
-        for word, message in (("imputer-none", "got 'none'"), ("imputer-iql", "got 'bag_lan'")):
+        for word, message in (
+            ("no_such_module:rd-iql", "No module named 'no_such_module'"),
+            ("imputer-none", "got 'none'"),
+            ("imputer-iql", "got 'bag_lan'"),
+        ):
             with pytest.raises(SystemExit):
                 parsed([word, str(tmp_path), "--out", str(tmp_path), "bag_lan=1"])
             assert message in capsys.readouterr().err.replace("‘", "'")
