@@ -132,8 +132,8 @@ INDEX = """\
 # Redistributors
 
 What turns bags and their labels into a reward per step. Identity, labels only, Uniform, Constant and Oracle are the
-controls of every comparison. [Training](../training.md) says how they are run; [yours](../own_redistributor.md) can stand
-beside them.
+controls of every comparison. [Training](../training.md) says how they are run;
+[yours](../own_redistributor.md) can stand beside them.
 
 {table}
 
