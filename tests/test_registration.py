@@ -540,11 +540,14 @@ class TestDense:
         again.reset(seed=0)
         assert again.step(again.action_space.sample())[1] < 0.0
 
-    @pytest.mark.parametrize("delay", ["inside gym.make", "around it"])
-    def test_a_twin_that_counts_bags_has_twins(self, delay):
+    @pytest.mark.parametrize(
+        ("delay", "form"), [("inside gym.make", "env"), ("inside gym.make", "spec"), ("around it", "env")]
+    )
+    def test_a_twin_that_counts_bags_has_twins(self, delay, form):
         plain = bagged_envs.wrappers.BaggedReward(gym.make("Pendulum-v1"), 3)
         twin = bagged_envs.dense(ID if delay == "inside gym.make" else plain, observe_bag=True)
-        counting, other = bagged_envs.dense(twin), bagged_envs.dense(twin, observe_bag=False)
+        again = twin.spec if form == "spec" else twin
+        counting, other = bagged_envs.dense(again), bagged_envs.dense(again, observe_bag=False)
         assert counting.observation_space == twin.observation_space != other.observation_space
         assert str(counting).count("DenseReward") == 1
         assert "DenseReward" not in str(other)

@@ -223,6 +223,29 @@ class TestChecking:
         with pytest.raises(BaggedError, match=message):
             check_redistributor(mine, agents=(1,))
 
+    def test_rewards_that_go_wrong_with_the_first_update(self, slope):
+        class Later(slope):
+            name = "later"
+
+            def relabel(self, batch):
+                fresh = torch.rand(1, generator=torch.Generator().manual_seed(0))
+                return super().relabel(batch) + (0.0 if torch.equal(self.slope, fresh) else 1.0)
+
+        with pytest.raises(BaggedError, match="Rewards are 0.0 in padding"):
+            check_redistributor(Later, agents=(1,))
+
+    def test_rewards_that_go_wrong_with_several_agents(self, slope):
+        class Alone(slope):
+            name = "alone"
+
+            def rewards(self, batch):
+                someone = batch.mask.any(dim=2, keepdim=True)
+                return torch.where(someone, batch.observations[..., 0] * self.slope, 0.0)
+
+        check_redistributor(Alone, agents=(1,))
+        with pytest.raises(BaggedError, match="Rewards are 0.0 in padding"):
+            check_redistributor(Alone)
+
     def test_sums_of_one_that_says_it_is_exact(self, slope):
         with pytest.raises(
             BaggedError, match=r"exact redistributor add up to the labels. Came: .* of \[-3.0, 0.0, 10000.0"
