@@ -97,7 +97,7 @@ def plot(out: Path, file: Path) -> None:
         ends = [min(true.min(), imputed.min()), max(true.max(), imputed.max())]
         axis.plot(ends, ends, color="gray", linewidth=0.8)
         data, labels, seed = name
-        title = f"{data}, {float(labels):.1%} labeled, seed {seed}: R² {float(own[0]['r2']):.2f}"
+        title = f"{data}\n{100 * float(labels):g} % labeled, seed {seed}: R² {float(own[0]['r2']):.3f}"
         axis.set(title=title, xlabel="true reward", ylabel="imputed reward")
         axis.title.set_fontsize("small")
         axis.spines[["top", "right"]].set_visible(False)

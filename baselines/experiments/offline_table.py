@@ -112,13 +112,15 @@ def common(places: Mapping[str, Mapping[str, Sequence[float]]], names: Sequence[
 def averages(rows: Sequence[Row], names: Sequence[str] = ("labels_only", "constant", "imputer", "oracle")) -> list[str]:
     """Return a table of means over datasets with 95 % intervals, and the ratios that the method is about.
 
-    Intervals resample the seeds of each dataset. Beside them stand what is published, and its ratio.
+    Intervals resample the seeds of each dataset; with one there are none. Beside them stand what is published, and its ratio.
     """
     ratios = ("imputed / labels only", "imputed / constant", "imputed / all rewards")
     lines = _heading(["", "means of", *(HEADINGS[name] for name in names), *ratios])
     for label, tasks in _averaged(rows, names).items():
         mean = {name: interval([task[name] for task in tasks], "mean") for name in names}
-        cells = [f"{mean[name].estimate:.1f} [{mean[name].low:.1f}, {mean[name].high:.1f}]" for name in names]
+        several = any(len(scores) > 1 for task in tasks for scores in task.values())
+        bounds = {name: f" [{one.low:.1f}, {one.high:.1f}]" if several else "" for name, one in mean.items()}
+        cells = [f"{mean[name].estimate:.1f}{bounds[name]}" for name in names]
         shares = [ratio(mean["imputer"].estimate, mean[name].estimate) for name in names if name != "imputer"]
         lines.append(_line([label, f"{len(tasks)} {'datasets' if label != BOTH else 'of these'}", *cells, *shares]))
     known = [f"{PUBLISHED[name]:.2f}" if name in PUBLISHED else NOTHING for name in names]

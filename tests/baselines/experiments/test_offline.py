@@ -354,6 +354,8 @@ class TestTold:
         assert cells[:2] == ["IQL", "2 datasets"]
         assert cells[3:6] == ["20.0 [20.0, 20.0]", "50.0 [45.0, 55.0]", "60.0 [60.0, 60.0]"]
         assert cells[6:] == ["5.000", "2.500", "0.833"]
+        one = [row for row in offline.read_rows(out) if row["seed"] == "0"]
+        assert "| 9.5 | 20.0 | 45.0 | 60.0 |" in offline_table.averages(offline_table.finals(one))[2]
         assert lines[-1].endswith("| 9 datasets | 9.19 | – | 68.51 | – | 7.455 | – | – |")
 
     def test_how_rewards_were_imputed_and_what_datasets_came_to(self, out):
