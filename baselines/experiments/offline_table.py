@@ -112,7 +112,7 @@ def common(places: Mapping[str, Mapping[str, Sequence[float]]], names: Sequence[
 def averages(rows: Sequence[Row], names: Sequence[str] = ("labels_only", "constant", "imputer", "oracle")) -> list[str]:
     """Return a table of means over datasets with 95 % intervals, and the ratios that the method is about.
 
-    Intervals resample the seeds of each dataset; with one there are none. Beside stand what is published, and its ratio.
+    Intervals resample the seeds of each dataset; with one there are none. Beside stands what is published.
     """
     ratios = ("imputed / labels only", "imputed / constant", "imputed / all rewards")
     lines = _heading(["", "means of", *(HEADINGS[name] for name in names), *ratios])
