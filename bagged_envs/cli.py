@@ -286,7 +286,7 @@ def bench_run_command(
     time: int | None = None,
     memory: int | None = None,
     tensorboard: bool = False,
-    agent: str | None = None,
+    method: str | None = None,
 ) -> int:
     """Make the runs of a suite that are not whole yet, and write its tables.
 
@@ -303,13 +303,14 @@ def bench_run_command(
         time: Minutes of a SLURM job, by default 240; a run that needs more is queued again and goes on.
         memory: GB of a SLURM job.
         tensorboard: Write evaluations for TensorBoard, too, into the folders of the runs.
-        agent: `my_module:factory` of a learner of yours, which is run beside the suite's methods.
+        method: One more, beside the suite's: `my_module:factory` of a learner of yours, `my_module:my_rd-td3` of a
+            redistributor that your module registers, or one of ours, such as rrd-sac.
     """
     choice = _baselines("benchmark.executors.choice")
     settings = {"address": address, "partition": partition, "account": account, "time": time, "memory": memory}
     choice.check(executor, workers, settings)
-    runner, chosen = _baselines("benchmark.runner"), _baselines("benchmark.suite").Suite.load(suite, agent)
-    options = [*(["--tensorboard"] if tensorboard else []), *([] if agent is None else ["--agent", agent])]
+    runner, chosen = _baselines("benchmark.runner"), _baselines("benchmark.suite").Suite.load(suite, method)
+    options = [*(["--tensorboard"] if tensorboard else []), *([] if method is None else ["--method", method])]
     if tensorboard:
         _baselines("tensorboard").Board(out)  # so that a missing package is said now
     if dry_run:
@@ -344,7 +345,7 @@ def bench_one_command(
     out: Path = Path("benchmark"),
     checkpoint_every: int = 25_000,
     tensorboard: bool = False,
-    agent: str | None = None,
+    method: str | None = None,
 ) -> int:
     """Make one run of a suite.
 
@@ -354,9 +355,9 @@ def bench_one_command(
         out: The folder of all runs.
         checkpoint_every: Environment steps between two checkpoints.
         tensorboard: Write evaluations for TensorBoard, too, into the run's folder.
-        agent: `my_module:factory` of a learner of yours beside the suite's methods.
+        method: One more beside the suite's, as in `bench run`.
     """
-    return int(_baselines("benchmark.runner").work_on_one(suite, key, out, checkpoint_every, tensorboard, agent))
+    return int(_baselines("benchmark.runner").work_on_one(suite, key, out, checkpoint_every, tensorboard, method))
 
 
 def bench_validate_command(folder: Path, /, protocol: str = "v1") -> int:

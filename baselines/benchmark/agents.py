@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.metadata
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -18,6 +16,7 @@ import torch
 from bagged_envs.baselines.evaluate import evaluate, evaluation_env
 from bagged_envs.baselines.learned_reward import LearnedReward
 from bagged_envs.baselines.player import SEEDS
+from bagged_envs.baselines.redistributors.own import module_of
 from bagged_envs.baselines.runs import Row, evaluation_row
 from bagged_envs.baselines.training import Progress
 
@@ -43,34 +42,22 @@ def factory(name: str) -> Factory:
     Raises:
         ImportError: There is no such module or function, or a package is missing.
     """
-    module, function = _module(name), name.partition(":")[2]
+    module, function = module_of(name), name.rpartition(":")[2]
     made: Factory | None = getattr(module, function, None)
     if not callable(made):
         raise ImportError(
-            f"method must be module:function, got {name!r}: {module.__name__} has no function {function!r}."
+            f"method must be module:function, or module:<redistributor>-<learner>, got {name!r}: {module.__name__} has "
+            f"no function {function!r}."
         )
     return made
 
 
-def _module(name: str) -> ModuleType:
-    module = name.partition(":")[0]
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # it is there, and misses another one
-        raise ImportError(
-            f"method must be module:function, got {name!r}: there is no module {error.name!r} in the current "
-            "folder, nor where packages are installed."
-        ) from error
-
-
 def packages(name: str) -> dict[str, str]:
-    """Return the versions of the packages that an agent's module names in `PACKAGES`, and a hash of the module itself.
+    """Return the versions of the packages that a method's module names in `PACKAGES`, and a hash of the module itself.
 
     Modules of ours have our version.
     """
-    module = _module(name)
+    module = module_of(name)
     found = {package: importlib.metadata.version(package) for package in getattr(module, "PACKAGES", ())}
     file = getattr(module, "__file__", None)
     if file is not None and not module.__name__.startswith("bagged_envs."):

@@ -33,8 +33,9 @@ class Arm:
 
     Attributes:
         name: What tables call it.
-        method: `<redistributor>-<learner>`, which is trained, on recorded episodes where its learner never plays;
-            `module:function` of a factory of agents (see `agents`); or a redistributor alone, whose rewards are judged.
+        method: `<redistributor>-<learner>`, which is trained, on recorded episodes where its learner never plays, with
+            `module:` before it where that module registers the redistributor; `module:function` of a factory of agents
+            (see `agents`); or a redistributor of ours alone, whose rewards are judged.
         source: Where its settings come from.
         trials: How many other settings were tried, on tuning seeds, before these were chosen.
         redistributor: Settings of the redistributor that are not its defaults.
@@ -55,7 +56,7 @@ class Arm:
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check what would only fail once it is run.
+        """Check what would only fail once it is run. Nothing is imported for it: rows of others name modules, too.
 
         Raises:
             ValueError: There is no such method or setting, the source is empty, or the trials are negative.
@@ -72,37 +73,53 @@ class Arm:
         for name in self.training:
             if name.startswith("evaluat"):
                 raise ValueError(f"training of {self.name!r} must leave {name} to the protocol.")
-        if ":" in self.method and not all(self.method.partition(":")[::2]):
-            raise ValueError(f"method of {self.name!r} must be module:function, got {self.method!r}.")
-        self.settings()
+        if ":" in self.method and not all(self.method.rpartition(":")[::2]):
+            raise ValueError(
+                f"method of {self.name!r} must be module:function, or module:<redistributor>-<learner>, "
+                f"got {self.method!r}."
+            )
+        self.known_settings()
         idle = [name for name in OFF_POLICY if name in self.training]
-        if idle and (self.method.endswith("-ppo") or self.made().team):
-            learner = self.made().learner
+        if idle and (self.method.endswith("-ppo") or self._stand_in().team):
+            learner = self._stand_in().learner
             raise ValueError(f"training of {self.name!r} must not have {idle[0]}: {learner} does without.")
 
     @property
     def kind(self) -> Kind:
         """What is done with it: our training, another library's, judging its rewards, or learning offline."""
-        if ":" in self.method:
+        if is_agent(self.method):
             return "agent"
         if self.method in REDISTRIBUTORS:
             return "redistribution"
         return "offline" if self.method.partition("-")[2] in OFFLINE_LEARNERS else "training"
 
     @property
+    def module(self) -> str:
+        """What is imported for it: the factory's module, or that of a redistributor that is not ours; else nothing."""
+        return self.method.rpartition(":")[0]
+
+    @property
     def is_control(self) -> bool:
         """Whether it learns from rewards as they are paid."""
         if self.kind == "agent":
             return not self.learner.get("redistributor")
-        return self.kind in ("training", "offline") and self.made().redistributor == "identity"
+        return self.kind in ("training", "offline") and self.method.startswith("identity-")
 
     def made(self) -> Method:
-        """Return the method of ours that is trained.
+        """Return the method that is trained.
 
         Raises:
+            ImportError: Its module does not exist.
             ValueError: There is no such method or setting.
         """
         return Method.named(self.method, self.redistributor, self.learner)
+
+    def _stand_in(self) -> Method:
+        """Return the method, and nothing imported: Identity in the place of a redistributor that is not ours."""
+        if not self.module:
+            return self.made()
+        learner = self.method.rpartition(":")[2].partition("-")[2]
+        return Method.named(f"identity-{learner}", learner=self.learner)
 
     def config(self, **settings: Any) -> TrainingConfig:
         """Return the settings of a run of it, with some more of them.
@@ -111,7 +128,7 @@ class Arm:
             TypeError: A setting has a wrong type.
             ValueError: There is no such setting, or a value is out of range.
         """
-        return config_of(self.made(), {**self.training, **settings})
+        return config_of(self._stand_in(), {**self.training, **settings})
 
     def offline_config(self, **settings: Any) -> OfflineConfig:
         """Return the settings of a run on recorded episodes, with some more of them.
@@ -120,10 +137,28 @@ class Arm:
             TypeError: A setting has a wrong type.
             ValueError: There is no such setting, or a value is out of range.
         """
-        return offline_config(self.made().learner, {**self.training, **settings})
+        return offline_config(self._stand_in().learner, {**self.training, **settings})
 
     def settings(self) -> dict[str, Any]:
-        """Return all that results depend on, defaults included: neither its name nor how it was chosen."""
+        """Return all that results depend on, defaults included: neither its name nor how it was chosen.
+
+        Raises:
+            ImportError: Its module does not exist.
+            TypeError: A setting has a wrong type.
+            ValueError: There is no such method or setting, or a value is out of range.
+        """
+        told = self.known_settings()
+        if self.module and self.kind != "agent":
+            told["redistributor"] = pinned(self.made().resolved()["redistributor"])
+        return told
+
+    def known_settings(self) -> dict[str, Any]:
+        """Return `settings` without importing anything: only those given of a redistributor that is not ours.
+
+        Raises:
+            TypeError: A setting has a wrong type.
+            ValueError: There is no such method or setting, or a value is out of range.
+        """
         told = {"method": self.method, "redistributor": {}, "learner": dict(self.learner), "training": {}}
         if self.kind == "agent":
             return told
@@ -132,11 +167,17 @@ class Arm:
             for name in self.redistributor:
                 known(f"A setting of {self.method!r}", name, [one.name for one in fields(kind)])
             return {**told, "redistributor": pinned(asdict(kind(**self.redistributor)))}
-        method, config = self.made(), self.offline_config() if self.kind == "offline" else self.config()
+        config = self.offline_config() if self.kind == "offline" else self.config()
         training = {name: value for name, value in asdict(config).items() if not name.startswith("evaluat")}
-        resolved = method.resolved()
-        resolved["redistributor"] = pinned(resolved["redistributor"])
+        resolved = self._stand_in().resolved()
+        resolved["redistributor"] = dict(self.redistributor) if self.module else pinned(resolved["redistributor"])
         return {"method": self.method, **resolved, "training": training}
+
+
+def is_agent(method: str) -> bool:
+    """Return whether a method is the factory of an agent, `module:function`: what is ours has a dash, or no module."""
+    module, _, name = method.rpartition(":")
+    return bool(module) and "-" not in name
 
 
 def arm_of(result: Mapping[str, Any]) -> Arm:
@@ -160,9 +201,12 @@ def changed_of(job: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def defaults_of(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the default settings of a job's method, as JSON carries them; none where it is unknown here."""
+    """Return the default settings of a job's method, as JSON carries them; none where it is unknown here.
+
+    Nothing is imported for it: a redistributor that is not ours has none.
+    """
     try:
-        told = Arm("its defaults", job["method"], "none", trials=0).settings()
+        told = Arm("its defaults", job["method"], "none", trials=0).known_settings()
     except ValueError:  # of another version
         return {group: {} for group in GROUPS["training"]}
     found: dict[str, Any] = json.loads(json.dumps(told))

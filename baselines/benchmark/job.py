@@ -100,7 +100,7 @@ class Job:
         return {name: value for name, value in given.items() if registered.get(name, ...) != value}
 
     def _versions(self) -> dict[str, str | None]:
-        return runs.versions(self.id) | (packages(self.arm.method) if self.arm.kind == "agent" else {})
+        return runs.versions(self.id) | (packages(self.arm.method) if self.arm.module else {})
 
     @cached_property
     def key(self) -> str:

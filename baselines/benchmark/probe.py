@@ -29,6 +29,7 @@ from bagged_envs.baselines.judging.recordings import dense_env
 from bagged_envs.baselines.offline import OfflineTraining
 from bagged_envs.baselines.recorded_rewards import FIT_STEPS
 from bagged_envs.baselines.redistributors import config_class, make_redistributor, settings_on
+from bagged_envs.baselines.redistributors.own import imported
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining
 from bagged_envs.baselines.training import Training, TrainingConfig
@@ -203,7 +204,7 @@ def _fitting(arm: Arm, store: EpisodeStore, steps: int, seconds: float) -> float
 
 def early(arm: Arm) -> Arm:
     """Return an arm whose redistributor learns as soon as a probe does, in bursts like all others from the first."""
-    name = arm.method.partition("-")[0]
+    name = imported(arm.method).partition("-")[0]
     config = config_class(name)(**arm.redistributor)
     own = {one.name for one in fields(config)}
     sooner = {"warm_up": min(WARM, config.warm_up)} if "warm_up" in own else {}

@@ -62,7 +62,7 @@ def located(suite: str) -> str:
 
 
 def work_on_one(
-    suite: str, key: str, out: Path, checkpoint_every: int, tensorboard: bool = False, agent: str | None = None
+    suite: str, key: str, out: Path, checkpoint_every: int, tensorboard: bool = False, method: str | None = None
 ) -> int:
     """Make one run of a suite; what `command` does.
 
@@ -73,7 +73,7 @@ def work_on_one(
     Raises:
         ValueError: The suite has no such run.
     """
-    jobs = {job.key: job for job in Suite.load(suite, agent).jobs()}
+    jobs = {job.key: job for job in Suite.load(suite, method).jobs()}
     if key not in jobs:
         raise ValueError(
             f"key must be that of a run of {suite}, got {key!r}: versions of packages and the suite are in it, so it "

@@ -95,15 +95,17 @@ class Suite:
             raise ValueError(f"each run must be there once, got {names[key]} {count} times: name what differs.")
 
     @classmethod
-    def load(cls, name: str | Path, agent: str | None = None) -> Suite:
+    def load(cls, name: str | Path, method: str | None = None) -> Suite:
         """Return a suite of ours by its name, or that of a TOML file.
 
         Args:
             name: Of the suite, or its file.
-            agent: `module:function` of a factory of agents that is run beside its methods.
+            method: Of an arm that is run beside its methods: one of ours by its name, or `module:function` of a factory
+                of agents, or `module:<redistributor>-<learner>`.
 
         Raises:
             FileNotFoundError: There is no such file.
+            ImportError: A method's module does not exist.
             ValueError: Something in it is missing, unknown or wrong; the message names the file.
             gymnasium.error.Error: An ID is not registered, or has no delay.
         """
@@ -116,7 +118,9 @@ class Suite:
             raise ValueError(f"{path}: {error}") from error
         try:
             suite = cls._parsed(path, content)
-            return suite if agent is None else replace(suite, arms=(*suite.arms, Arm(agent, agent, GIVEN, trials=0)))
+            if method is None:
+                return suite
+            return replace(suite, arms=(*suite.arms, ARMS.get(method) or Arm(method, method, GIVEN, trials=0)))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
         except gym.error.Error as error:

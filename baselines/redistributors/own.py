@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import is_dataclass
+from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 from bagged_envs.baselines.api import Context, Sampling, Schedule
@@ -21,12 +22,32 @@ def imported(name: str) -> str:
         ImportError: There is no such module.
         ValueError: What stands before the colon is no module's name.
     """
-    module, colon, plain = name.rpartition(":")
+    _, colon, plain = name.rpartition(":")
     if colon:
-        if not all(part.isidentifier() for part in module.split(".")):
-            raise ValueError(f"What stands before the colon must be a module, such as my_module, got {name!r}.")
-        importlib.import_module(module)
+        module_of(name)
     return plain
+
+
+def module_of(name: str) -> ModuleType:
+    """Import the module that stands before the colon of a name, and return it.
+
+    Raises:
+        ImportError: There is no such module.
+        ValueError: What stands there is no module's name.
+    """
+    module = name.rpartition(":")[0]
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ValueError(f"What stands before the colon must be a module, such as my_module, got {name!r}.")
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # it is there, and misses another one
+        raise ModuleNotFoundError(
+            f"{name!r} needs its module: there is no module {error.name!r} in the current folder, nor where packages "
+            "are installed.",
+            name=error.name,
+        ) from error
 
 
 def settings_class(name: str, kind: type[Any]) -> type[Any]:

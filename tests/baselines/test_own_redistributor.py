@@ -450,7 +450,7 @@ class TestUsing:
 
     def test_wrong_modules_and_names_are_a_line(self, capsys):
         for name, message in (
-            ("no_such_module:slope-sac", "No module named 'no_such_module'"),
+            ("no_such_module:slope-sac", "there is no module 'no_such_module' in the current folder"),
             (f"{MODULE}:slop-sac", "slope"),
         ):
             assert cli.main(["train", name, "BaggedInvertedPendulum-v0"]) == 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bagged_envs.baselines.benchmark.arms import defaults_of
+from bagged_envs.baselines.benchmark.arms import defaults_of, is_agent
 from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Cell, Redistribution, Run, flat
 
 
@@ -128,7 +128,7 @@ def _plain(identities: Sequence[Run]) -> dict[str, str]:
 
 
 def _learner(method: str) -> str:
-    return method if ":" in method else method.rpartition("-")[2]
+    return method if is_agent(method) else method.rpartition("-")[2]
 
 
 def _changes(run: Run) -> int:

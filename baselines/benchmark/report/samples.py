@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from bagged_envs.baselines import checkpoint
-from bagged_envs.baselines.benchmark.arms import Arm
+from bagged_envs.baselines.benchmark.arms import Arm, is_agent
 from bagged_envs.baselines.benchmark.report.rows import Cell, Run
 from bagged_envs.baselines.collect import collect, element
 from bagged_envs.baselines.description import as_settings
@@ -78,8 +78,10 @@ def samples(runs: Sequence[Run], folders: Mapping[str, Path]) -> tuple[list[Samp
 
 
 def _why_not(run: Run, folders: Mapping[str, Path]) -> str | None:
-    if ":" in run.result["job"]["method"]:
+    if is_agent(run.result["job"]["method"]):
         return "agents of other libraries leave no checkpoint"
+    if ":" in run.result["job"]["method"]:
+        return "its redistributor is none of ours, and nothing is imported for a report"
     if run.result["job"]["method"].rpartition("-")[2] in TEAM_LEARNERS:
         return "of teams none are drawn"
     if run.released:

@@ -153,7 +153,7 @@ class TestJobs:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("nowhere_at_all:make", "got 'nowhere_at_all:make': there is no module 'nowhere_at_all'"),
+            ("nowhere_at_all:make", "'nowhere_at_all:make' needs .* there is no module 'nowhere_at_all'"),
             ("an_agent.inside:make", "there is no module 'an_agent.inside'"),
             ("an_agent:mak", "an_agent has no function 'mak'"),
             ("json:__doc__", "json has no function '__doc__'"),
@@ -165,7 +165,7 @@ class TestJobs:
 
     @pytest.mark.parametrize("method", [":", "an_agent:", ":make"])
     def test_half_a_name_is_refused(self, method):
-        with pytest.raises(ValueError, match=f"method of 'mine' must be module:function, got {method!r}"):
+        with pytest.raises(ValueError, match=f"method of 'mine' must be module:function, or .*, got {method!r}"):
             Arm("mine", method, "here", 0)
 
     @pytest.mark.parametrize("group", ["redistributor", "training"])

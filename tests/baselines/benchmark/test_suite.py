@@ -211,7 +211,7 @@ def test_controls_learn_from_what_is_paid():
 def test_an_agent_beside_its_methods(tmp_path):
     (tmp_path / "mine.toml").write_text(MINE)
     name = ARMS["sb3-td3"].method
-    suite = Suite.load(tmp_path / "mine.toml", agent=name)
+    suite = Suite.load(tmp_path / "mine.toml", method=name)
     assert [arm.name for arm in suite.arms[-2:]] == ["mine", name]
     assert suite.arms[-1].kind == "agent"
 
