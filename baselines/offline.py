@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import bagged_envs
+from bagged_envs import datasets
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.collect import element
 from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
@@ -102,7 +103,7 @@ class OfflineTraining:
         self,
         method: Method | str,
         id: str,
-        trajectories: Sequence[Trajectory],
+        trajectories: Sequence[Trajectory] | Any,
         arguments: Mapping[str, Any] | None = None,
         config: OfflineConfig | None = None,
         *,
@@ -114,8 +115,8 @@ class OfflineTraining:
         Args:
             method: A method or its name, such as "rd-td3_bc".
             id: A registered ID with a delay, of one controller: what the policy is evaluated on.
-            trajectories: Recorded episodes, with the bags and labels to learn from. `extras["dense_rewards"]` are for
-                `oracle`; other methods never see them.
+            trajectories: Recorded episodes, with the bags and labels to learn from, or a `Dataset` or `MinariDataset`
+                that has them. `extras["dense_rewards"]` are for `oracle`; other methods never see them.
             arguments: Of the environment.
             config: Settings of the run; None for `offline_config`'s.
             seed: Of everything random, at least 0.
@@ -123,6 +124,7 @@ class OfflineTraining:
 
         Raises:
             TypeError: The learner cannot act in the environment, or the seed is no int.
+            DatasetError: A dataset of Minari's is damaged.
             ValueError: There is no such method, or one of its settings is wrong; the episodes are not the
                 environment's, have numbers that are not finite, or nothing that the method could learn from.
             gymnasium.error.Error: The ID is not registered, or has no delay.
@@ -148,7 +150,8 @@ class OfflineTraining:
             self.method.redistributor, *sizes, number(streams.redistributor), device,
             **settings_on(self.method.redistributor, settings, id),
         )  # fmt: skip
-        self._recorded = RecordedRewards(self.redistributor, trajectories, self._seen, self._acted, self.config)
+        episodes = trajectories if isinstance(trajectories, Sequence) else datasets.trajectories(trajectories)
+        self._recorded = RecordedRewards(self.redistributor, episodes, self._seen, self._acted, self.config)
         self._check_labels()
         self._rewards = torch.zeros(self.store.capacity + 1)  # by the numbers of steps
         self._data = fingerprint([vars(one) for one in self._recorded.episodes])

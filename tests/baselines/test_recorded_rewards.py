@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from bagged_envs.baselines.checkpoint import fingerprint
 from bagged_envs.baselines.offline import OfflineConfig, OfflineTraining
 from bagged_envs.baselines.recorded import labeled_steps
 from bagged_envs.baselines.recorded_rewards import FitConfig, RecordedRewards, redistributed
@@ -100,6 +101,20 @@ def test_of_minaris_datasets_as_of_ours(few, every, tmp_path, monkeypatch):
     for one, other in zip(again.trajectories, every.trajectories, strict=True):
         assert np.array_equal(one.rewards, other.rewards)
     save(again, tmp_path / "again")
+
+
+def test_offline_training_takes_datasets_themselves(few, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    save(few, local_path(few.dataset_id))
+    config = OfflineConfig(**vars(FIT))
+    states = []
+    for given in (few.trajectories, few, minari_dataset(few.dataset_id)):
+        training = OfflineTraining("imputer-bc", "BaggedHopper-v0", given, config=config, seed=5)
+        training.close()
+        states.append(fingerprint(training.state_dict()))
+    assert states[0] == states[1] == states[2]
+    with pytest.raises(TypeError, match="dataset must be a Dataset or a MinariDataset, got 3"):
+        OfflineTraining("imputer-bc", "BaggedHopper-v0", 3, seed=5)
 
 
 def test_longer_bags_of_labels(dense):
