@@ -64,12 +64,12 @@ PROTOCOLS: dict[str, tuple[Cell, ...]] = {
         Cell(data, STEPS, 0.01, f"{arm}-{learner}") for data in RECIPES for learner in LEARNERS for arm in ARMS
     ),
     "labels": tuple(
-        Cell(ONE, STEPS, share, f"{arm}-td3_bc") for share in (0.001, 0.005, 0.01, 0.05) for arm in ARMS[:3]
+        Cell(ONE, STEPS, share, f"{arm}-td3_bc") for arm in ARMS[:3] for share in (0.001, 0.005, 0.01, 0.05)
     ),
     "bags": tuple(
         Cell(ONE, schedule, 1.0, f"{name}-td3_bc")
+        for name in ("identity", "uniform", "rd", "rrd", "oracle", "constant")
         for schedule in (BAGS, EPISODES)
-        for name in ("identity", "uniform", "constant", "rd", "rrd", "oracle")
     ),
 }
 PRESETS = {"laptop": (20_000, 3), "longer": (100_000, 1), "full": (1_000_000, 5)}  # updates, seeds; data as it was made
