@@ -48,7 +48,9 @@ def from_minari(dataset: Any, keep: Sequence[str] = (), labels_finite: bool = Tr
         DatasetError: As for `trajectories`.
     """
     if not hasattr(dataset, "storage"):
-        raise TypeError(f"dataset must be a Dataset or a MinariDataset, got {dataset!r}.")
+        raise TypeError(
+            f"dataset must be a Dataset or a MinariDataset, got {dataset!r}: bagged_envs.datasets.load reads a folder."
+        )
     folder = Path(dataset.storage.data_path)
     if (folder / MANIFEST).exists():
         whole = load(folder)

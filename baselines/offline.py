@@ -123,7 +123,7 @@ class OfflineTraining:
             device: Where networks live, "cpu" or "cuda".
 
         Raises:
-            TypeError: The learner cannot act in the environment, or the seed is no int.
+            TypeError: The learner cannot act in the environment, these are no trajectories, or the seed is no int.
             DatasetError: A dataset of Minari's is damaged.
             ValueError: There is no such method, or one of its settings is wrong; the episodes are not the
                 environment's, have numbers that are not finite, or nothing that the method could learn from.
@@ -150,7 +150,8 @@ class OfflineTraining:
             self.method.redistributor, *sizes, number(streams.redistributor), device,
             **settings_on(self.method.redistributor, settings, id),
         )  # fmt: skip
-        episodes = trajectories if isinstance(trajectories, Sequence) else datasets.trajectories(trajectories)
+        several = isinstance(trajectories, Sequence) and not isinstance(trajectories, str)
+        episodes = trajectories if several else datasets.trajectories(trajectories)
         self._recorded = RecordedRewards(self.redistributor, episodes, self._seen, self._acted, self.config)
         self._check_labels()
         self._rewards = torch.zeros(self.store.capacity + 1)  # by the numbers of steps

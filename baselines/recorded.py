@@ -34,8 +34,13 @@ def features_of(place: int, episode: Trajectory, seen: Features, acted: Features
         dense: Whether dense rewards are kept.
 
     Raises:
+        TypeError: It is no trajectory.
         ValueError: It is not of these spaces, has a number that is not finite, or no dense rewards to keep.
     """
+    if not isinstance(episode, Trajectory):
+        raise TypeError(
+            f"trajectories must be Trajectory objects, as `collect` records them, got {episode!r} at {place}."
+        )
     observations = _encoded(f"observations of trajectory {place}", episode.observations, seen)
     actions = _encoded(f"actions of trajectory {place}", episode.actions, acted)
     _check_bounds(place, episode.actions, acted)

@@ -117,6 +117,7 @@ class RecordedRewards:
             config: How it is fitted.
 
         Raises:
+            TypeError: One is no trajectory.
             ValueError: They are not of these spaces, have numbers that are not finite, or no closed bag.
         """
         self.redistributor, self._config, self._seen, self._acted = redistributor, config, seen, acted

@@ -113,8 +113,13 @@ def test_offline_training_takes_datasets_themselves(few, tmp_path, monkeypatch):
         training.close()
         states.append(fingerprint(training.state_dict()))
     assert states[0] == states[1] == states[2]
-    with pytest.raises(TypeError, match="dataset must be a Dataset or a MinariDataset, got 3"):
-        OfflineTraining("imputer-bc", "BaggedHopper-v0", 3, seed=5)
+    for wrong, message in (
+        (3, "dataset must be a Dataset or a MinariDataset, got 3: bagged_envs.datasets.load"),
+        ("datasets/hopper", "dataset must be a Dataset or a MinariDataset, got 'datasets/hopper'"),
+        ([few.trajectories[0], 3], "trajectories must be Trajectory objects.*got 3 at 1"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            OfflineTraining("imputer-bc", "BaggedHopper-v0", wrong, seed=5)
 
 
 def test_longer_bags_of_labels(dense):
