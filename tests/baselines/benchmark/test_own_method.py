@@ -14,7 +14,7 @@ from bagged_envs.baselines.benchmark import probe
 from bagged_envs.baselines.benchmark.arms import ARMS, Arm, arm_of, changed_of, defaults_of, is_agent
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.benchmark.report.control import controls
+from bagged_envs.baselines.benchmark.report.control import Control, controls
 from bagged_envs.baselines.benchmark.report.rows import runs_of
 from bagged_envs.baselines.benchmark.result_file import digest
 from bagged_envs.baselines.benchmark.suite import Suite
@@ -190,6 +190,7 @@ def test_readers_of_rows_do_not(whole, place):
 def test_its_control_is_identity_with_the_same_learner(whole, place):
     (control,) = controls(runs_of(results(place / "runs")), []).values()
     assert control.of(METHOD) == "plain"
+    assert Control(plain={"sac": "another", "td3": "plain"}).of(METHOD) == "plain"
 
 
 def test_it_comes_out_again(whole, place):
@@ -216,6 +217,9 @@ def test_beside_the_methods_of_a_suite(place, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert all(line.endswith(f"--method {METHOD}") for line in lines)
+    words = lines[-1].split()[1:]
+    assert cli.main([*words[words.index("bench") :]]) == 1  # it is run, with TD3's own random steps
+    assert re.search("nothing was learned in 80 steps.*their_slopes_slope-td3", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +234,14 @@ def test_what_cannot_be_run_is_a_line(method, message, capsys):
     assert cli.main(["bench", "run", "mine.toml", "--method", method]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(message, line)
+
+
+def test_a_package_that_its_module_misses_is_told_as_such(place, capsys):
+    (place / "half_a_module.py").write_text("import a_package_that_is_not_here")
+    assert cli.main(["bench", "run", "mine.toml", "--method", "half_a_module:slope-td3"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No module named 'a_package_that_is_not_here'" in line
+    assert "needs its module" not in line
 
 
 def test_what_it_costs_is_measured():
