@@ -238,6 +238,8 @@ def read_json(file: Path) -> dict[str, Any]:
         told = json.loads(file.read_bytes())
     except FileNotFoundError as error:
         raise DatasetError(f"{file}: it is missing: this is no whole dataset.") from error
+    except OSError as error:
+        raise DatasetError(f"{file}: it cannot be read ({error}).") from error
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{file}: it cannot be read as JSON ({error}): it is cut or changed.") from error
     demand(isinstance(told, dict), str(file), "the whole", "a table", type(told).__name__)

@@ -6,6 +6,7 @@ no sums.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +27,9 @@ from bagged_envs.dataset_form import (
     the_minari,
     trajectory_of,
 )
+from bagged_envs.dataset_spec import parsed_spec
 from bagged_envs.trajectory import Array, Trajectory
-from bagged_envs.wrappers.arguments import string, strings
+from bagged_envs.wrappers.arguments import real_number, string, strings
 
 BORDERS = ("bag_end", "reward_observed")
 MOST_DENSE = 1100  # times what it takes on the disk: no compression of HDF5 gives more
@@ -63,7 +65,7 @@ def from_minari(dataset: Any, keep: Sequence[str] = (), labels_finite: bool = Tr
         *spaces,
         dataset_id=dataset.id,
         env_spec=metadata.get("env_spec"),
-        reference=None if None in scores else two_floats(scores),
+        reference=None if None in scores else _told_returns(folder / METADATA, scores),
         versions={"minari": dataset.minari_version},
     )
 
@@ -106,15 +108,36 @@ def minari_dataset(dataset_id: str, download: bool = False) -> Any:
         _checked_minari(folder)
         if (folder / MANIFEST).exists():
             load(folder)
-    return minari.load_dataset(dataset_id)
+    try:
+        return minari.load_dataset(dataset_id)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Minari raises nearly anything about metadata that it does not expect
+        raise DatasetError(f"{folder}: Minari cannot read it ({error!r:.200}): it is cut or changed.") from error
 
 
-def two_floats(reference: Any) -> tuple[float, float] | None:
-    """Return a pair of numbers as floats, or None."""
-    if reference is None:
+def two_returns(name: str, value: Any) -> tuple[float, float] | None:
+    """Return two returns, the lower one first, as floats, or None.
+
+    Raises:
+        TypeError: It is no pair of numbers.
+        ValueError: They are not finite, or not the lower one first.
+    """
+    if value is None:
         return None
-    low, high = reference
-    return float(low), float(high)
+    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
+        raise TypeError(f"{name} must be two returns, (low, high), got {value!r:.60}.")
+    low, high = (real_number(name, one) for one in value)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"{name} must be two finite returns, the lower one first, got {value!r:.60}.")
+    return low, high
+
+
+def _told_returns(file: Path, scores: Any) -> tuple[float, float] | None:
+    try:
+        return two_returns("ref_min_score and ref_max_score", scores)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{file}: {error}") from error
 
 
 def _checked_minari(folder: Path) -> dict[str, Any]:
@@ -123,21 +146,33 @@ def _checked_minari(folder: Path) -> dict[str, Any]:
     metadata = read_json(file)
     for name in ("data_format", "dataset_id", "minari_version"):
         demand(isinstance(metadata.get(name), str), str(file), name, "a text", repr(metadata.get(name))[:60])
+    for name in ("total_episodes", "total_steps"):
+        counted = type(metadata.get(name)) is int and metadata[name] > 0
+        demand(counted, str(file), name, "an int of at least 1", repr(metadata.get(name))[:60])
+    for name in ("author", "author_email"):
+        names = metadata.get(name, "")
+        plain = isinstance(names, str) or (isinstance(names, list) and all(isinstance(one, str) for one in names))
+        demand(plain, str(file), name, "a text, or several", repr(names)[:60])
+    if metadata.get("env_spec") is not None:
+        demand(isinstance(metadata["env_spec"], str), str(file), "env_spec", "a text", repr(metadata["env_spec"])[:60])
+        parsed_spec(metadata["env_spec"], f"{file}: env_spec")
     for name in ("observation_space", "action_space"):
         demand(name in metadata, str(file), name, "there: without it Minari would run what env_spec names", "nothing")
     read_spaces(file, metadata)
     if metadata["data_format"] == "hdf5":
         data = folder / DATA
         demand(data.is_file(), str(data), "the file", "there", "nothing")
-        _check_hdf5(data)
+        _check_hdf5(data, metadata["total_episodes"])
     return metadata
 
 
-def _check_hdf5(file: Path) -> None:
+def _check_hdf5(file: Path, episodes: int) -> None:
     import h5py
 
     try:
         with h5py.File(file, "r") as stream:
+            found = sum(name.startswith("episode_") for name in stream)
+            demand(found == episodes, str(file.parent / METADATA), "total_episodes", f"{found}, as in {DATA}", episodes)
             _check_group(file, stream)
     except DatasetError:
         raise

@@ -56,7 +56,7 @@ def known_spec(told: str, where: str, allow: Collection[str] = ()) -> EnvSpec:
     Raises:
         DatasetError: An entry point is unknown, or something else is none of a specification; nothing was run.
     """
-    spec = _parsed(told, where)
+    spec = parsed_spec(told, where)
     for name in ("entry_point", "vector_entry_point"):
         point = spec.get(name)
         fine = (name == "vector_entry_point" and point is None) or point in allow or _is_known(point)
@@ -68,7 +68,12 @@ def known_spec(told: str, where: str, allow: Collection[str] = ()) -> EnvSpec:
     return made
 
 
-def _parsed(told: str, where: str) -> dict[str, Any]:
+def parsed_spec(told: str, where: str) -> dict[str, Any]:
+    """Return what a specification says, whatever it names.
+
+    Raises:
+        DatasetError: It is none.
+    """
     try:
         spec = json.loads(told)
     except (ValueError, RecursionError) as error:
@@ -90,7 +95,7 @@ def _is_known(point: object) -> bool:
     if place == ENTRY_POINTS:
         # What stands behind the @ is imported only where the task is unknown.
         task = name.partition("@")[0]
-        return any(task == prefix + known for prefix in (*VARIANTS, DENSE) for known in TASKS)
+        return ":" not in name and any(task == prefix + known for prefix in (*VARIANTS, DENSE) for known in TASKS)
     registered = any(point in (spec.entry_point, spec.vector_entry_point) for spec in gym.registry.values())
     return place.startswith("gymnasium.envs.") and registered
 

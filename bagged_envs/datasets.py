@@ -27,10 +27,11 @@ from typing import Any, TypeAlias
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
+from gymnasium.envs.registration import EnvSpec
 
 from bagged_envs.dataset_file import METADATA, load, read_json, save, versions
 from bagged_envs.dataset_form import ID, SPACES, Dataset, DatasetError, demand, shown_at, the_minari
-from bagged_envs.dataset_minari import BORDERS, from_minari, local_path, minari_dataset, two_floats
+from bagged_envs.dataset_minari import BORDERS, from_minari, local_path, minari_dataset, two_returns
 from bagged_envs.dataset_spec import known_spec
 from bagged_envs.registration import delay_of
 from bagged_envs.trajectory import Trajectory
@@ -42,6 +43,7 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "delayed",
+    "dense_rewards",
     "environment",
     "from_minari",
     "load",
@@ -95,17 +97,19 @@ def record(
         raise ValueError(f"record() needs either steps or episodes, got steps={steps}, episodes={episodes}.")
     wanted = positive_int("steps", steps) if episodes is None else positive_int("episodes", episodes)
     int_between("seed", seed, 0, LONGEST_SEED)
+    scores = two_returns("reference", reference)
     if not ID.fullmatch(string("dataset_id", dataset_id)):
         raise ValueError(f"dataset_id must be a name such as 'mujoco/halfcheetah/medium-v0', got {dataset_id!r}.")
     env = gym.make(id, **kwargs)
     for name in ("observation_space", "action_space"):
         if not isinstance(getattr(env, name), SPACES):
             raise ValueError(f"id={id!r} has the {name} {getattr(env, name)}, which no dataset can have: flatten it.")
+    _check_spec(env.spec)
     env.action_space.seed(seed)
     act = policy if policy is not None else lambda observation: env.action_space.sample()
     schedule = _schedule_of(env)
     found = _collected(env, act, wanted, episodes is None, seed, dataset_id, strings("keep", keep))
-    return replace(found, schedule=schedule, seed=seed, reference=two_floats(reference))
+    return replace(found, schedule=schedule, seed=seed, reference=scores)
 
 
 def delayed(
@@ -140,15 +144,12 @@ def delayed(
     """
     _check_storable(a_schedule(schedule), exact_count)
     int_between("seed", seed, 0, LONGEST_SEED)
+    scores = two_returns("reference", reference)
     source = dataset if isinstance(dataset, Dataset) else from_minari(dataset, keep, labels_finite=False)
-    if source.redistributor is not None:
-        raise DatasetError(
-            f"{source.dataset_id}: rewards must be the task's to be delayed, and a redistributor said them "
-            f"({source.redistributor.get('name')}): delay the dataset that {source.source} was made of."
-        )
     ledger = SlotLedger(schedule, "pass")
     ledger.reset(seed)
-    paid = [_paid(number, one, ledger, schedule, source.schedule) for number, one in enumerate(source.trajectories)]
+    dense = dense_rewards(source)
+    paid = [_paid(one, rewards, ledger, schedule) for one, rewards in zip(source.trajectories, dense, strict=True)]
     if exact_count is not None:
         paid = _exactly(exact_count, paid, schedule, seed)
     return replace(
@@ -158,10 +159,26 @@ def delayed(
         schedule=schedule,
         seed=seed,
         exact_count=exact_count,
-        reference=source.reference if reference is None else two_floats(reference),
+        reference=source.reference if scores is None else scores,
         source=source.dataset_id,
         versions=versions(),
     )
+
+
+def dense_rewards(dataset: Dataset) -> list[npt.NDArray[np.float64]]:
+    """Return the true reward of each step, `[T]` of each episode: what `delayed` delays.
+
+    Of what was recorded with a delay and `expose_reward=True` these are `extras["dense_rewards"]`.
+
+    Raises:
+        DatasetError: The rewards are late, or were said by a redistributor.
+    """
+    if dataset.redistributor is not None:
+        raise DatasetError(
+            f"{dataset.dataset_id}: rewards must be the task's to be delayed, and a redistributor said them "
+            f"({dataset.redistributor.get('name')}): delay the dataset that {dataset.source} was made of."
+        )
+    return [_dense(number, one, dataset.schedule) for number, one in enumerate(dataset.trajectories)]
 
 
 def trajectories(dataset: Any, keep: Sequence[str] = ()) -> list[Trajectory]:
@@ -299,6 +316,19 @@ def _fitting(action: Any, space: gym.Space[Any]) -> Any:
     return fitting
 
 
+def _check_spec(spec: EnvSpec | None) -> None:
+    """Refuse a specification that Minari cannot write down, before anything is played."""
+    if spec is None:
+        return
+    try:
+        spec.to_json()
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"id={spec.id!r} must be registered with entry points that a file can hold, such as 'my_module:MyEnv', and "
+            f"with plain arguments: {error}"
+        ) from error
+
+
 def _schedule_of(env: gym.Env[Any, Any]) -> RewardSchedule | None:
     """Return the schedule that a recording of an environment follows: what is not shown is 0.0 there."""
     layer = delay_of(env)
@@ -326,11 +356,10 @@ def _check_storable(schedule: RewardSchedule, exact_count: int | None) -> None:
 
 
 def _paid(
-    number: int, trajectory: Trajectory, ledger: SlotLedger, schedule: RewardSchedule, recorded: RewardSchedule | None
+    trajectory: Trajectory, dense: npt.NDArray[np.float64], ledger: SlotLedger, schedule: RewardSchedule
 ) -> Trajectory:
     """Return an episode as the ledger pays it; its end, cut or not, closes the last bag."""
-    dense = _dense(number, trajectory, recorded).tolist()
-    rewards, bag_ids, labeled = ledger.pay_episode(dense, _judge(trajectory, schedule))
+    rewards, bag_ids, labeled = ledger.pay_episode(dense.tolist(), _judge(trajectory, schedule))
     return replace(
         trajectory,
         rewards=rewards,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.spaces import Space
 
 import bagged_envs
-from bagged_envs import datasets
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.collect import element
 from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
@@ -25,7 +25,9 @@ from bagged_envs.baselines.redistributors import make_redistributor, settings_on
 from bagged_envs.baselines.standardization import Standardization
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.baselines.training import Means, Progress, number
+from bagged_envs.datasets import Dataset, from_minari
 from bagged_envs.trajectory import Trajectory
+from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.arguments import int_between, known
 
 
@@ -67,6 +69,19 @@ def offline_config(learner: str, settings: Mapping[str, Any] | None = None) -> O
     for name in told:
         known("A setting of offline training", name, [one.name for one in fields(OfflineConfig)])
     return OfflineConfig(**{**LEARNERS[learner].training, **told})
+
+
+def _episodes(recorded: Any, action_space: Space[Any]) -> tuple[Sequence[Trajectory], RewardSchedule | None]:
+    """Return the episodes of what was recorded, and the schedule that paid them where that is known."""
+    if isinstance(recorded, Sequence) and not isinstance(recorded, str):
+        return recorded, None
+    dataset = recorded if isinstance(recorded, Dataset) else from_minari(recorded)
+    if dataset.action_space != action_space:
+        raise ValueError(
+            f"{dataset.dataset_id} must have actions of the environment's space, {action_space}, got "
+            f"{dataset.action_space}: the same numbers would be other actions."
+        )
+    return dataset.trajectories, dataset.schedule
 
 
 class OfflineTraining:
@@ -150,9 +165,8 @@ class OfflineTraining:
             self.method.redistributor, *sizes, number(streams.redistributor), device,
             **settings_on(self.method.redistributor, settings, id),
         )  # fmt: skip
-        several = isinstance(trajectories, Sequence) and not isinstance(trajectories, str)
-        episodes = trajectories if several else datasets.trajectories(trajectories)
-        self._recorded = RecordedRewards(self.redistributor, episodes, self._seen, self._acted, self.config)
+        episodes, schedule = _episodes(trajectories, env.action_space)
+        self._recorded = RecordedRewards(self.redistributor, episodes, self._seen, self._acted, self.config, schedule)
         self._check_labels()
         self._rewards = torch.zeros(self.store.capacity + 1)  # by the numbers of steps
         self._data = fingerprint([vars(one) for one in self._recorded.episodes])

@@ -70,8 +70,9 @@ def _check_bounds(place: int, actions: Array, acted: Features) -> None:
     space = acted.space
     if not isinstance(space, Box):
         return
-    beyond = OUTSIDE * (space.high - space.low) / 2.0
-    if (actions < space.low - beyond).any() or (actions > space.high + beyond).any():
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    beyond = OUTSIDE * (high - low) / 2.0
+    if (actions < low - beyond).any() or (actions > high + beyond).any():
         raise ValueError(
             f"actions of trajectory {place} must be within {space}, got {actions.min()} to {actions.max()}: give them "
             "in the environment's own units."

@@ -27,6 +27,7 @@ from bagged_envs.baselines.training import number
 from bagged_envs.dataset_file import versions
 from bagged_envs.datasets import Dataset, DatasetError, from_minari
 from bagged_envs.trajectory import Trajectory
+from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.arguments import int_between
 
 # Rewards of these are no predictions of labels in the task's units: true labels cannot stand among them.
@@ -106,6 +107,7 @@ class RecordedRewards:
         seen: Features,
         acted: Features,
         config: FitConfig,
+        schedule: RewardSchedule | None = None,
     ) -> None:
         """Take the episodes in; nothing is fitted yet.
 
@@ -115,10 +117,12 @@ class RecordedRewards:
             seen: Of observations.
             acted: Of actions.
             config: How it is fitted.
+            schedule: What paid their labels, where that is known.
 
         Raises:
             TypeError: One is no trajectory.
-            ValueError: They are not of these spaces, have numbers that are not finite, or no closed bag.
+            ValueError: They are not of these spaces, have numbers that are not finite, or no closed bag; or labels of
+                single steps were to stay among shares of longer bags' that are no sums.
         """
         self.redistributor, self._config, self._seen, self._acted = redistributor, config, seen, acted
         oracle = redistributor.name == "oracle"
@@ -127,6 +131,7 @@ class RecordedRewards:
             raise ValueError("trajectories must be at least one episode, got none: record some.")
         if not any(one.closed or one.num_bags > 1 for one in episodes):
             raise ValueError("trajectories must have a closed bag, got open ones only: record whole episodes.")
+        _check_kept(redistributor.name, episodes, config, schedule)
         labels = sum(int(one.labeled.sum()) for one in episodes)
         if labels == 1 and self._holds_out:
             raise ValueError(f"held_out={config.held_out} needs two labeled bags, got 1: use held_out=0, or show more.")
@@ -242,6 +247,18 @@ class RecordedRewards:
         ]
 
 
+def _check_kept(name: str, episodes: Sequence[Trajectory], config: FitConfig, schedule: RewardSchedule | None) -> None:
+    """Refuse labels of another scale: of a mean over twenty steps each gets a twentieth, of one over one all of it."""
+    if schedule is None or schedule.pays_sums or not config.keep_labels or name in KEEPS_NO_LABELS:
+        return
+    kept = [labeled_steps(one) for one in episodes]
+    if any(map(np.any, kept)) and not all(map(np.all, kept)):
+        raise ValueError(
+            f"keep_labels=True needs labels that are sums of rewards, got {schedule}: a label of a single step would "
+            "stand among shares of others that are on another scale. Use keep_labels=False."
+        )
+
+
 def redistributed(
     dataset: Any,
     redistributor: str = "imputer",
@@ -304,7 +321,7 @@ def redistributed(
         redistributor=as_json(packed({**told, "fit": asdict(config)})),
         versions=versions(),
     )
-    fitting = RecordedRewards(made, source.trajectories, seen, acted, config)
+    fitting = RecordedRewards(made, source.trajectories, seen, acted, config, source.schedule)
     if redistributor != Oracle.name:
         fitting.check_labels(redistributor)
     fitted = fitting.fit(np.random.default_rng(streams.bags), np.random.default_rng(streams.held_out))

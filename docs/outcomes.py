@@ -277,8 +277,14 @@ def offline_page() -> str:
         for name, lines in offline_table.told(RESULTS / f"offline_{protocol}.csv", protocol).items():
             text = "\n".join(lines) if len(lines) > 2 else "No runs yet."
             made[f"offline {name}"] = partial(str, text)
-    longer = offline_table.by_updates(read_rows(RESULTS / "offline_longer.csv"), LONGER)
-    made["offline longer"] = partial(str, "\n".join(longer) if len(longer) > 2 else "No runs yet.")
+    longer = read_rows(RESULTS / "offline_longer.csv")
+    tables = {
+        "offline longer": offline_table.by_updates(longer, LONGER[:4]),
+        "offline longer averages": offline_table.averages(offline_table.finals(longer)),
+        "offline longer still": offline_table.by_updates(read_rows(RESULTS / "offline_100000.csv"), LONGER),
+    }
+    for name, lines in tables.items():
+        made[name] = partial(str, "\n".join(lines) if len(lines) > 2 else "No runs yet.")
     return filled(DOCS / "offline.md", made)
 
 

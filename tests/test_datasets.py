@@ -21,6 +21,7 @@ from bagged_envs.datasets import (
     Dataset,
     DatasetError,
     delayed,
+    dense_rewards,
     environment,
     load,
     local_path,
@@ -364,6 +365,12 @@ class TestDamage:
         with pytest.raises(DatasetError, match=f"{name}: it is missing"):
             load(folder)
 
+    def test_a_folder_in_the_place_of_a_file(self, folder):
+        (folder / "manifest.json").unlink()
+        (folder / "manifest.json").mkdir()
+        with pytest.raises(DatasetError, match=r"manifest\.json: it cannot be read"):
+            load(folder)
+
     def test_no_folder(self, place):
         with pytest.raises(FileNotFoundError, match="no such dataset"):
             load(place / "nonesuch")
@@ -398,6 +405,7 @@ class TestDamage:
             (put("arrays", 2, "dtype", value="<i8"), "rewards must be one float64 a step"),
             (put("schedule", value={"bag_len": 0}), "schedule must be one: bag_len"),
             (put("schedule", value={"run": "this"}), "schedule must be one"),
+            (put("schedule", value={"label_fraction": 10**400}), "schedule must be one: label_fraction must be"),
             (put("seed", value="7"), "seed must be a int"),
             (put("reference", value=[3.0, 1.0]), "reference must be two finite returns"),
             (put("reference", value=["a"]), "reference must be two numbers"),
@@ -525,6 +533,8 @@ class TestRecording:
             ({"steps": 1, "episodes": 1}, "either steps or episodes"),
             ({"steps": 1, "dataset_id": "no version"}, "dataset_id must be a name"),
             ({"steps": 1, "seed": -1}, "seed must be an int from 0"),
+            ({"steps": 1, "reference": (3, 1)}, "reference must be two finite returns, the lower one first"),
+            ({"steps": 1, "reference": (0, float("inf"))}, "reference must be two finite returns"),
             ({"steps": 1, "policy": lambda observation: 7}, "policy must return actions in Discrete"),
             ({"steps": 1, "policy": lambda observation: 0.7}, "policy must return actions in Discrete"),
             ({"steps": 1, "keep": ["nonesuch"]}, "keep must name keys that info has"),
@@ -533,6 +543,36 @@ class TestRecording:
     def test_what_cannot_be_meant_is_refused(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             record(**{"id": "CartPole-v1", "policy": None, "dataset_id": "cart-v0", **arguments})
+
+    @pytest.mark.parametrize("reference", [5, (1, 2, 3), "ab", (0.0, "1"), (None, 1.0)])
+    def test_a_reference_is_looked_at_before_anything_is_played(self, reference):
+        def never(observation):
+            raise AssertionError("played")
+
+        with pytest.raises(TypeError, match="reference must be"):
+            record("CartPole-v1", never, "cart-v0", steps=1, reference=reference)
+        with pytest.raises(TypeError, match="reference must be"):
+            delayed(dense(), BAGS, 0, reference=reference)
+
+    def test_an_id_that_no_file_can_name_is_refused(self):
+        gym.register("ByItsClass-v0", entry_point=type(gym.make("CartPole-v1").unwrapped))
+        try:
+            with pytest.raises(ValueError, match="id='ByItsClass-v0' must be registered with entry points that a file"):
+                record("ByItsClass-v0", None, "cart-v0", steps=1)
+        finally:
+            del gym.registry["ByItsClass-v0"]
+
+    def test_true_rewards_are_the_exposed_ones(self):
+        told = {"id": "BaggedInvertedPendulum-v0", "policy": None, "steps": 30, "bag_len": 4}
+        late = record(dataset_id="some/late-v0", **told)
+        with pytest.raises(DatasetError, match="rewards must be dense"):
+            dense_rewards(late)
+        exposed = record(dataset_id="some/exposed-v0", expose_reward=True, **told)
+        for rewards, one in zip(dense_rewards(exposed), exposed.trajectories, strict=True):
+            assert rewards.tolist() == one.extras["dense_rewards"].tolist() != one.rewards.tolist()
+        assert [one.tolist() for one in dense_rewards(dense())] == [
+            one.rewards.tolist() for one in dense().trajectories
+        ]
 
     def test_actions_can_be_keys_of_tables(self):
         assert len(record("FrozenLake-v1", None, "lake/random-v0", steps=20, seed=0).trajectories[0].actions) > 1
@@ -656,11 +696,34 @@ class TestMinari:
             ),
             (replaced("episode_1/terminations", np.full(7, True)), "episode 1: terminations must be False before"),
             (replaced("episode_1/truncations", np.full(7, False)), "episode 1: truncations must be True at the last"),
-            (replaced("episode_2", None), r"main_data\.hdf5, after episode 1: it cannot be read"),
+            (replaced("episode_2", None), r"metadata\.json: total_episodes must be 4, as in main_data\.hdf5, got 5"),
         ],
     )
     def test_arrays_are_checked(self, foreign, change, message):
         change_hdf5(foreign, change)
+        with pytest.raises(DatasetError, match=message):
+            trajectories(minari_dataset("some/foreign-v0"))
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"total_episodes": 10**12}, r"total_episodes must be 5, as in main_data\.hdf5, got 1000000000000"),
+            ({"total_episodes": None}, "total_episodes must be an int of at least 1, got None"),
+            ({"total_episodes": "5"}, "total_episodes must be an int of at least 1, got '5'"),
+            ({"total_steps": True}, "total_steps must be an int of at least 1, got True"),
+            ({"author": -1}, "author must be a text, or several, got -1"),
+            ({"author_email": ["a", 3]}, "author_email must be a text, or several"),
+            ({"env_spec": "x"}, "env_spec: it must be JSON"),
+            ({"env_spec": []}, "env_spec must be a text"),
+            ({"env_spec": "3"}, "env_spec: the whole must be a table"),
+            ({"data_format": "parchment"}, "Minari cannot read it .*parchment"),
+            ({"ref_min_score": "x", "ref_max_score": 1.0}, "ref_min_score and ref_max_score must be a number"),
+            ({"ref_min_score": 0, "ref_max_score": 10**400}, "ref_max_score must be a number that a float can hold"),
+            ({"ref_min_score": 2.0, "ref_max_score": 1.0}, "ref_max_score must be two finite returns, the lower one"),
+        ],
+    )
+    def test_metadata_are_checked(self, foreign, change, message):
+        rewrite(foreign, **change)
         with pytest.raises(DatasetError, match=message):
             trajectories(minari_dataset("some/foreign-v0"))
 
@@ -737,6 +800,7 @@ class TestHostileSpecs:
             ({"entry_point": "subprocess:run", "id": "BaggedReacher-v0"}, "entry_point"),
             ({"entry_point": "bagged_envs.entry_points:BaggedNone@subprocess"}, "entry_point"),
             ({"entry_point": "bagged_envs.entry_points:importlib"}, "entry_point"),
+            ({"entry_point": "bagged_envs.entry_points:BaggedHopper@antigravity:x"}, "entry_point"),
             ({"entry_point": "gymnasium.envs.registration:importlib"}, "entry_point"),
             ({"entry_point": None}, "entry_point"),
             ({"entry_point": ["subprocess:run"]}, "entry_point"),

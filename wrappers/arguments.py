@@ -88,4 +88,7 @@ def real_number(name: str, value: object) -> float:
     """Return `value` as a float if it is a real number, else raise a TypeError that names it."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating)):
         raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name} must be a number that a float can hold, got {value!r:.60}.") from error

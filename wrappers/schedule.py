@@ -145,6 +145,11 @@ class RewardSchedule:
         """Whether what is paid has the unit of rewards, which squares and successes have not."""
         return self.success is None and self.aggregate not in ("sum_square", "square_sum")
 
+    @property
+    def pays_sums(self) -> bool:
+        """Whether what is paid is the sum of a bag's rewards, as a mean or a largest one of a single step is, too."""
+        return self.success is None and (self.aggregate == "sum" or (self.in_reward_units and self.bag_len == 1))
+
     def __str__(self) -> str:
         """Write what differs from the defaults; `bag_len` always, unless a success is paid."""
         shown = [f for f in fields(self) if getattr(self, f.name) != f.default]

@@ -23,7 +23,7 @@ from bagged_envs.baselines.imputation import agreement
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.offline import OfflineTraining
 from bagged_envs.baselines.recorded import labeled_steps
-from bagged_envs.datasets import load
+from bagged_envs.datasets import dense_rewards, load
 from bagged_envs.wrappers import RewardSchedule
 
 Floats = npt.NDArray[np.float64]
@@ -40,7 +40,7 @@ def rewards_of(run: OfflineRun) -> tuple[Floats, Floats]:
     training.fit()
     training.close()
     hidden = np.concatenate([~labeled_steps(one) for one in episodes])
-    true = np.concatenate([one.rewards for one in dense.trajectories])
+    true = np.concatenate(dense_rewards(dense))
     return true[hidden], np.concatenate(training.predictions())[hidden]
 
 
@@ -84,6 +84,8 @@ def plot(out: Path, file: Path) -> None:
     from matplotlib.colors import LogNorm
 
     rows = read_rows(out)
+    if not rows:
+        raise ValueError(f"{out} must have rows to draw, got none: name datasets.")
     names = list(dict.fromkeys(tuple(row[key] for key in KEYS) for row in rows))
     columns = min(3, len(names))
     shape = -(-len(names) // columns), columns
@@ -115,17 +117,27 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--plot", type=Path, help="also draw the table")
     given = parser.parse_args(words)
+    if not 0.0 < given.labels < 1.0:
+        parser.error(f"--labels must be a share above 0 and below 1, which hides some rewards, got {given.labels}.")
     torch.set_num_threads(1)
-    method, schedule = Method.named("imputer-bc"), RewardSchedule(bag_len=1)
-    for folder in given.data:
-        for row in read_rows(given.out):
-            if row["data"] == folder.name and row["data_sha256"] != digest(folder):
-                parser.error(f"{given.out} has rows of another {folder.name}: choose another --out, or remove them.")
-        if (folder.name, str(given.labels), str(given.seed)) not in done(given.out, KEYS):
-            add(OfflineRun(method, folder, schedule, given.labels, {}, given.seed), given.out)
-    if given.plot:
-        plot(given.out, given.plot)
+    try:
+        for folder in given.data:
+            _add_missing(folder, given.labels, given.seed, given.out)
+        if given.plot:
+            plot(given.out, given.plot)
+    except (OSError, FloatingPointError, TypeError, ValueError) as error:
+        parser.error(str(error))
     return 0
+
+
+def _add_missing(folder: Path, labels: float, seed: int, out: Path) -> None:
+    """Write the histogram of a dataset into a table that has not got it."""
+    for row in read_rows(out):
+        if row["data"] == folder.name and row["data_sha256"] != digest(folder):
+            raise ValueError(f"{out} has rows of another {folder.name}: choose another --out, or remove them.")
+    if (folder.name, str(labels), str(seed)) not in done(out, KEYS):
+        run = OfflineRun(Method.named("imputer-bc"), folder, RewardSchedule(bag_len=1), labels, {}, seed)
+        add(run, out)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import numpy.typing as npt
 import torch
 from gymnasium.envs.registration import EnvSpec
 
@@ -42,7 +43,8 @@ from bagged_envs.baselines.runs import CHECKPOINT, versions
 from bagged_envs.baselines.scores import normalized_score, range_of
 from bagged_envs.dataset_file import MANIFEST, read_json
 from bagged_envs.dataset_form import demand
-from bagged_envs.datasets import Dataset, delayed, load
+from bagged_envs.dataset_spec import OURS, parsed_spec
+from bagged_envs.datasets import Dataset, DatasetError, delayed, dense_rewards, load
 from bagged_envs.registration import dense_id, env_id, task_arguments
 from bagged_envs.tasks import TASKS
 from bagged_envs.trajectory import Trajectory
@@ -51,10 +53,13 @@ from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.arguments import counted, known, positive_int
 
 Row = dict[str, Any]
+Floats = npt.NDArray[np.float64]
 COLUMNS = (
     *("step", "return", "return_std", "score", "length"),
     *("r2", "error", "fit_updates", "held_out_error", "reward_scale", "seconds"),
 )
+# Wrappers that change nothing of the task.
+HARMLESS = (":OrderEnforcing", ":PassiveEnvChecker", ":RecordEpisodeStatistics")
 
 
 @dataclass(frozen=True)
@@ -81,15 +86,15 @@ class OfflineRun:
         """Check what would only fail after the data was read.
 
         Raises:
-            ValueError: The share of labels is none, the schedule's labels are of another unit than rewards, or the
-                method does not learn offline.
+            ValueError: The share of labels is none, the schedule's labels are no sums of rewards, or the method does
+                not learn offline.
         """
         if self.labels is not None and not 0.0 < self.labels <= 1.0:
             raise ValueError(f"labels must be a share above 0 and at most 1, got {self.labels}.")
-        if not self.schedule.in_reward_units:
+        if not self.schedule.pays_sums:
             raise ValueError(
-                f"schedule must pay sums, means or largest rewards, got {self.schedule}: labels of another unit cannot "
-                "stand among true rewards."
+                f"schedule must pay sums of rewards, got {self.schedule}: other labels cannot stand among true "
+                "rewards, nor can what is made of them be compared with these."
             )
         offline_config(self.method.learner, self.config)
 
@@ -116,9 +121,11 @@ def task_id(dataset: Dataset) -> str:
     """Return an ID of ours on whose task a dataset was recorded; its delay does not matter to an evaluation.
 
     Raises:
-        ValueError: It was recorded in no task of ours, or with other arguments than the task's own.
+        DatasetError: Its `env_spec` is none.
+        ValueError: It was recorded in no task of ours, or with other arguments or wrappers than the task's own.
     """
-    spec = {} if dataset.env_spec is None else json.loads(dataset.env_spec)
+    where = f"{dataset.dataset_id}: env_spec"
+    spec = {} if dataset.env_spec is None else parsed_spec(dataset.env_spec, where)
     for task in TASKS.values():
         delayed_ids = [env_id(variant, task.name) for variant in VARIANTS]
         if spec.get("id") in (dense_id(task), *delayed_ids):
@@ -131,8 +138,9 @@ def task_id(dataset: Dataset) -> str:
 
 
 def _check_own(dataset_id: str, spec: Mapping[str, Any], own: EnvSpec) -> None:
-    """Refuse a task whose arguments or limit are not its own: policies would be evaluated on another one."""
+    """Refuse a task whose arguments, wrappers or limit are not its own: policies would be evaluated on another one."""
     for name, found, wanted in (
+        ("wrappers", _changing(spec), []),
         ("arguments", _told_apart(spec), _told_apart(json.loads(own.to_json()))),
         ("max_episode_steps", spec.get("max_episode_steps"), own.max_episode_steps),
     ):
@@ -148,6 +156,12 @@ def _told_apart(spec: Mapping[str, Any]) -> dict[str, Any]:
     kwargs = spec.get("kwargs") or {}
     kept = {name: value for name, value in task_arguments(kwargs).items() if name != "render_mode"}
     return kept | ({"observe_bag": True} if kwargs.get("observe_bag", False) else {})
+
+
+def _changing(spec: Mapping[str, Any]) -> list[str]:
+    """Return the names of the wrappers of a specification that change more than when rewards are paid."""
+    found = [(one["name"], one["entry_point"]) for one in spec["additional_wrappers"]]
+    return [name for name, point in found if point not in OURS and not point.endswith(HARMLESS)]
 
 
 def digest(folder: Path) -> str:
@@ -167,6 +181,8 @@ def _reference(dataset: Dataset) -> tuple[float, float]:
         return dataset.reference
     try:
         return range_of(task_id(dataset))
+    except DatasetError:
+        raise
     except ValueError as error:
         raise ValueError(
             f"{dataset.dataset_id} must have the returns that are the scores 0 and 100, got none: record it with "
@@ -178,14 +194,14 @@ def late(run: OfflineRun, dense: Dataset) -> tuple[Trajectory, ...]:
     """Return the episodes as the method gets them: the true rewards are there for `oracle` only."""
     count = None
     if run.labels is not None:
-        bags = delayed(dense, run.schedule, run.seed).num_bags
-        count = max(1, round(run.labels * bags))
+        by_episode = run.schedule.label_unit == "episode"
+        units = len(dense) if by_episode else delayed(dense, run.schedule, run.seed).num_bags
+        count = max(1, round(run.labels * units))
     episodes = delayed(dense, run.schedule, run.seed, exact_count=count).trajectories
     if run.method.redistributor != "oracle":
         return episodes
     return tuple(
-        replace(one, extras={"dense_rewards": true.rewards})
-        for one, true in zip(episodes, dense.trajectories, strict=True)
+        replace(one, extras={"dense_rewards": true}) for one, true in zip(episodes, dense_rewards(dense), strict=True)
     )
 
 
@@ -195,7 +211,7 @@ def train(run: OfflineRun, folder: Path, updates: int, report: Callable[[Row], N
     Args:
         run: What is run.
         folder: Where it is kept.
-        updates: Of the learner; those after the last evaluation are worth nothing.
+        updates: Of the learner, as many as `evaluate_every` or more; those after the last evaluation are worth nothing.
         report: Called with each new row.
 
     Raises:
@@ -212,10 +228,15 @@ def train(run: OfflineRun, folder: Path, updates: int, report: Callable[[Row], N
         dense = load(run.data)
         reference = _reference(dense)
         config, episodes = offline_config(run.method.learner, run.config), late(run, dense)
+        if updates < config.evaluate_every:
+            raise ValueError(
+                f"updates must be at least evaluate_every={config.evaluate_every}, got {updates}: nothing would be "
+                "kept."
+            )
         training = OfflineTraining(run.method, task_id(dense), episodes, config=config, seed=run.seed)
         try:
             description.claim(folder, run.described(dense), begun=(folder / CHECKPOINT).exists())
-            compare = partial(compared, episodes, dense.trajectories)
+            compare = partial(compared, episodes, dense_rewards(dense))
             return _trained(training, compare, reference, folder, updates, report)
         finally:
             training.close()
@@ -258,21 +279,19 @@ def _tell(folder: Path, rows: Sequence[Row]) -> None:
     write_rows(folder / "evaluations.csv", COLUMNS, rows)
 
 
-def compared(
-    episodes: Sequence[Trajectory], dense: Sequence[Trajectory], training: OfflineTraining
-) -> Agreement | None:
+def compared(episodes: Sequence[Trajectory], dense: Sequence[Floats], training: OfflineTraining) -> Agreement | None:
     """Return how what is said of steps agrees with the truth; None of a method that leaves them out, or is told it.
 
     Args:
         episodes: As the method got them.
-        dense: The same with the true rewards.
+        dense: The true reward of each step, `[T]` of each episode.
         training: Which has fitted its redistributor.
     """
     redistributor = training.redistributor
     hidden = [~labeled_steps(one) for one in episodes]
     if redistributor.only_labeled or redistributor.name == "oracle" or not any(map(np.any, hidden)):
         return None
-    return agreement(training.predictions(), [one.rewards for one in dense], hidden)
+    return agreement(training.predictions(), dense, hidden)
 
 
 def _row(training: OfflineTraining, agrees: Agreement | None, reference: tuple[float, float], seconds: float) -> Row:
@@ -320,7 +339,7 @@ def main(words: Sequence[str] | None = None) -> int:
     run, given = parsed(words)
     try:
         train(run, given.out, given.updates, lambda row: print(row, flush=True))
-    except (CheckpointError, FileNotFoundError, FloatingPointError, Taken, TypeError, ValueError) as error:
+    except (CheckpointError, OSError, FloatingPointError, Taken, TypeError, ValueError) as error:
         raise SystemExit(f"offline_run: {error}") from error
     return 0
 

@@ -61,7 +61,9 @@ def told(out: Path, protocol: str) -> dict[str, list[str]]:
     if protocol == "table":
         tables = {"scores": scores(rows, "data"), "averages": averages(rows), "imputed": imputed(rows)}
         return {**tables, "datasets": datasets(read_rows(out.with_suffix(".datasets.csv")))}
-    return {protocol: scores(rows, {"labels": "labels", "bags": "schedule"}[protocol])}
+    if protocol == "bags":
+        return {"bags": scores(rows, "schedule"), "bags rewards": agreement(rows, "schedule")}
+    return {"labels": scores(rows, "labels")}
 
 
 def scores(rows: Sequence[Row], column: str) -> list[str]:
@@ -160,6 +162,16 @@ def imputed(rows: Sequence[Row]) -> list[str]:
         found = [[float(row[name]) for row in of_seed.values()] for name in columns]
         told = [f"{np.mean(found[0]):.3f}", f"{np.mean(found[1]):.3f}", f"{np.mean(found[2]):,.0f}"]
         lines.append(_line([place, *told, str(len(of_seed))]))
+    return lines
+
+
+def agreement(rows: Sequence[Row], column: str) -> list[str]:
+    """Return a table of R² of the rewards that arms say: a line for each value of a column; seeds are averaged."""
+    names = [name for name in HEADINGS if name in {arm_of(row) for row in rows if row["r2"]}]
+    lines = _heading([column, *(HEADINGS[name] for name in names)])
+    for place in dict.fromkeys(row[column] for row in rows):
+        found = [[float(row["r2"]) for row in rows if row[column] == place and arm_of(row) == name] for name in names]
+        lines.append(_line([place, *(f"{np.mean(one):.3f}" if one else NOTHING for one in found)]))
     return lines
 
 

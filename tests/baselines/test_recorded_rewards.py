@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 
 from bagged_envs.baselines.checkpoint import fingerprint
 from bagged_envs.baselines.offline import OfflineConfig, OfflineTraining
@@ -129,6 +130,36 @@ def test_longer_bags_of_labels(dense):
         for steps in one.bag_slices():
             assert other.rewards[steps].sum() == pytest.approx(one.rewards[steps].sum())
             assert np.ptp(other.rewards[steps]) == 0.0
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "max", "sum_square"])
+def test_labels_of_single_steps_stand_among_sums_only(aggregate, dense):
+    late = delayed(dense, RewardSchedule(bag_len=(1, 4), aggregate=aggregate), seed=0)
+    config = dataclasses.replace(FIT, keep_labels=False)
+    for call in (
+        lambda config: redistributed(late, "rd", config=config, hidden=(8,)),
+        lambda config: OfflineTraining("rd-bc", "BaggedHopper-v0", late, config=OfflineConfig(**vars(config)), seed=0),
+    ):
+        with pytest.raises(ValueError, match=f"keep_labels=True needs labels that are sums .*aggregate='{aggregate}'"):
+            call(FIT)
+        call(config)
+    redistributed(late, "uniform")  # keeps none
+    single = delayed(dense, RewardSchedule(bag_len=1, aggregate=aggregate), seed=0)
+    assert redistributed(single, "rd", config=FIT, hidden=(8,)).num_labels == single.steps
+
+
+def test_actions_of_another_space_are_refused(few):
+    other = dataclasses.replace(few, action_space=Box(0.0, 1.0, (3,), np.float32))
+    with pytest.raises(ValueError, match=r"hopper/random-delayed-v0 must have actions of the environment's space, Box"):
+        OfflineTraining("imputer-bc", "BaggedHopper-v0", other, seed=5)
+
+
+def test_bounds_of_whole_numbers_do_not_overflow(few):
+    bounds = Box(-128, 127, (3,), np.int8)
+    ends = (np.full((len(one), 3), -128, np.int8) for one in few.trajectories)
+    moved = tuple(dataclasses.replace(one, actions=a) for one, a in zip(few.trajectories, ends, strict=True))
+    least = dataclasses.replace(few, action_space=bounds, trajectories=moved)
+    assert redistributed(least, "imputer", config=FIT, hidden=(8,)).num_labels == 150
 
 
 def counted(one):

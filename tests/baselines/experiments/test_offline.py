@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from bagged_envs.baselines.growing_table import write_rows
 from bagged_envs.baselines.imputation import agreement
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.recorded import labeled_steps
-from bagged_envs.datasets import load, record, save
+from bagged_envs.datasets import dense_rewards, load, record, save
 from bagged_envs.wrappers import RewardSchedule
 
 SMALL = {"batch_size": 8, "fit_updates": 20, "fit_batch": 8, "fit_check_every": 5}
 SMALL |= {"evaluate_every": 5, "evaluation_episodes": 1}
 STEPS = RewardSchedule(bag_len=1)
+RESCALE = "gymnasium.wrappers.transform_action:RescaleAction"
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +107,12 @@ class TestRun:
         dense = load(run.data)
         shown = [labeled_steps(one) for one in late(run, dense)]
         changed = tuple(
-            dataclasses.replace(one, rewards=np.where(mask, one.rewards, 100.0 - one.rewards))
-            for one, mask in zip(dense.trajectories, shown, strict=True)
+            dataclasses.replace(one, rewards=rewards, extras={"dense_rewards": rewards})
+            for one, rewards in zip(
+                dense.trajectories,
+                [np.where(mask, r, 100.0 - r) for mask, r in zip(shown, dense_rewards(dense), strict=True)],
+                strict=True,
+            )
         )
         save(dataclasses.replace(dense, trajectories=changed), tmp_path / "poisoned")
         honest = train(run, tmp_path / "one", 5)
@@ -183,6 +189,10 @@ class TestRun:
         [
             ({"kwargs": {"ctrl_cost_weight": 5.0}}, r"with arguments {}, got {'ctrl_cost_weight': 5.0}"),
             ({"max_episode_steps": 50}, "with max_episode_steps 1000, got 50"),
+            (
+                {"additional_wrappers": [{"name": "RescaleAction", "entry_point": RESCALE, "kwargs": {}}]},
+                r"with wrappers \[\], got \['RescaleAction'\]",
+            ),
         ],
     )
     def test_data_of_a_changed_task_is_refused(self, data, change, message):
@@ -191,9 +201,59 @@ class TestRun:
         with pytest.raises(ValueError, match=message):
             task_id(dataclasses.replace(dense, env_spec=spec))
 
+    def test_wrappers_that_change_nothing_of_the_task_are_none(self, data):
+        dense = load(data / "hopper-random")
+        point = "gymnasium.wrappers.common:RecordEpisodeStatistics"
+        change = {"additional_wrappers": [{"name": "RecordEpisodeStatistics", "entry_point": point, "kwargs": {}}]}
+        spec = json.dumps({**json.loads(dense.env_spec), **change})
+        assert task_id(dataclasses.replace(dense, env_spec=spec)) == "BaggedHopper-v0"
+
     def test_labels_of_another_unit_are_refused(self, data):
-        with pytest.raises(ValueError, match="schedule must pay sums, means or largest rewards, got .*square_sum"):
-            run_of(data, schedule=RewardSchedule(bag_len=1, aggregate="square_sum"))
+        for schedule in (
+            RewardSchedule(bag_len=1, aggregate="square_sum"),
+            RewardSchedule(bag_len=(1, 3), aggregate="mean"),
+            RewardSchedule(bag_len=None, aggregate="max"),
+            RewardSchedule(bag_len=None, success="terminated"),
+        ):
+            with pytest.raises(ValueError, match="schedule must pay sums of rewards, got .*: other labels"):
+                run_of(data, schedule=schedule)
+        for aggregate in ("mean", "max"):  # of one step is that step's
+            run_of(data, schedule=RewardSchedule(bag_len=1, aggregate=aggregate))
+
+    @pytest.mark.parametrize("share", [0.5, 0.05])
+    def test_shares_of_episodes_are_of_episodes(self, share, data):
+        dense = load(data / "hopper-random")
+        run = run_of(data, "rd-td3_bc", RewardSchedule(bag_len=5, label_unit="episode"), share)
+        assert sum(one.labeled.all() for one in late(run, dense)) == max(1, round(12 * share))
+        assert sum(one.labeled.any() for one in late(run, dense)) == max(1, round(12 * share))
+
+    def test_the_truth_of_a_delayed_dataset_is_what_it_exposes(self, tmp_path):
+        told = {"policy": None, "dataset_id": "hopper/random-v0", "episodes": 12, "seed": 0}
+        save(record("Hopper-v5", **told), tmp_path / "a" / "hopper-random")
+        exposed = record("BaggedHopper-v0", **told, bag_len=20, expose_reward=True)
+        save(exposed, tmp_path / "b" / "hopper-random")
+        same = [train(run_of(tmp_path / name), tmp_path / f"run-{name}", 5) for name in "ab"]
+        assert timeless(same[0]) == timeless(same[1])
+        assert same[0][0]["r2"] is not None
+        for one, true in zip(late(run_of(tmp_path / "b", "oracle-td3_bc"), exposed), exposed.trajectories, strict=True):
+            assert np.array_equal(one.extras["dense_rewards"], true.extras["dense_rewards"])
+
+    def test_too_few_updates_are_said(self, data, tmp_path):
+        with pytest.raises(ValueError, match="updates must be at least evaluate_every=5, got 4: nothing would be kept"):
+            train(run_of(data), tmp_path, 4)
+
+    @pytest.mark.parametrize("spec", ["[]", "{"])
+    def test_a_specification_that_is_none_is_named(self, spec, data, tmp_path):
+        dense = dataclasses.replace(load(data / "hopper-random"), env_spec=spec)
+        save(dense, tmp_path / "data")
+        words = ["imputer-bc", str(tmp_path / "data"), "bag_len=1", "--out", str(tmp_path / "run")]
+        with pytest.raises(SystemExit, match="offline_run: hopper/random-v0: env_spec: "):
+            offline_run.main(words)
+
+    def test_a_file_in_the_place_of_the_folder_is_said(self, data, tmp_path):
+        (tmp_path / "run").write_text("")
+        with pytest.raises(SystemExit, match=r"offline_run: .*File exists"):
+            offline_run.main(["imputer-bc", str(data / "hopper-random"), "bag_len=1", "--out", str(tmp_path / "run")])
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -347,6 +407,20 @@ class TestTold:
         ]
         assert [line.split(" | ")[2] for line in lines[3:7]] == ["labels only", "imputed", "constant", "all rewards"]
 
+    def test_how_rewards_of_bags_agree(self, tmp_path):
+        named = {"rd-iql": [1.0, 2.0], "uniform-iql": [3.0], "labels_only-iql": [4.0]}
+        rows = list(rows_of({("hopper-medium", method): scores for method, scores in named.items()}))
+        for row in rows:
+            row["schedule"] = "bag_len=20" if row["seed"] == 0 else "bag_len=None"
+            row["r2"] = "" if row["method"] == "labels_only-iql" else row["r2"]
+        write_rows(tmp_path / "bags.csv", offline.COLUMNS, rows)
+        assert offline_table.told(tmp_path / "bags.csv", "bags")["bags rewards"] == [
+            "| schedule | equal shares | RD |",
+            "| --- | --- | --- |",
+            "| bag_len=20 | 0.500 | 0.500 |",
+            "| bag_len=None | – | 0.600 |",
+        ]
+
     def test_averages_are_over_datasets_that_all_arms_have(self, out):
         lines = offline_table.told(out, "table")["averages"]
         # Means over two datasets: 10, 20, 50 and 60; resampling the two seeds of one moves imputed by 5 at most.
@@ -371,6 +445,11 @@ class TestTold:
     def test_an_empty_table_says_nothing(self, tmp_path):
         assert len(offline_table.told(tmp_path / "none.csv", "bags")["bags"]) == 2
 
+    def test_of_a_table_that_is_not_there_nothing_is_told(self, tmp_path, capsys):
+        with pytest.raises(SystemExit):
+            offline.main(["bags", "--out", str(tmp_path / "none.csv"), "--tell"])
+        assert "--out must be a table with rows, got" in capsys.readouterr().err
+
 
 def test_a_histogram_of_imputed_against_true_rewards(data, tmp_path, monkeypatch, capsys):
     out, picture = tmp_path / "rows.csv", tmp_path / "rows.png"
@@ -391,6 +470,21 @@ def test_a_histogram_of_imputed_against_true_rewards(data, tmp_path, monkeypatch
     with pytest.raises(SystemExit):
         imputed_rewards.main([str(anew), *words[1:]])
     assert "has rows of another hopper-random: choose another --out" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "no such dataset|missing"),
+        (["--labels", "1.0"], "--labels must be a share above 0 and below 1"),
+        (["--plot", "picture.png"], "rows.csv must have rows to draw, got none"),
+    ],
+)
+def test_what_no_histogram_can_be_made_of_is_a_line(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        imputed_rewards.main([*words, "--out", "rows.csv"])
+    assert re.search(message, capsys.readouterr().err)
 
 
 def quick(kind):
