@@ -18,6 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bagged_envs.wrappers.arguments import int_between, known, positive_int
+
 Floats32 = npt.NDArray[np.float32]
 Metrics = dict[str, float]
 Context = Literal["step", "label", "bag"]
@@ -171,6 +173,9 @@ class TeamEpisodes:
         return TeamEpisodes(**{name: value.to(device) for name, value in vars(self).items()})
 
 
+MOST = 2**63 - 1
+
+
 @dataclass(frozen=True)
 class Sampling:
     """Which bags a redistributor wants for one update.
@@ -191,6 +196,20 @@ class Sampling:
     history: int = 0
     enough: int | None = None
 
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            TypeError: One is no int, or no name.
+            ValueError: One is out of range.
+        """
+        positive_int("bags of a Sampling", self.bags)
+        int_between("history of a Sampling", self.history, 0, MOST)
+        known("weight of a Sampling", self.weight, ("bag", "length"))
+        for name in ("steps", "enough"):
+            if getattr(self, name) is not None:
+                positive_int(f"{name} of a Sampling", getattr(self, name))
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -210,6 +229,20 @@ class Schedule:
     warm_up: int = 0
     first: int | None = None
     refresh: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            TypeError: One is no int.
+            ValueError: One is out of range.
+        """
+        for name in ("every", "updates"):
+            positive_int(f"{name} of a Schedule", getattr(self, name))
+        int_between("warm_up of a Schedule", self.warm_up, 0, MOST)
+        for name in ("first", "refresh"):
+            if getattr(self, name) is not None:
+                positive_int(f"{name} of a Schedule", getattr(self, name))
 
 
 class StepFactors(Protocol):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 
 from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling, Schedule
 from bagged_envs.baselines.redistributors import make_redistributor
+from bagged_envs.wrappers.arguments import int_between
 
 PROTOCOL = ("name", "context", "stored", "only_labeled", "sampling", "schedule", "update", "relabel")
 
@@ -94,6 +96,7 @@ class Driver:
             TypeError: A ready redistributor does not follow the protocol, or a config is neither form.
             ValueError: There is no such redistributor or setting, or a ready one comes with a config.
         """
+        int_between("seed", seed, 0, 2**63 - 1)
         self.fitted = not isinstance(redistributor, str)
         if isinstance(redistributor, str):
             settings = _settings(config)
@@ -127,7 +130,8 @@ class Driver:
             return False
         with torch.inference_mode(False):  # which turns gradients on: TorchRL's collectors step without them
             metrics = [self.redistributor.update(draw(sampling)) for _ in range(due)]
-        self.metrics = {name: sum(one[name] for one in metrics) / due for name in metrics[-1]}
+        given = {name: [one[name] for one in metrics if name in one] for name in dict.fromkeys(chain(*metrics))}
+        self.metrics = {name: sum(values) / len(values) for name, values in given.items()}
         self.updates += due
         self.fitted = True
         return True

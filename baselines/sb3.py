@@ -116,6 +116,7 @@ class BagReplayBuffer(ReplayBuffer):
         self._forget()
 
     def _forget(self) -> None:
+        self._had_bags = self._had_labels = False
         self.dense: Array | None = None
         self.relabeled: Array = np.zeros((self.buffer_size, self.n_envs), dtype=np.float32)
         self._relabeled_after = np.zeros(self.buffer_size * self.n_envs, dtype=np.int64)  # of a bag: how many updates
@@ -173,6 +174,8 @@ class BagReplayBuffer(ReplayBuffer):
         self._keep_dense(told)
         self.bags.abandon(self._jumped(obs))
         closed = self.bags.add(closes, observed, ended)
+        self._had_bags |= len(closed) > 0
+        self._had_labels |= bool(self.bags.labeled[closed].any())
         super().add(obs, next_obs, action, reward, done, told)
         self.num_steps += self.n_envs
         updated = self._driver.drive(self.num_steps, self._drawn, self.bags.count("labeled_bags") > 0)
@@ -222,6 +225,13 @@ class BagReplayBuffer(ReplayBuffer):
         name = "labeled_steps" if self.redistributor.only_labeled else "steps"
         if not self.bags.count(name):
             what = "labeled bag" if self.redistributor.only_labeled else "bag"
+            if self._had_labels if self.redistributor.only_labeled else self._had_bags:
+                raise ValueError(
+                    f"buffer_size must be so large that a closed {what} stays in the buffer until the next one closes, "
+                    f"got {self.buffer_size * self.n_envs}, and none after {self.num_steps} steps of {self.n_envs} "
+                    f"environments: make it {self.n_envs} times twice the longest bag or more, and more where labels "
+                    "are rare."
+                )
             raise ValueError(
                 f"learning_starts must be later than the end of the first {what}, got none closed after "
                 f"{self.num_steps} steps of {self.n_envs} environments: pass the algorithm a learning_starts of at "

@@ -28,6 +28,7 @@ from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
 
 Floats = npt.NDArray[np.float64]
+ROUNDING = 1e-12  # of a square: a constant whose errors are no more is right, but for float32
 SURE = 0.95  # one-sided confidence that a method is better than the constant
 STEADY = 0.5  # least correlation between the rewards of two fits
 DRAWS = (
@@ -135,14 +136,15 @@ def mean_label_per_step(store: EpisodeStore) -> float:
 
 
 def gains(said: Floats, labels: Floats, constant: Floats) -> float:
-    """Return 1 - (sum of squared errors) / (that of the constant reward); nan where the constant is perfect.
+    """Return 1 - (sum of squared errors) / (that of the constant reward); nan where that is perfect but for rounding.
 
     Example:
         >>> gains(np.array([1.0, 3.0]), np.array([1.0, 4.0]), np.array([2.0, 2.0]))
         0.8
     """
     against = float(((constant - labels) ** 2).sum())
-    return 1.0 - float(((said - labels) ** 2).sum()) / against if against > 0.0 else math.nan
+    rounding = float((ROUNDING * labels**2).sum())
+    return 1.0 - float(((said - labels) ** 2).sum()) / against if against > rounding else math.nan
 
 
 def margin_of(said: Floats, labels: Floats, constant: Floats, episodes: npt.NDArray[np.int64]) -> float:

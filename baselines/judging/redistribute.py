@@ -21,7 +21,7 @@ from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.latent_rewards.program import Program
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, reads_factors, settings_on
 from bagged_envs.baselines.redistributors.own import imported
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import int_between, known, positive_int
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,10 +78,13 @@ def run_redistribute(
     """
     if factors is not None:
         Program.named(factors)  # what cannot be read is said before anything is recorded
-    names = [known("methods", imported(name), list(REDISTRIBUTORS)) for name in methods] or _all_methods(id, factors)
+    names = list(dict.fromkeys(known("methods", imported(name), list(REDISTRIBUTORS)) for name in methods))
+    names = names or _all_methods(id, factors)
     settings = {name: _settings(name, factors, allow_weaker_sandbox) for name in names}
     positive_int("updates", updates)
     positive_int("seeds", len(seeds))
+    for seed in seeds:
+        int_between("seed", seed, 0, 2**63 - 1)
     rows = [] if out is None else _read(out)
     wanted: list[Row] = []
     with Progress(console=console, transient=True) as progress:

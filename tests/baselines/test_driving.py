@@ -53,6 +53,41 @@ def test_a_driver_updates_and_averages():
     assert all(shown is batch for shown in spy.updated)
 
 
+def test_a_metric_that_is_given_now_and_then_is_averaged_over_when_it_is():
+    spy, told = Spy(Sampling(bags=2), Schedule(updates=4)), [{"a": 1.0}, {"a": 2.0, "b": 5.0}, {"b": 7.0}, {"a": 6.0}]
+    spy.update = lambda batch: told.pop(0)
+    driver = Driver(spy, None, *SIZES, 0, "cpu")
+    driver.drive(1, lambda sampling: bags_of([2, 3]), True)
+    assert driver.metrics == {"a": 3.0, "b": 6.0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "error", "message"),
+    [
+        (Schedule, {"every": 0}, ValueError, "every of a Schedule must be an int of at least 1, got 0"),
+        (Schedule, {"every": 2.5}, TypeError, "every of a Schedule must be an int"),
+        (Schedule, {"updates": 0}, ValueError, "updates of a Schedule must be"),
+        (Schedule, {"warm_up": -1}, ValueError, "warm_up of a Schedule must be an int from 0"),
+        (Schedule, {"first": 0}, ValueError, "first of a Schedule must be"),
+        (Schedule, {"refresh": 0}, ValueError, "refresh of a Schedule must be"),
+        (Sampling, {"bags": 0}, ValueError, "bags of a Sampling must be"),
+        (Sampling, {"bags": 1, "steps": 0}, ValueError, "steps of a Sampling must be"),
+        (Sampling, {"bags": 1, "history": -1}, ValueError, "history of a Sampling must be an int from 0"),
+        (Sampling, {"bags": 1, "enough": 0.5}, TypeError, "enough of a Sampling must be"),
+        (Sampling, {"bags": 1, "weight": "len"}, ValueError, "weight of a Sampling must be one of .*got 'len'"),
+    ],
+)
+def test_what_cannot_be_scheduled_or_drawn_is_refused(kind, settings, error, message):
+    with pytest.raises(error, match=message):
+        kind(**settings)
+
+
+@pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), ("a", TypeError)])
+def test_a_seed_is_named(seed, error):
+    with pytest.raises(error, match="seed must be an int from 0"):
+        Driver("rrd", None, *SIZES, seed, "cpu")
+
+
 def test_fitted_once_updated_or_ready_or_with_nothing_to_learn():
     assert Driver(Spy(Sampling(bags=2)), None, *SIZES, 0, "cpu").fitted
     assert Driver("uniform", None, *SIZES, 0, "cpu").fitted

@@ -536,6 +536,17 @@ class TestLibraries:
         assert other.replay_buffer.num_steps == 210
         assert other.replay_buffer.updates > model.replay_buffer.updates
 
+    @pytest.mark.parametrize(
+        ("redistributor", "env_kwargs", "size"),
+        [("uniform", {"bag_len": 50}, 60), ("labels_only", {"bag_len": 1, "label_fraction": 0.03}, 60)],
+    )
+    def test_too_small_a_buffer_names_what_to_do(self, redistributor, env_kwargs, size):
+        with pytest.raises(ValueError, match="buffer_size must be so large that a closed .* until the next one closes"):
+            trained(
+                SAC, "bagged_envs:BaggedReacher-v0", redistributor, 900, env_kwargs=env_kwargs, buffer_size=size,
+                learning_starts=55,
+            )  # fmt: skip
+
     def test_too_early_a_start_names_what_to_do(self):
         with pytest.raises(ValueError, match="none closed after 202 steps of 2 environments: pass .* at least 2 times"):
             trained(

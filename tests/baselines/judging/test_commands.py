@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import math
+import statistics
 import sys
 from pathlib import Path
 
@@ -67,6 +68,21 @@ class TestRedistribute:
         ]  # fmt: skip
         mean = (float(rows[1]["absolute_error"]) + float(rows[3]["absolute_error"])) / 2
         assert f"{mean:.3g} ±" in text
+
+    def test_a_method_that_is_named_twice_counts_once(self, run, tmp_path, data):
+        out = tmp_path / "rows.csv"
+        _, text, _ = run("redistribute", ID, *QUICK, "--methods", "uniform", "uniform", "--seeds", 2, "--out", out)
+        assert len(read_rows(out)) == 2
+        found = [float(row["absolute_error"]) for row in read_rows(out)]
+        assert f"± {statistics.stdev(found):.3f}"[:6] in text
+        _, text, _ = run("diagnose", data, "--methods", "rd", "rd", "--updates", 5, "--bootstraps", 0)
+        assert text.count("│ rd ") == 1
+
+    def test_wrong_seeds_are_named(self, run, data):
+        for words in (("redistribute", ID, *QUICK), ("diagnose", data)):
+            status, _, error = run(*words, "--seed", -1)
+            assert status == 2
+            assert "seed must be an int from 0" in error
 
     def test_all_methods_without_a_choice_and_how_the_error_ranks_them(self, run, monkeypatch):
         kinds = {name: REDISTRIBUTORS[name] for name in ("uniform", "rd", "rrd", "rudder")}

@@ -38,6 +38,8 @@ class TestByHand:
         assert gains(array(3, 5), array(0, 4), array(3, 5)) == 0.0
         assert gains(array(9, 4), array(0, 4), array(3, 5)) < 0.0
         assert math.isnan(gains(array(1), array(2), array(2)))
+        labels = array(*[0.30000000000000004] * 10)  # a constant that float32 cannot hold
+        assert math.isnan(gains(array(*[0.25] * 10), labels, labels.astype("float32").astype("float64")))
 
     def test_margin(self):
         # By episode the errors shrink by (9 - 1) + (1 - 4) = 5, and by 4 - 0 = 4, and by 0 - 9 = -9.
