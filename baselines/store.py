@@ -16,7 +16,7 @@ from bagged_envs.baselines.draws import CHUNK, Array, Bools, Ints, chunks, numbe
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.ring import EpisodeRing
 from bagged_envs.trajectory import Trajectory
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import positive_int
 
 Generator = np.random.Generator
 
@@ -195,15 +195,14 @@ class EpisodeStore:
         the latest last, as far as the episode has them.
 
         Raises:
-            ValueError: There is no such bag, history is asked for with samples of steps, or a number is too small.
+            ValueError: There is no such bag, or history is asked for with samples of steps.
         """
         bags = self._draw_bags(sampling, generator, "labeled_" if only_labeled else "")
         if sampling.steps is None:
             return self._whole(bags, sampling.history)
         if sampling.history:
             raise ValueError(f"history={sampling.history} needs whole bags: use steps=None, not {sampling.steps}.")
-        count = positive_int("steps", sampling.steps)
-        columns = some_steps(self._ring.bags["length"][bags], count, generator)
+        columns = some_steps(self._ring.bags["length"][bags], sampling.steps, generator)
         return self._gather(bags, self._ring.wrap(self._ring.bags["start"][bags, None] + columns))
 
     def sample_steps(
@@ -538,10 +537,9 @@ class EpisodeStore:
         return self._ring.wrap(indices - self._ring.bags["start"][bags])
 
     def _draw_bags(self, sampling: Sampling, generator: Generator, prefix: str) -> Ints:
-        enough = None if sampling.enough is None else positive_int("enough", sampling.enough)
         there, steps = (len(self._ring.queues[f"{prefix}{name}"]) for name in ("bags", "steps"))
-        count = number_of_bags(sampling.bags, enough, there, steps)
-        if known("weight", sampling.weight, ("bag", "length")) == "bag":
+        count = number_of_bags(sampling.bags, sampling.enough, there, steps)
+        if sampling.weight == "bag":
             return self._draw(f"{prefix}bags", count, generator)
         bags: Ints = self._ring.rows["bag"][self._draw(f"{prefix}steps", count, generator)]
         return bags
