@@ -26,18 +26,17 @@ from typing import Any, TypeAlias
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 
+from bagged_envs.dataset_delay import check_storable, delayed, dense_rewards
 from bagged_envs.dataset_file import METADATA, load, read_json, save, versions
-from bagged_envs.dataset_form import ID, SPACES, Dataset, DatasetError, demand, shown_at, the_minari
+from bagged_envs.dataset_form import ID, SPACES, Dataset, DatasetError, demand, the_minari
 from bagged_envs.dataset_minari import BORDERS, from_minari, local_path, minari_dataset, two_returns
 from bagged_envs.dataset_spec import known_spec
 from bagged_envs.registration import delay_of
 from bagged_envs.trajectory import Trajectory
-from bagged_envs.wrappers import RewardSchedule, SlotLedger
-from bagged_envs.wrappers.arguments import int_between, positive_int, string, strings
-from bagged_envs.wrappers.schedule import a_schedule
+from bagged_envs.wrappers import RewardSchedule
+from bagged_envs.wrappers.arguments import a_seed, positive_int, string, strings
 
 __all__ = [
     "Dataset",
@@ -55,7 +54,6 @@ __all__ = [
 ]
 
 Policy: TypeAlias = Callable[[Any], Any]
-LONGEST_SEED = 2**63 - 1
 
 
 def record(
@@ -96,7 +94,7 @@ def record(
     if (steps is None) == (episodes is None):
         raise ValueError(f"record() needs either steps or episodes, got steps={steps}, episodes={episodes}.")
     wanted = positive_int("steps", steps) if episodes is None else positive_int("episodes", episodes)
-    int_between("seed", seed, 0, LONGEST_SEED)
+    a_seed(seed)
     scores = two_returns("reference", reference)
     if not ID.fullmatch(string("dataset_id", dataset_id)):
         raise ValueError(f"dataset_id must be a name such as 'mujoco/halfcheetah/medium-v0', got {dataset_id!r}.")
@@ -110,75 +108,6 @@ def record(
     schedule = _schedule_of(env)
     found = _collected(env, act, wanted, episodes is None, seed, dataset_id, strings("keep", keep))
     return replace(found, schedule=schedule, seed=seed, reference=scores)
-
-
-def delayed(
-    dataset: Any,
-    schedule: RewardSchedule,
-    seed: int,
-    *,
-    exact_count: int | None = None,
-    dataset_id: str | None = None,
-    keep: Sequence[str] = (),
-    reference: tuple[float, float] | None = None,
-) -> Dataset:
-    """Return the same episodes, paid by a schedule: to the bit what an environment with it would have paid.
-
-    Nothing but the labels of the bags that are shown is taken from the rewards; those of others may even be NaN.
-
-    Args:
-        dataset: A `Dataset`, or a `MinariDataset`, with dense rewards.
-        schedule: When bags close, what they pay, whether it is shown. What is not shown is 0.0.
-        seed: Of random lengths and labels, which go on from one episode to the next as after `reset(seed=seed)`.
-        exact_count: Instead of a chance for each label: so many units of the schedule's `label_unit` are shown, no more
-            and no fewer, each set of them equally likely.
-        dataset_id: A name for what is returned; None for the old one with "-delayed".
-        keep: For a `MinariDataset`, the infos to keep, such as a criterion of success reads. None is kept by itself,
-            because some give the reward away.
-        reference: The returns that are the scores 0 and 100; None for those of `dataset`.
-
-    Raises:
-        TypeError: An argument has a wrong type.
-        ValueError: An argument has a value that cannot be meant.
-        DatasetError: The rewards are late already, or were said by a redistributor, or a label is not finite.
-    """
-    _check_storable(a_schedule(schedule), exact_count)
-    int_between("seed", seed, 0, LONGEST_SEED)
-    scores = two_returns("reference", reference)
-    source = dataset if isinstance(dataset, Dataset) else from_minari(dataset, keep, labels_finite=False)
-    ledger = SlotLedger(schedule, "pass")
-    ledger.reset(seed)
-    dense = dense_rewards(source)
-    paid = [_paid(one, rewards, ledger, schedule) for one, rewards in zip(source.trajectories, dense, strict=True)]
-    if exact_count is not None:
-        paid = _exactly(exact_count, paid, schedule, seed)
-    return replace(
-        source,
-        trajectories=tuple(_finite(number, one) for number, one in enumerate(paid)),
-        dataset_id=dataset_id or "{}-delayed-{}".format(*source.dataset_id.rsplit("-", 1)),
-        schedule=schedule,
-        seed=seed,
-        exact_count=exact_count,
-        reference=source.reference if scores is None else scores,
-        source=source.dataset_id,
-        versions=versions(),
-    )
-
-
-def dense_rewards(dataset: Dataset) -> list[npt.NDArray[np.float64]]:
-    """Return the true reward of each step, `[T]` of each episode: what `delayed` delays.
-
-    Of what was recorded with a delay and `expose_reward=True` these are `extras["dense_rewards"]`.
-
-    Raises:
-        DatasetError: The rewards are late, or were said by a redistributor.
-    """
-    if dataset.redistributor is not None:
-        raise DatasetError(
-            f"{dataset.dataset_id}: rewards must be the task's to be delayed, and a redistributor said them "
-            f"({dataset.redistributor.get('name')}): delay the dataset that {dataset.source} was made of."
-        )
-    return [_dense(number, one, dataset.schedule) for number, one in enumerate(dataset.trajectories)]
 
 
 def trajectories(dataset: Any, keep: Sequence[str] = ()) -> list[Trajectory]:
@@ -335,87 +264,8 @@ def _schedule_of(env: gym.Env[Any, Any]) -> RewardSchedule | None:
     if layer is None:
         return None
     schedule = replace(layer.schedule, unlabeled_reward=0.0)
-    _check_storable(schedule, None)
+    check_storable(schedule, None)
     return schedule
-
-
-def _check_storable(schedule: RewardSchedule, exact_count: int | None) -> None:
-    if schedule.unlabeled_reward != 0.0:
-        raise ValueError(
-            f"schedule must have unlabeled_reward=0.0, got {schedule.unlabeled_reward}: in a dataset a missing "
-            "label is 0.0, and `labeled` says that it is missing."
-        )
-    if schedule.success is not None and not isinstance(schedule.success, str):
-        raise ValueError(
-            f"schedule must pay by a named criterion, got success={schedule.success!r}: a file cannot hold it."
-        )
-    if exact_count is not None and schedule.draws_labels:
-        raise ValueError(
-            f"exact_count={exact_count} needs label_fraction=1.0, got {schedule.label_fraction}: it takes its place."
-        )
-
-
-def _paid(
-    trajectory: Trajectory, dense: npt.NDArray[np.float64], ledger: SlotLedger, schedule: RewardSchedule
-) -> Trajectory:
-    """Return an episode as the ledger pays it; its end, cut or not, closes the last bag."""
-    rewards, bag_ids, labeled = ledger.pay_episode(dense.tolist(), _judge(trajectory, schedule))
-    return replace(
-        trajectory,
-        rewards=rewards,
-        bag_ids=bag_ids,
-        labeled=labeled,
-        closed=True,
-        extras={name: array for name, array in trajectory.extras.items() if name != "dense_rewards"},
-    )
-
-
-def _judge(trajectory: Trajectory, schedule: RewardSchedule) -> Callable[[float], bool] | None:
-    judge = schedule.judge
-    if judge is None:
-        return None
-    info = {name: array[-1] for name, array in trajectory.extras.items() if name != "dense_rewards"}
-    return lambda total: bool(judge(trajectory.observations[-1], info, total, trajectory.terminated))
-
-
-def _dense(number: int, trajectory: Trajectory, recorded: RewardSchedule | None) -> npt.NDArray[np.float64]:
-    """Return the dense rewards of an episode that was recorded with a schedule, or with none.
-
-    Raises:
-        DatasetError: They cannot be told from what was paid.
-    """
-    dense = trajectory.extras.get("dense_rewards")
-    if dense is not None:
-        return np.asarray(dense, dtype=np.float64)
-    late = trajectory.num_bags < len(trajectory) or not trajectory.labeled.all()
-    late |= recorded is not None and not recorded.in_reward_units
-    demand(not late, f"episode {number}", "rewards", "dense", "late ones: delay the dataset that they were made of")
-    return trajectory.rewards
-
-
-def _exactly(count: int, paid: Sequence[Trajectory], schedule: RewardSchedule, seed: int) -> list[Trajectory]:
-    """Show so many labels, and hide the others."""
-    bags = np.array([one.num_bags for one in paid])
-    by_episode = schedule.label_unit == "episode"
-    units = len(paid) if by_episode else int(bags.sum())
-    int_between("exact_count", count, 1, units)
-    labels = np.random.SeedSequence(seed).spawn(2)[1]  # as the ledger does, apart from the lengths
-    shown = np.zeros(units, dtype=np.bool_)
-    shown[np.random.default_rng(labels).choice(units, count, replace=False)] = True
-    parts = np.split(np.repeat(shown, bags) if by_episode else shown, np.cumsum(bags)[:-1])
-    return [_hidden(one, part) for one, part in zip(paid, parts, strict=True)]
-
-
-def _hidden(trajectory: Trajectory, shown: npt.NDArray[np.bool_]) -> Trajectory:
-    trajectory = replace(trajectory, labeled=shown)
-    _, observed = shown_at(trajectory)
-    return replace(trajectory, rewards=np.where(observed, trajectory.rewards, 0.0))
-
-
-def _finite(number: int, trajectory: Trajectory) -> Trajectory:
-    bad = np.flatnonzero(~np.isfinite(trajectory.rewards)).tolist()
-    demand(not bad, f"episode {number}", "the labels", "finite", f"NaN or infinity at the steps {bad[:5]}")
-    return trajectory
 
 
 def _warn_of_versions(where: str, written: Any) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bagged_envs.wrappers.arguments import int_between, known, positive_int
+from bagged_envs.baselines.settings import check_settings
 
 Floats32 = npt.NDArray[np.float32]
 Metrics = dict[str, float]
@@ -173,9 +173,6 @@ class TeamEpisodes:
         return TeamEpisodes(**{name: value.to(device) for name, value in vars(self).items()})
 
 
-MOST = 2**63 - 1
-
-
 @dataclass(frozen=True)
 class Sampling:
     """Which bags a redistributor wants for one update.
@@ -200,15 +197,10 @@ class Sampling:
         """Check the values.
 
         Raises:
-            TypeError: One is no int, or no name.
-            ValueError: One is out of range.
+            TypeError: One is no int.
+            ValueError: One is out of range, or there is no such weight.
         """
-        positive_int("bags of a Sampling", self.bags)
-        int_between("history of a Sampling", self.history, 0, MOST)
-        known("weight of a Sampling", self.weight, ("bag", "length"))
-        for name in ("steps", "enough"):
-            if getattr(self, name) is not None:
-                positive_int(f"{name} of a Sampling", getattr(self, name))
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -237,12 +229,7 @@ class Schedule:
             TypeError: One is no int.
             ValueError: One is out of range.
         """
-        for name in ("every", "updates"):
-            positive_int(f"{name} of a Schedule", getattr(self, name))
-        int_between("warm_up of a Schedule", self.warm_up, 0, MOST)
-        for name in ("first", "refresh"):
-            if getattr(self, name) is not None:
-                positive_int(f"{name} of a Schedule", getattr(self, name))
+        check_settings(self)
 
 
 class StepFactors(Protocol):

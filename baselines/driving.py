@@ -11,7 +11,7 @@ import torch
 
 from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling, Schedule
 from bagged_envs.baselines.redistributors import make_redistributor
-from bagged_envs.wrappers.arguments import int_between
+from bagged_envs.wrappers.arguments import a_seed
 
 PROTOCOL = ("name", "context", "stored", "only_labeled", "sampling", "schedule", "update", "relabel")
 
@@ -96,7 +96,7 @@ class Driver:
             TypeError: A ready redistributor does not follow the protocol, or a config is neither form.
             ValueError: There is no such redistributor or setting, or a ready one comes with a config.
         """
-        int_between("seed", seed, 0, 2**63 - 1)
+        a_seed(seed)
         self.fitted = not isinstance(redistributor, str)
         if isinstance(redistributor, str):
             settings = _settings(config)

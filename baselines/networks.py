@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bagged_envs.wrappers.arguments import int_between, known, positive_int
+from bagged_envs.wrappers.arguments import a_seed, known, positive_int
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu_, "tanh": torch.tanh_}
 INITS = ("default", "orthogonal", "xavier")
@@ -27,8 +27,7 @@ def generators(seed: int, count: int, device: torch.device | str = "cpu") -> lis
         >>> weights.initial_seed() == noise.initial_seed()
         False
     """
-    seed = int_between("seed", seed, 0, 2**63 - 1)
-    # Torch takes seeds up to 2**63 - 1 on every device.
+    seed = a_seed(seed)
     seeds = (int(child.generate_state(1, np.uint64)[0] >> np.uint64(1)) for child in _children(seed, count))
     return [torch.Generator(device if place else "cpu").manual_seed(seed) for place, seed in enumerate(seeds)]
 

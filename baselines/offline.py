@@ -28,7 +28,7 @@ from bagged_envs.baselines.training import Means, Progress, number
 from bagged_envs.datasets import Dataset, from_minari
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers import RewardSchedule
-from bagged_envs.wrappers.arguments import int_between, known
+from bagged_envs.wrappers.arguments import a_seed, known
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class OfflineTraining:
             raise ValueError(
                 f"{name} learns while it plays: use Training, or name one of {', '.join(OFFLINE_LEARNERS)}."
             )
-        self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
+        self.id, self.arguments, self.seed = id, dict(arguments or {}), a_seed(seed)
         self.config = offline_config(name) if config is None else config
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
         streams = Streams.of(self.seed)

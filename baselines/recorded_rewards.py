@@ -28,7 +28,7 @@ from bagged_envs.dataset_file import versions
 from bagged_envs.datasets import Dataset, DatasetError, from_minari
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers import RewardSchedule
-from bagged_envs.wrappers.arguments import int_between
+from bagged_envs.wrappers.arguments import a_seed
 
 # Rewards of these are no predictions of labels in the task's units: true labels cannot stand among them.
 KEEPS_NO_LABELS = (*NO_PREDICTION, "reward_design", "lare_sign")
@@ -305,7 +305,7 @@ def redistributed(
         raise DatasetError(f"{source.dataset_id}: rewards must be paid ones, and a redistributor said these already.")
     if not isinstance(config, FitConfig | None):
         raise TypeError(f"config must be a FitConfig, got {config!r} of type {type(config).__name__}.")
-    config, seed = FitConfig() if config is None else config, int_between("seed", seed, 0, 2**63 - 1)
+    config, seed = FitConfig() if config is None else config, a_seed(seed)
     streams, seen, acted = Streams.of(seed), Features(source.observation_space), Features(source.action_space)
     made = make_redistributor(redistributor, seen.size, acted.size, number(streams.redistributor), device, **settings)
     _check_says_all(made, source)

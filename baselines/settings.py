@@ -13,7 +13,7 @@ from bagged_envs.wrappers.arguments import known, positive_int
 
 # What may be zero, one, or negative goes by name, which means the same in every configuration. All other ints are
 # counts, of at least 1, and all other floats are at least 0.
-MAY_BE_ZERO = {"warm_up", "random_steps", "rate_warm_up", "seed"}
+MAY_BE_ZERO = {"warm_up", "random_steps", "rate_warm_up", "seed", "history"}
 ABOVE_ZERO = {"tau", "clip", "max_grad_norm", "temperature", "return_scale", "label_scale", "expectile"}
 AT_MOST_ONE = {"discount", "tau", "gae_lambda", "td_lambda", "epsilon", "final_epsilon", "expectile", "held_out"}
 ANY_SIGN = {

@@ -38,7 +38,7 @@ from bagged_envs.baselines.training import (
 from bagged_envs.baselines.worlds import Worlds
 from bagged_envs.registration import spec_of, task_of
 from bagged_envs.trajectory import Trajectory
-from bagged_envs.wrappers.arguments import int_between, known
+from bagged_envs.wrappers.arguments import a_seed, known
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class TeamTraining:
         """
         self.method = Method.named(method) if isinstance(method, str) else method
         known("the learner of a team", self.method.learner, TEAM_LEARNERS)
-        self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
+        self.id, self.arguments, self.seed = id, dict(arguments or {}), a_seed(seed)
         self.config = team_config(config, self.method.learner)
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
         if not is_team(id, self.arguments):

@@ -29,7 +29,7 @@ from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.registration import delay_arguments
 from bagged_envs.trajectory import Trajectory
-from bagged_envs.wrappers.arguments import int_between
+from bagged_envs.wrappers.arguments import a_seed
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Training:
             raise ValueError(f"{self.method.learner} trains the agents of a team: use TeamTraining, or name ppo.")
         if self.method.offline:
             raise ValueError(f"{self.method.learner} learns from recorded episodes: use OfflineTraining, or name td3.")
-        self.id, self.arguments, self.seed = id, dict(arguments or {}), int_between("seed", seed, 0, 2**63 - 1)
+        self.id, self.arguments, self.seed = id, dict(arguments or {}), a_seed(seed)
         self.config = TrainingConfig() if config is None else config
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
         *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed).spawn(7)

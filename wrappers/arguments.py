@@ -49,6 +49,16 @@ def int_between(name: str, value: object, low: int, high: int) -> int:
     return int(value)
 
 
+def a_seed(seed: object, name: str = "seed") -> int:
+    """Return a seed as an int: from 0 to what Torch takes on every device, 2**63 - 1.
+
+    Raises:
+        TypeError: It is no int.
+        ValueError: It is out of range.
+    """
+    return int_between(name, seed, 0, 2**63 - 1)
+
+
 def flag(name: str, value: object) -> bool:
     """Return `value` if it is a bool, else raise a TypeError that names it."""
     if not isinstance(value, (bool, np.bool_)):

@@ -20,7 +20,7 @@ from typing import Any
 
 from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.wrappers import RewardSchedule
-from bagged_envs.wrappers.arguments import int_between, known, positive_int, real_number, string, table
+from bagged_envs.wrappers.arguments import a_seed, known, positive_int, real_number, string, table
 
 FOLDER = Path(__file__).parent / "protocols"
 SECTIONS = {
@@ -225,7 +225,7 @@ def _references(path: Path) -> dict[str, Reference]:
 def _seeds(name: str, told: Any) -> tuple[int, ...]:
     if not isinstance(told, list):
         raise TypeError(f"{name} must be a list of ints, got {told!r}.")
-    return tuple(int_between(name, seed, 0, 2**63 - 1) for seed in told)
+    return tuple(a_seed(seed, name) for seed in told)
 
 
 def same_protocol(hashes: Sequence[str]) -> str:

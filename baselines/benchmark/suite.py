@@ -24,7 +24,7 @@ from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.team_training import team_learner
 from bagged_envs.registration import delay_arguments, spec_of
-from bagged_envs.wrappers.arguments import int_between, known, positive_int, string, strings, table
+from bagged_envs.wrappers.arguments import a_seed, int_between, known, positive_int, string, strings, table
 
 FOLDER = Path(__file__).parent / "suites"
 KEYS = (
@@ -269,7 +269,7 @@ def _seeds(content: Mapping[str, Any], protocol: Protocol) -> tuple[int, ...]:
     if isinstance(seeds, str):
         chosen = protocol.seeds(seeds)
     elif isinstance(seeds, list):
-        chosen = tuple(int_between("seeds", seed, 0, 2**63) for seed in seeds)
+        chosen = tuple(a_seed(seed, "seeds") for seed in seeds)
     else:
         raise TypeError(f"seeds must be test, tuning or a list of ints, got {seeds!r}.")
     first = content.get("first_seeds")

@@ -21,7 +21,7 @@ from bagged_envs.baselines.judging.recordings import RecordingConfig
 from bagged_envs.baselines.latent_rewards.program import Program
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, reads_factors, settings_on
 from bagged_envs.baselines.redistributors.own import imported
-from bagged_envs.wrappers.arguments import int_between, known, positive_int
+from bagged_envs.wrappers.arguments import a_seed, known, positive_int
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +84,7 @@ def run_redistribute(
     positive_int("updates", updates)
     positive_int("seeds", len(seeds))
     for seed in seeds:
-        int_between("seed", seed, 0, 2**63 - 1)
+        a_seed(seed)
     rows = [] if out is None else _read(out)
     wanted: list[Row] = []
     with Progress(console=console, transient=True) as progress:

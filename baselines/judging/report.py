@@ -20,7 +20,7 @@ from bagged_envs.baselines.redistributors import REDISTRIBUTORS, reads_factors
 from bagged_envs.baselines.redistributors.own import imported
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.trajectory_file import load_trajectories
-from bagged_envs.wrappers.arguments import int_between, known, positive_int
+from bagged_envs.wrappers.arguments import a_seed, known, positive_int
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +64,7 @@ def run_diagnose(
     chosen = list(dict.fromkeys(known("methods", imported(name), list(REDISTRIBUTORS)) for name in methods))
     chosen = chosen or _all_methods()
     positive_int("updates", updates)
-    int_between("seed", seed, 0, 2**63 - 1)
+    a_seed(seed)
     loaded = load_trajectories(data)
     episodes = [one for one in loaded if one.closed]
     if len(episodes) < len(loaded):

@@ -64,17 +64,17 @@ def test_a_metric_that_is_given_now_and_then_is_averaged_over_when_it_is():
 @pytest.mark.parametrize(
     ("kind", "settings", "error", "message"),
     [
-        (Schedule, {"every": 0}, ValueError, "every of a Schedule must be an int of at least 1, got 0"),
-        (Schedule, {"every": 2.5}, TypeError, "every of a Schedule must be an int"),
-        (Schedule, {"updates": 0}, ValueError, "updates of a Schedule must be"),
-        (Schedule, {"warm_up": -1}, ValueError, "warm_up of a Schedule must be an int from 0"),
-        (Schedule, {"first": 0}, ValueError, "first of a Schedule must be"),
-        (Schedule, {"refresh": 0}, ValueError, "refresh of a Schedule must be"),
-        (Sampling, {"bags": 0}, ValueError, "bags of a Sampling must be"),
-        (Sampling, {"bags": 1, "steps": 0}, ValueError, "steps of a Sampling must be"),
-        (Sampling, {"bags": 1, "history": -1}, ValueError, "history of a Sampling must be an int from 0"),
-        (Sampling, {"bags": 1, "enough": 0.5}, TypeError, "enough of a Sampling must be"),
-        (Sampling, {"bags": 1, "weight": "len"}, ValueError, "weight of a Sampling must be one of .*got 'len'"),
+        (Schedule, {"every": 0}, ValueError, "every must be an int of at least 1, got 0"),
+        (Schedule, {"every": 2.5}, TypeError, "every must be an int"),
+        (Schedule, {"updates": 0}, ValueError, "updates must be"),
+        (Schedule, {"warm_up": -1}, ValueError, "warm_up must be at least 0"),
+        (Schedule, {"first": 0}, ValueError, "first must be"),
+        (Schedule, {"refresh": 0}, ValueError, "refresh must be"),
+        (Sampling, {"bags": 0}, ValueError, "bags must be"),
+        (Sampling, {"bags": 1, "steps": 0}, ValueError, "steps must be"),
+        (Sampling, {"bags": 1, "history": -1}, ValueError, "history must be at least 0"),
+        (Sampling, {"bags": 1, "enough": 0.5}, TypeError, "enough must be"),
+        (Sampling, {"bags": 1, "weight": "len"}, ValueError, "weight must be one of .*got 'len'"),
     ],
 )
 def test_what_cannot_be_scheduled_or_drawn_is_refused(kind, settings, error, message):
