@@ -31,9 +31,10 @@ def check_redistributor(kind: str | type[Any], agents: tuple[int, ...] = (1, 3),
     """Check a redistributor of your own against what `api.Redistributor` promises, on random bags of six lengths.
 
     Checked are shapes, types and padding; that neither the dense rewards nor what stands in unlabeled bags makes a
-    difference; sums, where it says that it is exact; that unlabeled bags, other sizes and labels that are not finite
-    change nothing; that a saved state has everything, is not changed later, and can be read without pickle; that a seed
-    reproduces all of it, and no global random state is touched. Not checked is whether it learns anything.
+    difference, nor, where a step is paid by itself, its bag's label and length; sums, where it says that it is exact;
+    that unlabeled bags, other sizes and labels that are not finite change nothing; that a saved state has everything,
+    is not changed later, and can be read without pickle; that a seed reproduces all of it, and no global random state
+    is touched. Not checked is whether it learns anything.
 
     Args:
         kind: A class, or a name of `REDISTRIBUTORS`. The Oracle fails: it pays the dense rewards.
@@ -180,6 +181,15 @@ def _check_order(redistributor: Redistributor, agents: int) -> None:
             redistributor.relabel(columns_of(batch, columns)),
             redistributor.relabel(batch)[torch.arange(2)[:, None], columns],
             f"With context {redistributor.context!r} a step's reward does not depend on which others are in the batch",
+        )
+    if redistributor.context == "step":
+        inside = columns_of(batch, torch.tensor([[0, 3, 1], [2, 4, 0]]))  # before the end, where nothing is paid
+        early = replace(inside, label=inside.label * 0, labeled=~inside.labeled, length=inside.length // 2)
+        _demand_close(
+            redistributor.relabel(early),
+            redistributor.relabel(inside),
+            "With context 'step' the reward of a step does not depend on its bag's label or length, which it is paid "
+            "before",
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling, masked_sum
+from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling, masked_sum, relabeled
 from bagged_envs.baselines.judging.fit import hidden
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
@@ -127,7 +127,7 @@ def label_error(redistributor: Redistributor, batches: Sequence[BagBatch]) -> fl
     """
     total, count = 0.0, 0
     for batch in batches:
-        said = masked_sum(redistributor.relabel(hidden(batch)).double(), batch.mask)  # [B]
+        said = masked_sum(relabeled(redistributor, hidden(batch)).double(), batch.mask)  # [B]
         total += ((said - batch.label) / batch.length).square().sum().item()
         count += batch.num_bags
     return total / count

@@ -12,7 +12,7 @@ from gymnasium.spaces import Space
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor
+from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, relabeled
 from bagged_envs.baselines.collect import OpenEpisode, VectorRecorder, element, elements, opened
 from bagged_envs.baselines.draws import Array
 from bagged_envs.baselines.driving import Driver
@@ -63,7 +63,7 @@ class RewardModel:
         """Return what is paid for the last steps of some episodes, float64 `[N]`: before the first update what was."""
         if not self.driver.fitted:
             return np.array([episode.rewards[-1] for episode in episodes], dtype=np.float64)
-        return self.driver.redistributor.relabel(self._last_steps(episodes))[:, 0, 0].double().cpu().numpy()
+        return relabeled(self.driver.redistributor, self._last_steps(episodes))[:, 0, 0].double().cpu().numpy()
 
     def learn(self, steps: int, ended: Sequence[Trajectory]) -> None:
         """Store the episodes that ended, count steps, and make the updates that are due.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from gymnasium.spaces import Space
 
-from bagged_envs.baselines.api import Learner
+from bagged_envs.baselines.api import Learner, pays_dense
 from bagged_envs.baselines.learners.bc import BC, BCConfig
 from bagged_envs.baselines.learners.ippo import IPPO
 from bagged_envs.baselines.learners.iql import IQL, IQLConfig
@@ -122,6 +122,11 @@ class Method:
     def team(self) -> bool:
         """Whether it trains the agents of a team rather than one controller."""
         return LEARNERS[self.learner].team
+
+    @property
+    def pays_dense(self) -> bool:
+        """Whether the learner is given the dense rewards, which must be shown then."""
+        return pays_dense(REDISTRIBUTORS[self.redistributor])
 
     @property
     def offline(self) -> bool:

@@ -11,6 +11,7 @@ import torch
 from gymnasium.spaces import Space
 
 import bagged_envs
+from bagged_envs.baselines.api import pays_dense
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.collect import element
 from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
@@ -176,7 +177,7 @@ class OfflineTraining:
 
     def _check_labels(self) -> None:
         """Refuse episodes without labels where these would teach the method something."""
-        needless = self.method.redistributor == "oracle" or (
+        needless = pays_dense(self.redistributor) or (
             isinstance(self.learner, BC) and self.redistributor.sampling is None and not self.redistributor.only_labeled
         )
         if not needless:

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from bagged_envs.baselines import layout
-from bagged_envs.baselines.api import Metrics, Redistributor, StepFactors
+from bagged_envs.baselines.api import Metrics, Redistributor, StepFactors, no_prediction, own_units, pays_dense
 from bagged_envs.baselines.checkpoint import packed
 from bagged_envs.baselines.description import as_json
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.imputation import Held, Imputation, bags_of, held_out, impute
-from bagged_envs.baselines.judging.fit import NO_PREDICTION, updates_of
+from bagged_envs.baselines.judging.fit import updates_of
 from bagged_envs.baselines.recorded import Bools, Floats, features_of, labeled_steps
 from bagged_envs.baselines.redistributors import config_class, make_redistributor, pinned
 from bagged_envs.baselines.redistributors.identity import Identity
@@ -30,8 +30,6 @@ from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers import RewardSchedule
 from bagged_envs.wrappers.arguments import a_seed
 
-# Rewards of these are no predictions of labels in the task's units: true labels cannot stand among them.
-KEEPS_NO_LABELS = (*NO_PREDICTION, "reward_design", "lare_sign")
 OFFLINE = 8  # the key of the streams of random numbers
 FIT_STEPS = 10_000  # environment steps whose worth of updates a redistributor gets where nothing else is said
 
@@ -125,13 +123,13 @@ class RecordedRewards:
                 single steps were to stay among shares of longer bags' that are no sums.
         """
         self.redistributor, self._config, self._seen, self._acted = redistributor, config, seen, acted
-        oracle = redistributor.name == "oracle"
+        oracle = pays_dense(redistributor)
         episodes = [features_of(place, one, seen, acted, oracle) for place, one in enumerate(trajectories)]
         if not episodes:
             raise ValueError("trajectories must be at least one episode, got none: record some.")
         if not any(one.closed or one.num_bags > 1 for one in episodes):
             raise ValueError("trajectories must have a closed bag, got open ones only: record whole episodes.")
-        _check_kept(redistributor.name, episodes, config, schedule)
+        _check_kept(redistributor, episodes, config, schedule)
         labels = sum(int(one.labeled.sum()) for one in episodes)
         if labels == 1 and self._holds_out:
             raise ValueError(f"held_out={config.held_out} needs two labeled bags, got 1: use held_out=0, or show more.")
@@ -194,7 +192,7 @@ class RecordedRewards:
 
     @property
     def _holds_out(self) -> bool:
-        learns = self.redistributor.sampling is not None and self.redistributor.name not in NO_PREDICTION
+        learns = self.redistributor.sampling is not None and no_prediction(self.redistributor) is None
         return learns and self._config.held_out > 0.0
 
     def _parted(self, held_draws: np.random.Generator) -> tuple[EpisodeStore, Held | None]:
@@ -231,7 +229,7 @@ class RecordedRewards:
             ValueError: It was not fitted yet.
         """
         said = self.predictions()
-        if not self._config.keep_labels or self.redistributor.name in KEEPS_NO_LABELS:
+        if not self._config.keep_labels or own_units(self.redistributor):
             return said
         return [
             np.where(labeled_steps(episode), layout.shown_rewards(episode), rewards)
@@ -247,9 +245,11 @@ class RecordedRewards:
         ]
 
 
-def _check_kept(name: str, episodes: Sequence[Trajectory], config: FitConfig, schedule: RewardSchedule | None) -> None:
+def _check_kept(
+    redistributor: Redistributor, episodes: Sequence[Trajectory], config: FitConfig, schedule: RewardSchedule | None
+) -> None:
     """Refuse labels of another scale: of a mean over twenty steps each gets a twentieth, of one over one all of it."""
-    if schedule is None or schedule.pays_sums or not config.keep_labels or name in KEEPS_NO_LABELS:
+    if schedule is None or schedule.pays_sums or not config.keep_labels or own_units(redistributor):
         return
     kept = [labeled_steps(one) for one in episodes]
     if any(map(np.any, kept)) and not all(map(np.all, kept)):

@@ -75,8 +75,9 @@ class ReplayBags:
         """
         if (self._open >= self.rows).any():
             raise ValueError(
-                f"buffer_size must be at least {self.copies} environments times the longest bag, got "
-                f"{self.rows * self.copies}, and a bag of more than {self.rows} steps: make it larger, or bags shorter."
+                f"buffer_size must be at least {self.copies} environments times twice the longest bag, so that one "
+                f"stays while the next one fills, got {self.rows * self.copies}, and a bag of more than {self.rows} "
+                "steps: make it larger, or bags shorter."
             )
         if self._full:
             self._evict()

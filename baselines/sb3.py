@@ -12,7 +12,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling
+from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling, relabeled
 from bagged_envs.baselines.borders import borders, infos_of_step
 from bagged_envs.baselines.draws import Array, Bools, Ints, chunks, number_of_bags, until
 from bagged_envs.baselines.driving import Driver
@@ -216,7 +216,7 @@ class BagReplayBuffer(ReplayBuffer):
         if self.redistributor.stored:
             return self._take("relabeled", steps)
         if self.redistributor.context != "bag":
-            rewards = self.redistributor.relabel(self._batch(self.bags.bag[steps], steps[:, None]))
+            rewards = relabeled(self.redistributor, self._batch(self.bags.bag[steps], steps[:, None]))
             return rewards[:, 0, 0].cpu().numpy()
         self._relabel(np.unique(self.bags.bag[steps]))
         return self._take("relabeled", steps)
@@ -262,7 +262,7 @@ class BagReplayBuffer(ReplayBuffer):
         history = 0 if self.redistributor.sampling is None else self.redistributor.sampling.history
         for chunk in chunks(self.bags.length[bags] + history):
             steps, inside, context = self.bags.cells(bags[chunk], history)
-            rewards = self.redistributor.relabel(self._batch(bags[chunk], steps, inside, context))
+            rewards = relabeled(self.redistributor, self._batch(bags[chunk], steps, inside, context))
             self.relabeled.reshape(-1)[steps[inside]] = rewards[..., 0].cpu().numpy()[inside]
 
     def _batch(self, bags: Ints, steps: Ints, inside: Bools | None = None, context: Bools | None = None) -> BagBatch:

@@ -11,7 +11,15 @@ from gymnasium.spaces import Space
 from torch import Tensor
 
 from bagged_envs.baselines import layout
-from bagged_envs.baselines.api import BagBatch, Redistributor, Sampling, StepFactors, TeamEpisodes, Transitions
+from bagged_envs.baselines.api import (
+    BagBatch,
+    Redistributor,
+    Sampling,
+    StepFactors,
+    TeamEpisodes,
+    Transitions,
+    relabeled,
+)
 from bagged_envs.baselines.draws import CHUNK, Array, Bools, Ints, chunks, number_of_bags, some_steps, until
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.ring import EpisodeRing
@@ -380,7 +388,7 @@ class EpisodeStore:
         if redistributor.context == "label":
             self._closed_bags(indices)
         if redistributor.context != "bag":
-            return redistributor.relabel(self.steps(indices))[:, 0]
+            return relabeled(redistributor, self.steps(indices))[:, 0]
         history = 0 if redistributor.sampling is None else redistributor.sampling.history
         bags, which = np.unique(self._closed_bags(indices), return_inverse=True)
         columns = self._column(bags[which], indices) + history
@@ -389,7 +397,7 @@ class EpisodeStore:
             rows = np.full(len(bags), -1)
             rows[chunk] = np.arange(len(chunk))
             chosen = np.flatnonzero(rows[which] >= 0)
-            shown = redistributor.relabel(self._whole(bags[chunk], history))
+            shown = relabeled(redistributor, self._whole(bags[chunk], history))
             rewards[chosen] = shown[rows[which[chosen]], columns[chosen]].to(rewards)
         return rewards
 
@@ -418,7 +426,7 @@ class EpisodeStore:
     def _relabel_bags(self, redistributor: Redistributor, bags: Ints, max_steps: int) -> None:
         history = 0 if redistributor.sampling is None else redistributor.sampling.history
         for chunk, batch in self._whole_bags(bags, max_steps, history):
-            self.write_rewards(chunk, redistributor.relabel(batch))
+            self.write_rewards(chunk, relabeled(redistributor, batch))
 
     def write_rewards(self, bags: Ints, rewards: Tensor) -> None:
         """Store rewards of whole bags with the current `version`.

@@ -145,7 +145,7 @@ class TeamTraining:
     def _open(self, seeds: np.random.Generator) -> None:
         """Make the environments."""
         config, exposed = self.config, {**self.arguments, "expose_reward": True}
-        oracle = self.method.redistributor == "oracle"
+        oracle = self.method.pays_dense
         envs = bagged_envs.make_vec(self.id, config.worlds, **(exposed if oracle else self.arguments))
         check_capacity(config, self.id, envs.spec)
         kept = ("alive", "action_mask", *(("agent_rewards",) if oracle else ()))

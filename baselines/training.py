@@ -162,7 +162,7 @@ class Training:
         bagged_envs.resolved_schedule(id)  # an ID without a delay is refused here, in words that say so
         *streams, evaluation, learner, redistributor = np.random.SeedSequence(seed).spawn(7)
         episodes, self._draws, self._bag_draws, replay = (np.random.default_rng(stream) for stream in streams)
-        shown = {"expose_reward": True} if self.method.redistributor == "oracle" else {}
+        shown = {"expose_reward": True} if self.method.pays_dense else {}
         env = gym.make(id, disable_env_checker=True, **{**self.arguments, **shown})
         check_capacity(self.config, id, env.spec)
         self._player = Player(env, episodes)

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 
 import bagged_envs
-from bagged_envs.baselines.api import BagBatch, Redistributor
+from bagged_envs.baselines.api import BagBatch, Redistributor, no_prediction, relabeled
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.judging.epic import Floats, RewardFunction, Transitions
-from bagged_envs.baselines.judging.fit import HELD_OUT, NO_PREDICTION, Spaces, fit, rewards_of, split
+from bagged_envs.baselines.judging.fit import HELD_OUT, Spaces, fit, rewards_of, split
 from bagged_envs.baselines.judging.models import FiniteModel, finite_model
 from bagged_envs.baselines.judging.rebag import dense_rewards, rebag
 from bagged_envs.baselines.judging.recordings import RECORDING, RecordingConfig, dense_env, is_trained, recorded
+from bagged_envs.baselines.judging.task_digest import task_digest
 from bagged_envs.registration import delay_arguments, spec_of, task_arguments
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers import RewardSchedule
@@ -88,13 +89,14 @@ def make_case(
     env = dense_env(id, arguments)
     spaces, model = Spaces(env.observation_space, env.action_space), finite_model(env)
     training = f"{config.steps} steps of training" if is_trained(env) else "all random: no learner fits the spaces"
+    users = task_digest(spec_of(id))
     env.close()
     fitted, held_out = split(rebag(recorded(id, arguments, seed, config, folder), schedule, seed), HELD_OUT, seed)
     truth = table_reward(model, spaces) if model is not None else regression(fitted, spaces, seed)
     error = 0.0 if model is not None else _error(truth, held_out, spaces)
     told = ", ".join(f"{key}={value!r}" for key, value in task_arguments(arguments).items())
     named = f"{id}[{told}]" if told else id
-    recording = f"3 x {config.episodes} episodes, {training}"
+    recording = f"3 x {config.episodes} episodes, {training}{'' if users is None else f', task {users}'}"
     return Case(id, named, schedule, seed, recording, fitted, held_out, spaces, model, truth, error)
 
 
@@ -138,7 +140,7 @@ def step_function(redistributor: Redistributor) -> RewardFunction:
         there, nothing = torch.ones(len(states), 1, 1, dtype=torch.bool), torch.zeros(len(states))
         length, paid = torch.ones(len(states), dtype=torch.int64), nothing[:, None, None]
         batch = BagBatch(before, done, after, there, nothing, nothing.bool(), length, there, paid)
-        rewards: Floats = redistributor.relabel(batch)[:, 0, 0].double().numpy()
+        rewards: Floats = relabeled(redistributor, batch)[:, 0, 0].double().numpy()
         return rewards
 
     return reward
@@ -146,7 +148,7 @@ def step_function(redistributor: Redistributor) -> RewardFunction:
 
 def no_function(redistributor: Redistributor) -> str | None:
     """Return why a redistributor's reward is no function of (s, a, s') alone; None where it is one."""
-    if redistributor.sampling is None and redistributor.name in NO_PREDICTION:
+    if redistributor.sampling is None and no_prediction(redistributor) is not None:
         return "its rewards are what was paid or earned"
     return None if redistributor.context == "step" else "its rewards depend on the bag around the step"
 

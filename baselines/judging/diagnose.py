@@ -6,7 +6,7 @@ stands for: the mean label per step, times the bag's length. That error is neces
 does not tell where in the bag a reward belongs.
 
 Uniform, Identity and their like pay labels that they are shown, and so add up to them without knowing anything. They
-predict no label, have no held-out error, and cannot be judged this way (`fit.NO_PREDICTION`). Methods that correct
+predict no label, have no held-out error, and cannot be judged this way (`api.no_prediction`). Methods that correct
 their rewards by the label are judged by what they say before the correction.
 """
 
@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bagged_envs.baselines.judging.fit import NO_PREDICTION, REFUSALS, Spaces, fit, predictions, rewards_of
+from bagged_envs.baselines.api import no_prediction
+from bagged_envs.baselines.judging.fit import REFUSALS, Spaces, fit, predictions, rewards_of
 from bagged_envs.baselines.judging.scores import pearson
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
@@ -99,9 +100,9 @@ def diagnose(
     try:
         own = fit(method, spaces.store(fitted), steps, seed, after_update, **settings).redistributor
         rewards = tuple(rewards_of(own, held_out, spaces))
-        if method in NO_PREDICTION:
-            reason = f"cannot be judged without the truth: it {NO_PREDICTION[method]}"
-            return Diagnosis(method, warnings=(reason,), rewards=rewards)
+        reason = no_prediction(own)
+        if reason is not None:
+            return Diagnosis(method, warnings=(f"cannot be judged without the truth: it {reason}",), rewards=rewards)
         seen, unseen = spaces.store(fitted), spaces.store(held_out)
         rate = mean_label_per_step(seen)
         said, labels, lengths = predictions(own, unseen)

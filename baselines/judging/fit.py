@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 
-from bagged_envs.baselines.api import BagBatch, Redistributor, Schedule, masked_sum
+from bagged_envs.baselines.api import BagBatch, Redistributor, Schedule, masked_sum, no_prediction, relabeled
 from bagged_envs.baselines.latent_rewards.cage.errors import CageError
 from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.store import EpisodeStore
@@ -22,16 +22,6 @@ Floats = npt.NDArray[np.float64]
 REFUSALS = (ValueError, FloatingPointError, CageError)  # all else is a mistake of ours, and must be seen
 HELD_OUT = 0.3  # of all episodes
 MOST_CHOICES = 100  # whole numbers that span more are quantities: as choices each value would be a feature of its own
-# Rewards of these are made of the label itself. To count them as predictions of the label would be to praise them for
-# repeating what they were told.
-NO_PREDICTION = {
-    "identity": "pays the label as it came",
-    "labels_only": "pays the label as it came",
-    "uniform": "shares the label out; the constant that it stands for is what gains are measured against",
-    "constant": "pays every step the same, which is what gains are measured against",
-    "ircr": "pays the bag's own label per step, on a scale from 0 to 1",
-    "oracle": "is told the dense rewards",
-}
 
 
 @dataclass(frozen=True)
@@ -194,10 +184,11 @@ def predictions(redistributor: Redistributor, store: EpisodeStore) -> tuple[Floa
         For the labeled bags in the order in which the store got them, `[bags]` each.
 
     Raises:
-        ValueError: The method's rewards are made of the label (`NO_PREDICTION`), or there is no labeled bag.
+        ValueError: The method's rewards are made of the label (`api.no_prediction`), or there is no labeled bag.
     """
-    if redistributor.name in NO_PREDICTION:
-        raise ValueError(f"{redistributor.name} predicts no label: it {NO_PREDICTION[redistributor.name]}.")
+    reason = no_prediction(redistributor)
+    if reason is not None:
+        raise ValueError(f"{redistributor.name} predicts no label: it {reason}.")
     if not store.num_labeled_bags:
         raise ValueError("the store must have labeled bags to predict, got none: show more labels.")
     history = 0 if redistributor.sampling is None else redistributor.sampling.history
@@ -206,7 +197,7 @@ def predictions(redistributor: Redistributor, store: EpisodeStore) -> tuple[Floa
         labeled = batch.select(batch.labeled)
         if labeled.num_bags:
             numbers.append(bags[batch.labeled.numpy()])
-            said.append(masked_sum(redistributor.relabel(hidden(labeled)).double(), labeled.mask).numpy())
+            said.append(masked_sum(relabeled(redistributor, hidden(labeled)).double(), labeled.mask).numpy())
             labels.append(labeled.label.double().numpy())
             lengths.append(labeled.length.double().numpy())
     order = np.argsort(np.concatenate(numbers))

@@ -14,7 +14,7 @@ import numpy as np
 
 import bagged_envs
 from bagged_envs.baselines import layout
-from bagged_envs.baselines.api import Redistributor
+from bagged_envs.baselines.api import Redistributor, no_prediction
 from bagged_envs.baselines.judging import regret, scores
 from bagged_envs.baselines.judging.case import (
     Case,
@@ -25,7 +25,7 @@ from bagged_envs.baselines.judging.case import (
     transitions_of,
 )
 from bagged_envs.baselines.judging.epic import Floats, epic_distance, shaping_free_distance, some_rows
-from bagged_envs.baselines.judging.fit import NO_PREDICTION, REFUSALS, Fit, fit, predictions, rewards_of
+from bagged_envs.baselines.judging.fit import REFUSALS, Fit, fit, predictions, rewards_of
 from bagged_envs.baselines.judging.rebag import dense_rewards
 from bagged_envs.baselines.latent_rewards.program import Program
 from bagged_envs.baselines.redistributors import config_class, settings_on
@@ -162,7 +162,7 @@ def _bag_error(redistributor: Redistributor, case: Case) -> float:
     nan where the method predicts none, and where none is shown.
     """
     store = case.spaces.store(case.held_out)
-    if redistributor.name in NO_PREDICTION or not store.num_labeled_bags:
+    if no_prediction(redistributor) is not None or not store.num_labeled_bags:
         return math.nan
     said, labels, _ = predictions(redistributor, store)
     return float(np.abs(said - labels).mean())

@@ -19,6 +19,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 import bagged_envs
 from bagged_envs.baselines.collect import Act, Collector
+from bagged_envs.baselines.judging.task_digest import task_digest
 from bagged_envs.baselines.learners.sac import SAC, SACConfig
 from bagged_envs.baselines.learners.tabular import QLambda, StateNumbers, TabularConfig, play
 from bagged_envs.baselines.store import EpisodeStore
@@ -75,6 +76,9 @@ def recorded(
 ) -> list[Trajectory]:
     """Return episodes of a task: from the file of the same task, arguments, seed and versions, or played now.
 
+    A task of `register_task` is the same while its arguments are, and the files that define the environment and its
+    wrappers.
+
     They do not depend on the delay, and so its arguments do not matter: each step is a bag of its own here, and
     `rebag` gives them any schedule. `extras["dense_rewards"]` and `extras["policy"]`, a number in `POLICIES`, are of
     each step.
@@ -121,6 +125,8 @@ def file_name(env: Env, seed: int, config: RecordingConfig) -> str:
         "versions": [_version(name) for name in ("gymnasium", "numpy", "torch", "mujoco", "dm-control", "mpe2")],
         "machine": platform.machine(),
     }
+    users = task_digest(spec)
+    told |= {} if users is None else {"users": users}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=repr).encode()).hexdigest()
     return f"{entry_point.rpartition(':')[2].removeprefix('Dense')}-{seed}-{digest[:16]}.npz"
 

@@ -13,9 +13,10 @@ import numpy as np
 from rich.progress import Progress
 from rich.table import Table
 
+from bagged_envs.baselines.api import no_prediction
 from bagged_envs.baselines.growing_table import append_row
 from bagged_envs.baselines.judging.diagnose import Diagnosis, diagnose
-from bagged_envs.baselines.judging.fit import HELD_OUT, NO_PREDICTION, Spaces, split
+from bagged_envs.baselines.judging.fit import HELD_OUT, Spaces, split
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, reads_factors
 from bagged_envs.baselines.redistributors.own import imported
 from bagged_envs.trajectory import Trajectory
@@ -117,7 +118,8 @@ def write(found: Sequence[Diagnosis], held_out: Sequence[Trajectory], out: Path)
 
 
 def _all_methods() -> list[str]:
-    return ["uniform", *(name for name in REDISTRIBUTORS if name not in NO_PREDICTION and not reads_factors(name))]
+    predicting = (name for name, kind in REDISTRIBUTORS.items() if no_prediction(kind) is None)
+    return ["uniform", *(name for name in predicting if not reads_factors(name))]
 
 
 def _tell(

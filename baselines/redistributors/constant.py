@@ -50,6 +50,7 @@ class Constant:
     """
 
     name = "constant"
+    no_prediction = "pays every step the same, which is what gains are measured against"
     context: Context = "step"
     exact = False
     stored = False

@@ -25,6 +25,7 @@ class Identity:
     """
 
     name = "identity"
+    no_prediction = "pays the label as it came"
     context: Context = "step"
     exact = True
     stored = False

@@ -97,6 +97,7 @@ class IRCR:
     """
 
     name = "ircr"
+    no_prediction = "pays the bag's own label per step, on a scale from 0 to 1"
     context: Context = "label"
     exact = False
     stored = False

@@ -122,6 +122,7 @@ class LaReSign:
     """
 
     name = "lare_sign"
+    own_units = True
     context: Context = "step"
     exact = False
     stored = False

@@ -23,6 +23,8 @@ class Oracle(Identity):
     """
 
     name = "oracle"
+    no_prediction = "is told the dense rewards"
+    pays_dense = True
     exact = False
 
     def relabel(self, batch: BagBatch) -> Tensor:

@@ -48,6 +48,7 @@ class RewardDesign:
     """
 
     name = "reward_design"
+    own_units = True
     context: Context = "step"
     exact = False
     stored = False

@@ -47,6 +47,7 @@ class Uniform(Identity):
     """
 
     name = "uniform"
+    no_prediction = "shares the label out; the constant that it stands for is what gains are measured against"
     context: Context = "label"
 
     def relabel(self, batch: BagBatch) -> Tensor:

@@ -15,14 +15,23 @@ from bagged_envs.baselines import redistributors
 from bagged_envs.baselines.api import Sampling
 from bagged_envs.baselines.check import check_redistributor
 from bagged_envs.baselines.cite import cite
+from bagged_envs.baselines.collect import collect
+from bagged_envs.baselines.judging.case import no_function
+from bagged_envs.baselines.judging.diagnose import diagnose
+from bagged_envs.baselines.judging.fit import fit, predictions
+from bagged_envs.baselines.judging.report import _all_methods
 from bagged_envs.baselines.methods import Method
+from bagged_envs.baselines.offline import OfflineConfig, OfflineTraining
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, make_redistributor, register_redistributor
 from bagged_envs.baselines.redistributors.fitting import NO_SETTINGS, NoSettings
+from bagged_envs.baselines.redistributors.oracle import Oracle
 from bagged_envs.baselines.redistributors.rd import RD
+from bagged_envs.baselines.redistributors.uniform import Uniform
 from bagged_envs.baselines.runs import reopen
 from bagged_envs.baselines.training import Training, TrainingConfig
 from bagged_envs.testing import BaggedError
 from tests.baselines.contracts.test_redistributors import SHORT_BURSTS
+from tests.baselines.judging.episodes import episodes, spaces
 from tests.baselines.programs import program_of
 
 MODULE = "tests.baselines.own"
@@ -198,12 +207,22 @@ class TestChecking:
             ),
             (
                 "relabel",
+                lambda self, batch: self.plain(batch) + torch.where(batch.mask, batch.label[:, None, None], 0.0),
+                "With context 'step' the reward of a step does not depend on its bag's label or length",
+            ),
+            (
+                "relabel",
+                lambda self, batch: self.plain(batch) / batch.length[:, None, None],
+                "With context 'step' the reward of a step does not depend on its bag's label or length",
+            ),
+            (
+                "relabel",
                 lambda self, batch: self.plain(batch) + batch.dense,
                 "Rewards do not depend on the dense rewards",
             ),
             (
                 "relabel",
-                lambda self, batch: self.plain(batch) + torch.where(batch.mask, batch.label[:, None, None], 0.0),
+                lambda self, batch: self.plain(batch) + torch.where(batch.mask, batch.paid, 0.0),
                 "Rewards do not depend on what unlabeled bags hide",
             ),
             (
@@ -474,3 +493,50 @@ def test_sampling_may_be_none_where_nothing_is_learned(slope):
     register_redistributor(Still)
     env = gym.make("BaggedInvertedPendulum-v0", bag_len=3)
     assert make_redistributor("still", *env.observation_space.shape, 1).sampling is None
+
+
+@pytest.fixture
+def heirs():
+    """Subclasses of two controls, under names of their own."""
+    for kind in (Oracle, Uniform):
+        register_redistributor(type("Mine", (kind,), {"name": f"my_{kind.name}"}))
+
+
+def test_what_a_control_says_of_itself_its_subclasses_say(heirs):
+    recorded = episodes(12)
+    found = diagnose("my_uniform", recorded[:8], recorded[8:], spaces(), steps=5, bootstraps=0)
+    assert "cannot be judged without the truth: it shares the label out" in found.warnings[0]
+    one = fit("my_uniform", spaces().store(recorded), 5, 0).redistributor
+    assert "what was paid or earned" in no_function(one)
+    with pytest.raises(ValueError, match="my_uniform predicts no label: it shares the label out"):
+        predictions(one, spaces().store(recorded))
+    assert "my_uniform" not in _all_methods()
+
+
+def test_a_subclass_of_the_oracle_is_shown_the_dense_rewards(heirs):
+    training = Training("my_oracle-sac", "BaggedInvertedPendulum-v0", {"bag_len": 5}, TestUsing.CONFIG, seed=0)
+    for _ in training.run(until=80):
+        pass
+    steps = training.store.sample_transitions(50, np.random.default_rng(0))[0]
+    assert set(training.store.relabel(training.redistributor, steps).flatten().tolist()) <= {0.0, 1.0}
+    training.close()
+
+
+def test_a_subclass_of_the_oracle_learns_offline_without_labels(heirs):
+    env = gym.make("PartiallyLabeledInvertedPendulum-v0", label_fraction=1e-9, expose_reward=True)
+    recorded = collect(env, lambda observation: env.action_space.sample(), episodes=3, seed=0)
+    config = OfflineConfig(keep_labels=True, evaluation_episodes=1)
+    training = OfflineTraining("my_oracle-bc", "PartiallyLabeledInvertedPendulum-v0", recorded, config=config, seed=0)
+    for _ in training.run(until=1):
+        pass
+    for own, one in zip(training._recorded.given(), recorded, strict=True):
+        assert own.tolist() == one.extras["dense_rewards"].tolist()
+
+
+def test_rewards_that_are_not_finite_are_what_is_told(slope):
+    register_redistributor(
+        type("Mine", (slope,), {"name": "mine", "relabel": lambda self, batch: batch.paid * math.nan})
+    )
+    recorded = episodes(12)
+    found = diagnose("mine", recorded[:8], recorded[8:], spaces(), steps=20, bootstraps=0)
+    assert found.refused.startswith("relabel() of the redistributor 'mine' must return finite rewards, got nan among")

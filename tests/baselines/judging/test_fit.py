@@ -7,9 +7,8 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
-from bagged_envs.baselines.api import Schedule
+from bagged_envs.baselines.api import Schedule, no_prediction, own_units, pays_dense
 from bagged_envs.baselines.judging.fit import (
-    NO_PREDICTION,
     Spaces,
     fit,
     hidden,
@@ -28,7 +27,8 @@ SMALL = {
     **dict.fromkeys(("rbt", "arel", "stas", "tar2"), {"width": 8, "layers": 1, "first": 3, "updates": 3}),
     "grd": {"hidden": (8,), "mixtures": 2},
 }
-PREDICTING = [name for name in REDISTRIBUTORS if name not in NO_PREDICTION]
+PREDICTING = [name for name in REDISTRIBUTORS if no_prediction(REDISTRIBUTORS[name]) is None]
+MADE_OF_LABELS = ("identity", "labels_only", "oracle", "uniform", "constant", "ircr")
 
 
 def small_fit(name, trajectories, steps=3):
@@ -154,14 +154,18 @@ class TestPredictions:
         np.testing.assert_allclose(labels, wanted, rtol=1e-6)
         assert lengths.tolist() == [5, 2, 5, 2, 5, 5, 2, 5, 5, 2]
 
-    @pytest.mark.parametrize("name", NO_PREDICTION)
+    @pytest.mark.parametrize("name", MADE_OF_LABELS)
     def test_what_is_made_of_the_label_is_refused(self, name):
         recorded = episodes(3)
         with pytest.raises(ValueError, match=f"{name} predicts no label"):
             predictions(small_fit(name, recorded).redistributor, spaces().store(recorded))
 
-    def test_the_names_exist(self):
-        assert NO_PREDICTION.keys() <= REDISTRIBUTORS.keys()
+    def test_who_says_so(self):
+        kinds = REDISTRIBUTORS.items()
+        assert tuple(name for name, kind in kinds if no_prediction(kind) is not None) == MADE_OF_LABELS
+        assert [name for name, kind in kinds if pays_dense(kind)] == ["oracle"]
+        assert {name for name, kind in kinds if own_units(kind)} == {*MADE_OF_LABELS, "reward_design", "lare_sign"}
+        assert no_prediction(object()) is None
 
     def test_hidden_bags_tell_nothing(self):
         (_, batch), *_ = spaces().store(episodes(2)).all_bags()

@@ -1,0 +1,132 @@
+"""A user's task that was changed under its name is another task: nothing recorded or scored before is its."""
+
+import importlib
+import sys
+
+import gymnasium as gym
+import pytest
+
+import bagged_envs
+from bagged_envs.baselines.judging import case as case_module
+from bagged_envs.baselines.judging.case import make_case
+from bagged_envs.baselines.judging.recordings import RecordingConfig, recorded
+from bagged_envs.baselines.judging.task_digest import task_digest
+from bagged_envs.registration import spec_of
+from bagged_envs.tasks import TASKS
+
+TINY = RecordingConfig(steps=40, episodes=2, random_steps=10, batch=4)
+SOURCE = """
+import gymnasium as gym
+
+class Counting(gym.Env):
+    observation_space, action_space, PAID = gym.spaces.Discrete(3), gym.spaces.Discrete(2), 1.0
+
+    def __init__(self, render_mode=None, pace=1):
+        self.pace = pace
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action):
+        return 1, self.PAID * self.pace, False, False, {}
+
+class Same(gym.Wrapper):
+    pass
+"""
+
+
+@pytest.fixture
+def task(tmp_path, monkeypatch):
+    """A task of a module that may be written anew: `task(text)` loads and registers it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def write(text=SOURCE, wrappers=(), limit=5, kwargs=None, **arguments):
+        remove()
+        (tmp_path / "counting_task.py").write_text(text)
+        importlib.invalidate_caches()
+        sys.modules.pop("counting_task", None)
+        entry = "counting_task:Counting"
+        gym.register("test/Counting-v0", entry, max_episode_steps=limit, additional_wrappers=wrappers, kwargs=kwargs)
+        bagged_envs.register_task("test/Counting-v0", name="Counting", **arguments)
+        return "BaggedCounting-v0"
+
+    yield write
+    remove()
+    sys.modules.pop("counting_task", None)
+
+
+def remove():
+    TASKS.pop("Counting", None)
+    for id in [id for id in gym.registry if "Counting" in id]:
+        del gym.registry[id]
+
+
+def digest(id):
+    return task_digest(spec_of(id))
+
+
+def test_ours_have_none():
+    assert digest("BaggedKeyDoor-v0") is None
+    assert digest("EpisodicReacher-v0") is None
+
+
+def test_the_same_is_the_same(task):
+    first = digest(task())
+    assert len(first) == 8
+    assert digest("EpisodicCounting-v0") == first
+    assert digest(task()) == first
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"text": SOURCE.replace("1.0", "2.0")},
+        {"limit": 6},
+        {"kwargs": {"pace": 2}},
+        {"pace": 2},
+        {"max_episode_steps": 4},
+        {"wrappers": (gym.envs.registration.WrapperSpec("Same", "counting_task:Same", {}),)},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_what_was_changed_is_another(task, changed):
+    first = digest(task())
+    assert digest(task(**changed)) != first
+
+
+def test_a_wrapper_that_was_changed_is_another(task, tmp_path):
+    wrappers = (gym.envs.registration.WrapperSpec("Same", "counting_wrapper:Same", {}),)
+    (tmp_path / "counting_wrapper.py").write_text(SOURCE)
+    first = digest(task(wrappers=wrappers))
+    (tmp_path / "counting_wrapper.py").write_text(SOURCE + "\n# changed\n")
+    assert digest(task(wrappers=wrappers)) != first
+    del sys.modules["counting_wrapper"]
+
+
+def test_what_has_no_source_is_known_as_long_as_it_lives(task, monkeypatch):
+    def make(**kwargs):
+        raise NotImplementedError
+
+    task()
+    for creator in (make, type("Typed", (gym.Env,), {"__module__": "__console__"})):
+        gym.registry["test/Counting-v0"].entry_point = creator
+        assert digest("BaggedCounting-v0") == digest("BaggedCounting-v0")
+    typed = digest("BaggedCounting-v0")
+    monkeypatch.setattr(sys.modules[task_digest.__module__], "PROCESS", "another")
+    assert digest("BaggedCounting-v0") != typed
+
+
+def test_recordings_and_rows_are_of_the_task_as_it_is(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(case_module, "REGRESSION_STEPS", 1)
+    folder = tmp_path / "recordings"
+    first = make_case(task(), seed=0, config=TINY, folder=folder)
+    other = make_case(task(SOURCE.replace("1.0", "2.0")), seed=0, config=TINY, folder=folder)
+    assert [case.fitted[0].rewards.sum() for case in (first, other)] == [5.0, 10.0]
+    assert len(list(folder.iterdir())) == 2
+    assert first.recording.startswith("3 x 2 episodes, 40 steps of training, task ")
+    assert first.recording != other.recording
+    again = recorded(task(), seed=0, config=TINY, folder=folder)
+    assert again[0].extras["dense_rewards"].tolist() == [1.0] * 5
+    assert len(list(folder.iterdir())) == 2
