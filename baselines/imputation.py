@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling, masked_sum, relabeled
+from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling, masked_sum
 from bagged_envs.baselines.judging.fit import hidden
+from bagged_envs.baselines.promises import relabeled
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
 

@@ -12,11 +12,12 @@ from gymnasium.spaces import Space
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, relabeled
+from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor
 from bagged_envs.baselines.collect import OpenEpisode, VectorRecorder, element, elements, opened
 from bagged_envs.baselines.draws import Array
 from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.features import Features
+from bagged_envs.baselines.promises import relabeled
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.guard import Guard, an_environment

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from gymnasium.spaces import Space
 
-from bagged_envs.baselines.api import Learner, pays_dense
+from bagged_envs.baselines.api import Learner
 from bagged_envs.baselines.learners.bc import BC, BCConfig
 from bagged_envs.baselines.learners.ippo import IPPO
 from bagged_envs.baselines.learners.iql import IQL, IQLConfig
@@ -19,6 +19,7 @@ from bagged_envs.baselines.learners.qmix import QMIX, QMIXConfig
 from bagged_envs.baselines.learners.sac import SAC, SACConfig
 from bagged_envs.baselines.learners.td3 import DDPG, TD3, TD3Config
 from bagged_envs.baselines.learners.td3_bc import TD3BCConfig, td3_bc
+from bagged_envs.baselines.promises import pays_dense
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, config_class
 from bagged_envs.baselines.redistributors.own import imported
 from bagged_envs.wrappers.arguments import known

@@ -11,7 +11,6 @@ import torch
 from gymnasium.spaces import Space
 
 import bagged_envs
-from bagged_envs.baselines.api import pays_dense
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
 from bagged_envs.baselines.collect import element
 from bagged_envs.baselines.evaluate import Evaluation, evaluate, evaluation_env
@@ -20,6 +19,7 @@ from bagged_envs.baselines.imputation import Imputation
 from bagged_envs.baselines.learners.bc import BC
 from bagged_envs.baselines.methods import LEARNERS, OFFLINE_LEARNERS, Method
 from bagged_envs.baselines.player import SEEDS
+from bagged_envs.baselines.promises import pays_dense
 from bagged_envs.baselines.recorded import Floats, reward_scale
 from bagged_envs.baselines.recorded_rewards import FitConfig, RecordedRewards, Streams
 from bagged_envs.baselines.redistributors import make_redistributor, settings_on

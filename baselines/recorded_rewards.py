@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from bagged_envs.baselines import layout
-from bagged_envs.baselines.api import Metrics, Redistributor, StepFactors, no_prediction, own_units, pays_dense
+from bagged_envs.baselines.api import Metrics, Redistributor, StepFactors
 from bagged_envs.baselines.checkpoint import packed
 from bagged_envs.baselines.description import as_json
 from bagged_envs.baselines.features import Features
 from bagged_envs.baselines.imputation import Held, Imputation, bags_of, held_out, impute
 from bagged_envs.baselines.judging.fit import updates_of
+from bagged_envs.baselines.promises import no_prediction, own_units, pays_dense
 from bagged_envs.baselines.recorded import Bools, Floats, features_of, labeled_steps
 from bagged_envs.baselines.redistributors import config_class, make_redistributor, pinned
 from bagged_envs.baselines.redistributors.identity import Identity

@@ -12,11 +12,12 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling, relabeled
+from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling
 from bagged_envs.baselines.borders import borders, infos_of_step
 from bagged_envs.baselines.draws import Array, Bools, Ints, chunks, number_of_bags, until
 from bagged_envs.baselines.driving import Driver
 from bagged_envs.baselines.features import Features
+from bagged_envs.baselines.promises import relabeled
 from bagged_envs.baselines.replay_bags import ReplayBags, batch_of
 
 

@@ -11,17 +11,10 @@ from gymnasium.spaces import Space
 from torch import Tensor
 
 from bagged_envs.baselines import layout
-from bagged_envs.baselines.api import (
-    BagBatch,
-    Redistributor,
-    Sampling,
-    StepFactors,
-    TeamEpisodes,
-    Transitions,
-    relabeled,
-)
+from bagged_envs.baselines.api import BagBatch, Redistributor, Sampling, StepFactors, TeamEpisodes, Transitions
 from bagged_envs.baselines.draws import CHUNK, Array, Bools, Ints, chunks, number_of_bags, some_steps, until
 from bagged_envs.baselines.features import Features
+from bagged_envs.baselines.promises import relabeled
 from bagged_envs.baselines.ring import EpisodeRing
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers.arguments import positive_int

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -278,7 +279,11 @@ def offline_page() -> str:
             text = "\n".join(lines) if len(lines) > 2 else "No runs yet."
             made[f"offline {name}"] = partial(str, text)
     longer = read_rows(RESULTS / "offline_longer.csv")
+    published = offline_table.finals(read_rows(RESULTS / "offline_published_rates.csv"))
     tables = {
+        "offline rates": offline_rates(),
+        "offline published rates": offline_table.scores(published, "data"),
+        "offline published rates averages": offline_table.averages(published),
         "offline longer": offline_table.by_updates(longer, LONGER[:4]),
         "offline longer averages": offline_table.averages(offline_table.finals(longer)),
         "offline longer still": offline_table.by_updates(read_rows(RESULTS / "offline_100000.csv"), LONGER),
@@ -286,6 +291,19 @@ def offline_page() -> str:
     for name, lines in tables.items():
         made[name] = partial(str, "\n".join(lines) if len(lines) > 2 else "No runs yet.")
     return filled(DOCS / "offline.md", made)
+
+
+def offline_rates() -> list[str]:
+    """Scores after 20,000 updates with other rates, one seed: a line for each dataset, learner and rates."""
+    arms = ("labels_only", "imputer", "oracle")
+    found: defaultdict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for row in offline_table.finals(read_rows(RESULTS / "offline_rates.csv")):
+        learner = offline_table.TOLD_LEARNERS[offline_table.learner_of(row)]
+        scores = found[row["data"], learner, row["tau"], row["learning_rate"]]
+        scores[offline_table.arm_of(row)] = f"{float(row['score']):.1f}"
+    rows = [[*place, *(scores.get(arm, offline_table.NOTHING) for arm in arms)] for place, scores in found.items()]
+    headings = ["data", "learner", "tau", "Adam's rates", *(offline_table.HEADINGS[arm] for arm in arms)]
+    return table(headings, rows).splitlines()
 
 
 LONGER = (5_000, 20_000, 40_000, 60_000, 80_000, 100_000)  # updates

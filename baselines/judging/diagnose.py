@@ -6,7 +6,7 @@ stands for: the mean label per step, times the bag's length. That error is neces
 does not tell where in the bag a reward belongs.
 
 Uniform, Identity and their like pay labels that they are shown, and so add up to them without knowing anything. They
-predict no label, have no held-out error, and cannot be judged this way (`api.no_prediction`). Methods that correct
+predict no label, have no held-out error, and cannot be judged this way (`promises.no_prediction`). Methods that correct
 their rewards by the label are judged by what they say before the correction.
 """
 
@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bagged_envs.baselines.api import no_prediction
 from bagged_envs.baselines.judging.fit import REFUSALS, Spaces, fit, predictions, rewards_of
 from bagged_envs.baselines.judging.scores import pearson
+from bagged_envs.baselines.promises import no_prediction
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
 

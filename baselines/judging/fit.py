@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 
-from bagged_envs.baselines.api import BagBatch, Redistributor, Schedule, masked_sum, no_prediction, relabeled
+from bagged_envs.baselines.api import BagBatch, Redistributor, Schedule, masked_sum
 from bagged_envs.baselines.latent_rewards.cage.errors import CageError
+from bagged_envs.baselines.promises import no_prediction, relabeled
 from bagged_envs.baselines.redistributors import make_redistributor
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
@@ -184,7 +185,7 @@ def predictions(redistributor: Redistributor, store: EpisodeStore) -> tuple[Floa
         For the labeled bags in the order in which the store got them, `[bags]` each.
 
     Raises:
-        ValueError: The method's rewards are made of the label (`api.no_prediction`), or there is no labeled bag.
+        ValueError: The method's rewards are made of the label (`promises.no_prediction`), or there is no labeled bag.
     """
     reason = no_prediction(redistributor)
     if reason is not None:

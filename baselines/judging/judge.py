@@ -14,7 +14,7 @@ import numpy as np
 
 import bagged_envs
 from bagged_envs.baselines import layout
-from bagged_envs.baselines.api import Redistributor, no_prediction
+from bagged_envs.baselines.api import Redistributor
 from bagged_envs.baselines.judging import regret, scores
 from bagged_envs.baselines.judging.case import (
     Case,
@@ -28,6 +28,7 @@ from bagged_envs.baselines.judging.epic import Floats, epic_distance, shaping_fr
 from bagged_envs.baselines.judging.fit import REFUSALS, Fit, fit, predictions, rewards_of
 from bagged_envs.baselines.judging.rebag import dense_rewards
 from bagged_envs.baselines.latent_rewards.program import Program
+from bagged_envs.baselines.promises import no_prediction
 from bagged_envs.baselines.redistributors import config_class, settings_on
 from bagged_envs.trajectory import Trajectory
 

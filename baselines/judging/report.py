@@ -13,10 +13,10 @@ import numpy as np
 from rich.progress import Progress
 from rich.table import Table
 
-from bagged_envs.baselines.api import no_prediction
 from bagged_envs.baselines.growing_table import append_row
 from bagged_envs.baselines.judging.diagnose import Diagnosis, diagnose
 from bagged_envs.baselines.judging.fit import HELD_OUT, Spaces, split
+from bagged_envs.baselines.promises import no_prediction
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, reads_factors
 from bagged_envs.baselines.redistributors.own import imported
 from bagged_envs.trajectory import Trajectory

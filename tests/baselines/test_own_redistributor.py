@@ -526,7 +526,9 @@ def test_a_subclass_of_the_oracle_learns_offline_without_labels(heirs):
     env = gym.make("PartiallyLabeledInvertedPendulum-v0", label_fraction=1e-9, expose_reward=True)
     recorded = collect(env, lambda observation: env.action_space.sample(), episodes=3, seed=0)
     config = OfflineConfig(keep_labels=True, evaluation_episodes=1)
-    training = OfflineTraining("my_oracle-bc", "PartiallyLabeledInvertedPendulum-v0", recorded, config=config, seed=0)
+    training = OfflineTraining(
+        "my_oracle-td3_bc", "PartiallyLabeledInvertedPendulum-v0", recorded, config=config, seed=0
+    )
     for _ in training.run(until=1):
         pass
     for own, one in zip(training._recorded.given(), recorded, strict=True):

@@ -269,32 +269,43 @@ class TestProtocols:
         cells = offline.PROTOCOLS["table"]
         assert len(cells) == len(set(cells)) == 9 * 4 * 2
         assert {cell.labels for cell in cells} == {0.01}
-        made = list(offline.commands(cells, tmp_path, tmp_path, 100, 2, tmp_path / "none.csv"))
+        made = list(offline.commands(cells, tmp_path, tmp_path, offline.Preset(100, 2), tmp_path / "none.csv"))
         seeds = [words[words.index("--seed") + 1] for words in made]
         assert seeds == sorted(seeds)
         assert len({words[words.index("--out") + 1] for words in made}) == len(made) == 2 * len(cells)
 
+    @pytest.mark.parametrize("rates", list(offline.RATES))
     @pytest.mark.parametrize("protocol", list(offline.PROTOCOLS))
-    def test_every_command_can_be_read(self, protocol, tmp_path):
+    def test_every_command_can_be_read(self, protocol, rates, tmp_path):
+        preset = offline.Preset(20_000, 3, rates)
         for cell in offline.PROTOCOLS[protocol]:
-            words = offline.command(cell, 1, tmp_path, tmp_path / "run", 20_000)
+            words = offline.command(cell, 1, tmp_path, tmp_path / "run", preset)
             run, given = parsed(words[words.index(offline_run.__name__) + 1 :])
             assert (run.method.name, run.labels, str(run.schedule)) == (cell.method, cell.labels, cell.schedule)
             assert (run.data, run.seed, given.updates) == (tmp_path / cell.data, 1, 20_000)
             decays = run.method.resolved()["learner"].get("decay_steps")
             assert decays == (20_000 if cell.method.endswith("-iql") else None)
+            learner = run.method.resolved()["learner"]
+            values = [learner["tau"], *(value for name, value in learner.items() if name.endswith("learning_rate"))]
+            count = 3 if cell.method.endswith("-iql") else 2
+            assert values == {"published": [0.005, *[3e-4] * count], "faster": [0.02, *[1e-3] * count]}[rates]
+
+    def test_runs_of_other_rates_and_lengths_are_kept_elsewhere(self, tmp_path):
+        cell = offline.PROTOCOLS["table"][0]
+        presets = [*offline.PRESETS.values(), offline.Preset(20_000, 3)]
+        assert len({offline.folder_of(cell, 0, tmp_path, preset) for preset in presets}) == 4
 
     def test_what_the_table_has_whole_is_left_out(self, tmp_path):
         cells = offline.PROTOCOLS["labels"]
         rows = [dict(zip(offline.KEYS, cells[n].key(0), strict=True)) | {"step": step} for n, step in ((0, 8), (1, 7))]
         write_rows(tmp_path / "table.csv", offline.COLUMNS, rows)
-        made = list(offline.commands(cells, tmp_path, tmp_path, 8, 1, tmp_path / "table.csv"))
+        made = list(offline.commands(cells, tmp_path, tmp_path, offline.Preset(8, 1), tmp_path / "table.csv"))
         assert len(made) == len(cells) - 1
 
     @pytest.mark.parametrize(("updates", "last"), [(8, 8), (11, 10), (22_000, 20_000), (3, 3)])
     def test_a_run_is_whole_at_its_last_evaluation(self, tmp_path, updates, last):
         cell = offline.PROTOCOLS["labels"][0]
-        words = offline.command(cell, 0, tmp_path, tmp_path, updates)
+        words = offline.command(cell, 0, tmp_path, tmp_path, offline.Preset(updates, 1))
         run, _ = parsed(words[words.index(offline_run.__name__) + 1 :])
         assert last == updates - updates % run.config["evaluate_every"]
         for step, expected in ((last, 1), (last - 1, 0)):
@@ -330,6 +341,7 @@ def test_runs_are_made_once_and_collected(data, tmp_path, monkeypatch, capsys):
     words += ["--updates", "8", "--seeds", "1", "--workers", "1"]
     assert offline.main(words) == 0
     assert len(ran) == 2
+    assert all("learner.tau=0.02" in words for words in ran)
     rows = offline.read_rows(out)
     assert [(row["method"], row["step"]) for row in rows] == [
         (method, step) for method in ("labels_only-td3_bc", "oracle-td3_bc") for step in ("2", "4", "6", "8")
@@ -346,7 +358,7 @@ def test_runs_are_made_once_and_collected(data, tmp_path, monkeypatch, capsys):
     other = tmp_path / "other.csv"
     assert offline.main([*words, "--data", str(made_anew), "--out", str(other)]) == 1
     assert offline.read_rows(other) == []
-    for other in ("--updates", "16"), ("--data", str(tmp_path)), ("--seeds", "0"):
+    for other in ("--updates", "16"), ("--rates", "published"), ("--data", str(tmp_path)), ("--seeds", "0"):
         with pytest.raises(SystemExit):
             offline.main([*words, *other])
     with pytest.raises(SystemExit):
@@ -356,7 +368,7 @@ def test_runs_are_made_once_and_collected(data, tmp_path, monkeypatch, capsys):
     told = " ".join(capsys.readouterr().err.split())
     assert "has runs on a hopper-random with SHA-256" in told
     assert "--only must be one of 'hopper-random', got 'hopper-rondom'" in told.replace("‘", "'")
-    assert "is for runs with protocol.name=labels protocol.updates=8, got" in told
+    assert "is for runs with protocol.name=labels protocol.rates=faster protocol.updates=8, got" in told
     assert "bagged-envs dataset make hopper-random" in told
 
 

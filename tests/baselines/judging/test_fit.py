@@ -7,7 +7,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
-from bagged_envs.baselines.api import Schedule, no_prediction, own_units, pays_dense
+from bagged_envs.baselines.api import Schedule
 from bagged_envs.baselines.judging.fit import (
     Spaces,
     fit,
@@ -18,6 +18,7 @@ from bagged_envs.baselines.judging.fit import (
     updates_of,
 )
 from bagged_envs.baselines.judging.rebag import dense_rewards
+from bagged_envs.baselines.promises import no_prediction, own_units, pays_dense
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS
 from tests.baselines.judging.episodes import episodes, spaces
 from tests.baselines.programs import program_of

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from dataclasses import replace
 
 import gymnasium as gym
 import pytest
@@ -94,6 +95,13 @@ def test_the_same_is_the_same(task):
 def test_what_was_changed_is_another(task, changed):
     first = digest(task())
     assert digest(task(**changed)) != first
+
+
+def test_a_wrapper_with_other_arguments_is_another(task):
+    wrapper = gym.envs.registration.WrapperSpec("Same", "counting_task:Same", {})
+    first = digest(task(wrappers=(wrapper,)))
+    assert digest(task(wrappers=(replace(wrapper, kwargs={"pace": 2}),))) != first
+    assert digest(task(wrappers=(wrapper, wrapper))) != first
 
 
 def test_a_wrapper_that_was_changed_is_another(task, tmp_path):

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from bagged_envs.baselines import imputation
-from bagged_envs.baselines.api import Sampling, Schedule, relabeled
+from bagged_envs.baselines.api import Sampling, Schedule
 from bagged_envs.baselines.judging.case import step_function
 from bagged_envs.baselines.judging.fit import predictions
 from bagged_envs.baselines.learned_reward import LearnedReward
+from bagged_envs.baselines.promises import relabeled
 from bagged_envs.baselines.random_bags import bags_of
 from bagged_envs.baselines.store import EpisodeStore
 from tests.baselines.replay import Spy, Stream, buffer_of, feed
@@ -26,6 +27,7 @@ BROKEN = {
     ),
     "numpy": (lambda rewards: rewards.numpy(), TypeError, "a detached float32 tensor, got ndarray"),
     "narrow": (lambda rewards: rewards[:, :1, :1].sum(dim=1, keepdim=True)[:, :, 0], ValueError, r"\d\] rewards, got"),
+    "wide": (lambda rewards: torch.cat((rewards, rewards), dim=2), ValueError, r"\d\] rewards, got"),
     "one": (lambda rewards: rewards[:1, :1].sum()[None, None, None, None], ValueError, r"rewards, got \[1, 1, 1, 1\]"),
 }
 
