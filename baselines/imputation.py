@@ -13,7 +13,6 @@ import torch
 
 from bagged_envs.baselines.api import BagBatch, Metrics, Redistributor, Sampling, masked_sum
 from bagged_envs.baselines.judging.fit import hidden
-from bagged_envs.baselines.promises import relabeled
 from bagged_envs.baselines.store import EpisodeStore
 from bagged_envs.trajectory import Trajectory
 
@@ -120,7 +119,7 @@ class Held:
 def label_error(redistributor: Redistributor, batches: Sequence[BagBatch]) -> float:
     """Return the mean squared error of the labels per step that a redistributor predicts for labeled bags.
 
-    It does not see the labels: to it the bags are unlabeled.
+    It does not see the labels: to it the bags are unlabeled. Predictions that are not finite are an error that is not.
 
     Args:
         redistributor: It.
@@ -128,7 +127,7 @@ def label_error(redistributor: Redistributor, batches: Sequence[BagBatch]) -> fl
     """
     total, count = 0.0, 0
     for batch in batches:
-        said = masked_sum(relabeled(redistributor, hidden(batch)).double(), batch.mask)  # [B]
+        said = masked_sum(redistributor.relabel(hidden(batch)).double(), batch.mask)  # [B]
         total += ((said - batch.label) / batch.length).square().sum().item()
         count += batch.num_bags
     return total / count

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from bagged_envs.baselines import imputation
 from bagged_envs.baselines.api import Sampling, Schedule
 from bagged_envs.baselines.judging.case import step_function
 from bagged_envs.baselines.judging.fit import predictions
@@ -74,7 +73,6 @@ ASKING = {
     ),
     "all of the store": ({"stored": True}, lambda one: stored(one, lambda store, who: store.relabel_all(who))),
     "predictions": ({}, lambda one: stored(one, lambda store, who: predictions(who, store))),
-    "the error of labels": ({}, lambda one: imputation.label_error(one, [bags_of([2, 3])])),
     "a function of steps": ({}, lambda one: step_function(one)(np.zeros((3, 2)), np.zeros((3, 1)), np.zeros((3, 2)))),
     "a step of a buffer": ({}, in_a_buffer),
     "a bag of a buffer": ({"context": "bag"}, in_a_buffer),
