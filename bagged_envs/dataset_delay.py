@@ -71,14 +71,19 @@ def delayed(
     )
 
 
-def dense_rewards(dataset: Dataset) -> list[npt.NDArray[np.float64]]:
+def dense_rewards(dataset: Any) -> list[npt.NDArray[np.float64]]:
     """Return the true reward of each step, `[T]` of each episode: what `delayed` delays.
 
     Of what was recorded with a delay and `expose_reward=True` these are `extras["dense_rewards"]`.
 
+    Args:
+        dataset: A `Dataset` or a `MinariDataset`.
+
     Raises:
+        TypeError: `dataset` is none.
         DatasetError: The rewards are late, or were said by a redistributor.
     """
+    dataset = dataset if isinstance(dataset, Dataset) else from_minari(dataset, labels_finite=False)
     if dataset.redistributor is not None:
         raise DatasetError(
             f"{dataset.dataset_id}: rewards must be the task's to be delayed, and a redistributor said them "

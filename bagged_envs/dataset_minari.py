@@ -51,7 +51,8 @@ def from_minari(dataset: Any, keep: Sequence[str] = (), labels_finite: bool = Tr
     """
     if not hasattr(dataset, "storage"):
         raise TypeError(
-            f"dataset must be a Dataset or a MinariDataset, got {dataset!r}: bagged_envs.datasets.load reads a folder."
+            f"dataset must be a Dataset or a MinariDataset, got {dataset!r:.60}: "
+            "bagged_envs.datasets.load reads a folder."
         )
     folder = Path(dataset.storage.data_path)
     if (folder / MANIFEST).exists():
@@ -110,10 +111,12 @@ def minari_dataset(dataset_id: str, download: bool = False) -> Any:
             load(folder)
     try:
         return minari.load_dataset(dataset_id)
-    except FileNotFoundError:
+    except (FileNotFoundError, ImportError):
         raise
     except Exception as error:  # Minari raises nearly anything about metadata that it does not expect
-        raise DatasetError(f"{folder}: Minari cannot read it ({error!r:.200}): it is cut or changed.") from error
+        raise DatasetError(
+            f"{folder}: Minari cannot read it ({error!r:.200}): it is cut or changed, or of another version of Minari."
+        ) from error
 
 
 def two_returns(name: str, value: Any) -> tuple[float, float] | None:

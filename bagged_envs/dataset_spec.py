@@ -83,8 +83,13 @@ def parsed_spec(told: str, where: str) -> dict[str, Any]:
     others = sorted(spec.keys() - FIELDS)
     demand(not others, where, "the whole", f"of the fields {', '.join(FIELDS)}", others)
     spec.setdefault("additional_wrappers", [])
+    spec.setdefault("kwargs", {})
     for name, kind in (("id", str), ("kwargs", dict), ("additional_wrappers", list)):
         demand(isinstance(spec.get(name), kind), where, name, f"a {kind.__name__}", _shown(spec.get(name)))
+    for wrapper in spec["additional_wrappers"]:
+        fits = isinstance(wrapper, Mapping) and wrapper.keys() == {"name", "entry_point", "kwargs"}
+        fits = fits and all(isinstance(wrapper[name], str) for name in ("name", "entry_point"))
+        demand(fits, where, "additional_wrappers", "tables of name, entry_point and kwargs", _shown(wrapper))
     return spec
 
 
@@ -100,12 +105,8 @@ def _is_known(point: object) -> bool:
     return place.startswith("gymnasium.envs.") and registered
 
 
-def _known_wrapper(told: object, where: str, allow: Collection[str]) -> WrapperSpec:
-    name = "additional_wrappers"
-    fits = isinstance(told, Mapping) and told.keys() == {"name", "entry_point", "kwargs"}
-    demand(fits, where, name, "tables of name, entry_point and kwargs", _shown(told))
-    wrapper: Mapping[str, Any] = told  # type: ignore[assignment]
-    point = wrapper["entry_point"]
+def _known_wrapper(wrapper: Mapping[str, Any], where: str, allow: Collection[str]) -> WrapperSpec:
+    name, point = "additional_wrappers", wrapper["entry_point"]
     demand(
         point in WRAPPERS or point in allow, where, f"{name}: entry_point", "a known one or in allow=", _shown(point)
     )

@@ -102,7 +102,11 @@ def record(
     for name in ("observation_space", "action_space"):
         if not isinstance(getattr(env, name), SPACES):
             raise ValueError(f"id={id!r} has the {name} {getattr(env, name)}, which no dataset can have: flatten it.")
-    _check_spec(env.spec)
+    try:
+        _check_spec(env.spec)
+    except ValueError:
+        env.close()
+        raise
     env.action_space.seed(seed)
     act = policy if policy is not None else lambda observation: env.action_space.sample()
     schedule = _schedule_of(env)
@@ -246,15 +250,20 @@ def _fitting(action: Any, space: gym.Space[Any]) -> Any:
 
 
 def _check_spec(spec: EnvSpec | None) -> None:
-    """Refuse a specification that Minari cannot write down, before anything is played."""
+    """Refuse a specification that Minari cannot do without, before anything is played.
+
+    Where arguments are no JSON values, Minari warns, and keeps no specification.
+    """
     if spec is None:
         return
     try:
         spec.to_json()
-    except (TypeError, ValueError) as error:
+    except TypeError:
+        return
+    except ValueError as error:
         raise ValueError(
             f"id={spec.id!r} must be registered with entry points that a file can hold, such as 'my_module:MyEnv', and "
-            f"with plain arguments: {error}"
+            f"its arguments must be no functions: {error}"
         ) from error
 
 

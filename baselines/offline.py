@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Space
+from gymnasium.spaces import Box, Space
 
 import bagged_envs
 from bagged_envs.baselines.checkpoint import CheckpointError, fingerprint
@@ -74,15 +75,29 @@ def offline_config(learner: str, settings: Mapping[str, Any] | None = None) -> O
 
 def _episodes(recorded: Any, action_space: Space[Any]) -> tuple[Sequence[Trajectory], RewardSchedule | None]:
     """Return the episodes of what was recorded, and the schedule that paid them where that is known."""
-    if isinstance(recorded, Sequence) and not isinstance(recorded, str):
-        return recorded, None
+    if not isinstance(recorded, Dataset) and not hasattr(recorded, "storage"):
+        several = hasattr(recorded, "__iter__") or hasattr(recorded, "__getitem__")
+        if isinstance(recorded, (str, Path)) or not several:
+            raise TypeError(
+                "trajectories must be Trajectory objects, a Dataset or a MinariDataset, "
+                f"got {recorded!r:.60}: bagged_envs.datasets.load reads a folder."
+            )
+        return tuple(recorded), None
     dataset = recorded if isinstance(recorded, Dataset) else from_minari(recorded)
-    if dataset.action_space != action_space:
+    if not _same_actions(dataset.action_space, action_space):
         raise ValueError(
             f"{dataset.dataset_id} must have actions of the environment's space, {action_space}, got "
             f"{dataset.action_space}: the same numbers would be other actions."
         )
     return dataset.trajectories, dataset.schedule
+
+
+def _same_actions(one: Space[Any], other: Space[Any]) -> bool:
+    """Whether the same numbers are the same actions in two spaces: floats may be of another size."""
+    if isinstance(one, Box) and isinstance(other, Box):
+        bounds = zip((one.low, one.high), (other.low, other.high), strict=True)
+        return one.shape == other.shape and all(np.allclose(left, right) for left, right in bounds)
+    return one == other
 
 
 class OfflineTraining:

@@ -39,7 +39,7 @@ def features_of(place: int, episode: Trajectory, seen: Features, acted: Features
     """
     if not isinstance(episode, Trajectory):
         raise TypeError(
-            f"trajectories must be Trajectory objects, as `collect` records them, got {episode!r} at {place}."
+            f"trajectories must be Trajectory objects, as `collect` records them, got {episode!r:.60} at {place}."
         )
     observations = _encoded(f"observations of trajectory {place}", episode.observations, seen)
     actions = _encoded(f"actions of trajectory {place}", episode.actions, acted)

@@ -79,6 +79,9 @@ class BagReplayBuffer(ReplayBuffer):
         (100, ['gradient_norm', 'labeled', 'loss'])
     """
 
+    # Whether a bag, or a labeled one, ever closed: of buffers that were saved without telling, none is known.
+    _had_bags = _had_labels = False
+
     def __init__(
         self,
         buffer_size: int,

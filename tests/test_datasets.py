@@ -562,6 +562,13 @@ class TestRecording:
         finally:
             del gym.registry["ByItsClass-v0"]
 
+    def test_arguments_that_no_file_can_hold_are_left_out_with_the_specification(self):
+        with pytest.warns(UserWarning, match="JSON"):
+            found = record(
+                "InvertedPendulum-v5", None, "some/arguments-v0", steps=6, reset_noise_scale=np.float32(0.01)
+            )
+        assert (found.steps, found.env_spec) == (6, None)
+
     def test_true_rewards_are_the_exposed_ones(self):
         told = {"id": "BaggedInvertedPendulum-v0", "policy": None, "steps": 30, "bag_len": 4}
         late = record(dataset_id="some/late-v0", **told)
@@ -726,6 +733,27 @@ class TestMinari:
         rewrite(foreign, **change)
         with pytest.raises(DatasetError, match=message):
             trajectories(minari_dataset("some/foreign-v0"))
+
+    def test_what_minari_lacks_is_no_damage(self, foreign, monkeypatch):
+        import minari
+
+        def without(dataset_id):
+            raise ImportError("pyarrow is not installed.")
+
+        monkeypatch.setattr(minari, "load_dataset", without)
+        with pytest.raises(ImportError, match="pyarrow"):
+            minari_dataset("some/foreign-v0")
+
+    def test_another_version_of_minari_may_be_why(self, foreign):
+        rewrite(foreign, minari_version="0.3.1")
+        with pytest.raises(DatasetError, match="cut or changed, or of another version of Minari"):
+            minari_dataset("some/foreign-v0")
+
+    def test_a_specification_without_arguments_has_none(self, foreign):
+        spec = json.loads(gym.spec("CartPole-v1").to_json())
+        del spec["kwargs"]
+        rewrite(foreign, env_spec=json.dumps(spec))
+        assert len(trajectories(minari_dataset("some/foreign-v0"))) == 5
 
     def test_links_to_other_files_and_bombs_are_refused(self, foreign, place):
         import h5py

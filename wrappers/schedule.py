@@ -148,7 +148,8 @@ class RewardSchedule:
     @property
     def pays_sums(self) -> bool:
         """Whether what is paid is the sum of a bag's rewards, as a mean or a largest one of a single step is, too."""
-        return self.success is None and (self.aggregate == "sum" or (self.in_reward_units and self.bag_len == 1))
+        of_one = self.in_reward_units and self.bag_len in (1, (1, 1))
+        return self.success is None and (self.aggregate == "sum" or of_one)
 
     def __str__(self) -> str:
         """Write what differs from the defaults; `bag_len` always, unless a success is paid."""

@@ -59,7 +59,10 @@ COLUMNS = (
     *("r2", "error", "fit_updates", "held_out_error", "reward_scale", "seconds"),
 )
 # Wrappers that change nothing of the task.
-HARMLESS = (":OrderEnforcing", ":PassiveEnvChecker", ":RecordEpisodeStatistics")
+HARMLESS = (
+    *(":OrderEnforcing", ":PassiveEnvChecker", ":RecordEpisodeStatistics", ":Autoreset"),
+    *(":RecordVideo", ":RenderCollection", ":HumanRendering"),
+)
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def task_id(dataset: Dataset) -> str:
 def _check_own(dataset_id: str, spec: Mapping[str, Any], own: EnvSpec) -> None:
     """Refuse a task whose arguments, wrappers or limit are not its own: policies would be evaluated on another one."""
     for name, found, wanted in (
-        ("wrappers", _changing(spec), []),
+        ("wrappers", _changing(spec, own), []),
         ("arguments", _told_apart(spec), _told_apart(json.loads(own.to_json()))),
         ("max_episode_steps", spec.get("max_episode_steps"), own.max_episode_steps),
     ):
@@ -158,10 +161,16 @@ def _told_apart(spec: Mapping[str, Any]) -> dict[str, Any]:
     return kept | ({"observe_bag": True} if kwargs.get("observe_bag", False) else {})
 
 
-def _changing(spec: Mapping[str, Any]) -> list[str]:
+def _changing(spec: Mapping[str, Any], own: EnvSpec) -> list[str]:
     """Return the names of the wrappers of a specification that change more than when rewards are paid."""
-    found = [(one["name"], one["entry_point"]) for one in spec["additional_wrappers"]]
-    return [name for name, point in found if point not in OURS and not point.endswith(HARMLESS)]
+    limit = {"max_episode_steps": own.max_episode_steps}
+    return [
+        one["name"]
+        for one in spec["additional_wrappers"]
+        if one["entry_point"] not in OURS
+        and not one["entry_point"].endswith(HARMLESS)
+        and not (one["entry_point"].endswith(":TimeLimit") and one["kwargs"] == limit)
+    ]
 
 
 def digest(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """Datasets whose rewards a redistributor said: what is in them, what goes with them, what is refused."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,12 +116,30 @@ def test_offline_training_takes_datasets_themselves(few, tmp_path, monkeypatch):
         states.append(fingerprint(training.state_dict()))
     assert states[0] == states[1] == states[2]
     for wrong, message in (
-        (3, "dataset must be a Dataset or a MinariDataset, got 3: bagged_envs.datasets.load"),
-        ("datasets/hopper", "dataset must be a Dataset or a MinariDataset, got 'datasets/hopper'"),
+        (3, "trajectories must be Trajectory objects, a Dataset or a MinariDataset, got 3: bagged_envs.datasets.load"),
+        ("datasets/hopper", "trajectories must be Trajectory objects, a Dataset .*, got 'datasets/hopper'"),
+        (Path("datasets/hopper"), "trajectories must be Trajectory objects, a Dataset .*, got PosixPath"),
+        ([few] * 40, "trajectories must be Trajectory objects.*got Dataset.{20,60} at 0"),
         ([few.trajectories[0], 3], "trajectories must be Trajectory objects.*got 3 at 1"),
     ):
         with pytest.raises(TypeError, match=message):
             OfflineTraining("imputer-bc", "BaggedHopper-v0", wrong, seed=5)
+
+
+def test_any_sequence_of_trajectories_will_do(few):
+    class Lazy:
+        def __len__(self):
+            return len(few.trajectories)
+
+        def __getitem__(self, index):
+            return few.trajectories[index]
+
+    states = []
+    for given in (few.trajectories, iter(few.trajectories), dict(enumerate(few.trajectories)).values(), Lazy()):
+        training = OfflineTraining("imputer-bc", "BaggedHopper-v0", given, config=OfflineConfig(**vars(FIT)), seed=5)
+        training.close()
+        states.append(fingerprint(training.state_dict()))
+    assert len(set(states)) == 1
 
 
 def test_longer_bags_of_labels(dense):
@@ -144,14 +163,17 @@ def test_labels_of_single_steps_stand_among_sums_only(aggregate, dense):
             call(FIT)
         call(config)
     redistributed(late, "uniform")  # keeps none
-    single = delayed(dense, RewardSchedule(bag_len=1, aggregate=aggregate), seed=0)
-    assert redistributed(single, "rd", config=FIT, hidden=(8,)).num_labels == single.steps
+    for one in (1, (1, 1)):
+        single = delayed(dense, RewardSchedule(bag_len=one, aggregate=aggregate), seed=0)
+        assert redistributed(single, "rd", config=FIT, hidden=(8,)).num_labels == single.steps
 
 
 def test_actions_of_another_space_are_refused(few):
     other = dataclasses.replace(few, action_space=Box(0.0, 1.0, (3,), np.float32))
     with pytest.raises(ValueError, match=r"hopper/random-delayed-v0 must have actions of the environment's space, Box"):
         OfflineTraining("imputer-bc", "BaggedHopper-v0", other, seed=5)
+    doubles = dataclasses.replace(few, action_space=Box(-1.0, 1.0, (3,), np.float64))
+    OfflineTraining("imputer-bc", "BaggedHopper-v0", doubles, config=OfflineConfig(**vars(FIT)), seed=5).close()
 
 
 def test_bounds_of_whole_numbers_do_not_overflow(few):

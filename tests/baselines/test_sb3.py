@@ -215,6 +215,15 @@ def test_only_closed_and_whole_bags_are_sampled_and_paid_right(name, case):
         streams[seed % copies].reset()
 
 
+def test_a_buffer_that_was_saved_without_telling_whether_bags_closed_goes_on():
+    buffer = buffer_of("identity", rows=3)
+    del buffer._had_bags, buffer._had_labels
+    with pytest.raises(ValueError, match="learning_starts must be later"):
+        buffer.sample(1)
+    feed(buffer, [Stream(0, 5, longest=1)], 2)
+    assert buffer._had_bags
+
+
 def test_paid_rewards_stand_in_the_last_steps():
     streams = [Stream(0, 5)]
     buffer = buffer_of("identity")

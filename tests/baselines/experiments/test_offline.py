@@ -1,5 +1,6 @@
 """Learning offline as an experiment: what is run, who sees what, what the tables say, and what goes on."""
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -13,7 +14,7 @@ from bagged_envs.baselines.growing_table import write_rows
 from bagged_envs.baselines.imputation import agreement
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.recorded import labeled_steps
-from bagged_envs.datasets import dense_rewards, load, record, save
+from bagged_envs.datasets import DatasetError, dense_rewards, load, record, save
 from bagged_envs.wrappers import RewardSchedule
 
 SMALL = {"batch_size": 8, "fit_updates": 20, "fit_batch": 8, "fit_check_every": 5}
@@ -201,9 +202,27 @@ class TestRun:
         with pytest.raises(ValueError, match=message):
             task_id(dataclasses.replace(dense, env_spec=spec))
 
-    def test_wrappers_that_change_nothing_of_the_task_are_none(self, data):
+    @pytest.mark.parametrize(
+        "wrapper", ["x", {"name": "X", "kwargs": {}}, {"name": "X", "entry_point": None, "kwargs": {}}]
+    )
+    def test_wrappers_that_are_none_are_damage(self, data, wrapper):
         dense = load(data / "hopper-random")
-        point = "gymnasium.wrappers.common:RecordEpisodeStatistics"
+        spec = json.dumps({**json.loads(dense.env_spec), "additional_wrappers": [wrapper]})
+        with pytest.raises(DatasetError, match="additional_wrappers must be tables of name, entry_point and kwargs"):
+            task_id(dataclasses.replace(dense, env_spec=spec))
+
+    def test_a_limit_that_is_not_the_tasks_own_is_another_task(self, data):
+        dense, limit = load(data / "hopper-random"), "gymnasium.wrappers.common:TimeLimit"
+        for steps, refused in ((1000, False), (50, True)):
+            wrapper = {"name": "TimeLimit", "entry_point": limit, "kwargs": {"max_episode_steps": steps}}
+            spec = json.dumps({**json.loads(dense.env_spec), "additional_wrappers": [wrapper]})
+            with pytest.raises(ValueError, match="TimeLimit") if refused else contextlib.nullcontext():
+                assert task_id(dataclasses.replace(dense, env_spec=spec)) == "BaggedHopper-v0"
+
+    @pytest.mark.parametrize("kind", ["common:RecordEpisodeStatistics", "common:Autoreset", "rendering:RecordVideo"])
+    def test_wrappers_that_change_nothing_of_the_task_are_none(self, data, kind):
+        dense = load(data / "hopper-random")
+        point = f"gymnasium.wrappers.{kind}"
         change = {"additional_wrappers": [{"name": "RecordEpisodeStatistics", "entry_point": point, "kwargs": {}}]}
         spec = json.dumps({**json.loads(dense.env_spec), **change})
         assert task_id(dataclasses.replace(dense, env_spec=spec)) == "BaggedHopper-v0"
