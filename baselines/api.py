@@ -200,7 +200,7 @@ class Sampling:
             TypeError: One is no int.
             ValueError: One is out of range, or there is no such weight.
         """
-        check_settings(self)
+        check_settings(self, Sampling)
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class Schedule:
             TypeError: One is no int.
             ValueError: One is out of range.
         """
-        check_settings(self)
+        check_settings(self, Schedule)
 
 
 class StepFactors(Protocol):

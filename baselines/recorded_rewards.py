@@ -20,7 +20,6 @@ from bagged_envs.baselines.promises import no_prediction, own_units, pays_dense
 from bagged_envs.baselines.recorded import Bools, Floats, features_of, labeled_steps
 from bagged_envs.baselines.redistributors import config_class, make_redistributor, pinned
 from bagged_envs.baselines.redistributors.identity import Identity
-from bagged_envs.baselines.redistributors.oracle import Oracle
 from bagged_envs.baselines.settings import check_settings
 from bagged_envs.baselines.standardization import Standardization, TaskFactors
 from bagged_envs.baselines.store import EpisodeStore
@@ -323,7 +322,7 @@ def redistributed(
         versions=versions(),
     )
     fitting = RecordedRewards(made, source.trajectories, seen, acted, config, source.schedule)
-    if redistributor != Oracle.name:
+    if not pays_dense(made):
         fitting.check_labels(redistributor)
     fitted = fitting.fit(np.random.default_rng(streams.bags), np.random.default_rng(streams.held_out))
     said = zip(source.trajectories, fitting.given(), fitting.known(), strict=True)
@@ -337,9 +336,7 @@ def redistributed(
 def _check_says_all(redistributor: Redistributor, dataset: Dataset) -> None:
     """Refuse what leaves steps of closed bags without a reward, or would pay nothing for them."""
     hidden = any(not one.labeled[: one.num_bags - (not one.closed)].all() for one in dataset.trajectories)
-    shares = (
-        isinstance(redistributor, Identity) and redistributor.name != Oracle.name
-    )  # labels out, and knows no others
+    shares = isinstance(redistributor, Identity) and not pays_dense(redistributor)  # labels out, and knows no others
     if redistributor.only_labeled or (shares and hidden):
         raise ValueError(
             f"redistributor must say a reward for each step, got {redistributor.name!r}, which has none for steps of "

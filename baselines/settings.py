@@ -26,8 +26,8 @@ ANY_SIGN = {
 }
 
 
-def check_settings(config: Any) -> None:
-    """Check every field of a dataclass of settings.
+def check_settings(config: Any, of: type[Any] | None = None) -> None:
+    """Check every field of a dataclass of settings, or those of the class `of`, which it inherits.
 
     Raises:
         TypeError: A value is of another type than its field.
@@ -43,7 +43,7 @@ def check_settings(config: Any) -> None:
         ValueError: discount must be at least 0 and at most 1, got 99.0.
     """
     hints = get_type_hints(type(config))
-    for name in (field.name for field in fields(config)):
+    for name in (field.name for field in fields(config if of is None else of)):
         value, hint = getattr(config, name), hints[name]
         if hint in (int, int | None) and name not in MAY_BE_ZERO and value is not None:
             positive_int(name, value)

@@ -38,6 +38,7 @@ from bagged_envs.baselines.imputation import Agreement, agreement
 from bagged_envs.baselines.lease import Taken, lease
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.offline import OfflineTraining, offline_config
+from bagged_envs.baselines.promises import pays_dense
 from bagged_envs.baselines.recorded import labeled_steps
 from bagged_envs.baselines.runs import CHECKPOINT, versions
 from bagged_envs.baselines.scores import normalized_score, range_of
@@ -207,7 +208,7 @@ def late(run: OfflineRun, dense: Dataset) -> tuple[Trajectory, ...]:
         units = len(dense) if by_episode else delayed(dense, run.schedule, run.seed).num_bags
         count = max(1, round(run.labels * units))
     episodes = delayed(dense, run.schedule, run.seed, exact_count=count).trajectories
-    if run.method.redistributor != "oracle":
+    if not run.method.pays_dense:
         return episodes
     return tuple(
         replace(one, extras={"dense_rewards": true}) for one, true in zip(episodes, dense_rewards(dense), strict=True)
@@ -298,7 +299,7 @@ def compared(episodes: Sequence[Trajectory], dense: Sequence[Floats], training: 
     """
     redistributor = training.redistributor
     hidden = [~labeled_steps(one) for one in episodes]
-    if redistributor.only_labeled or redistributor.name == "oracle" or not any(map(np.any, hidden)):
+    if redistributor.only_labeled or pays_dense(redistributor) or not any(map(np.any, hidden)):
         return None
     return agreement(training.predictions(), dense, hidden)
 

@@ -76,8 +76,7 @@ def recorded(
 ) -> list[Trajectory]:
     """Return episodes of a task: from the file of the same task, arguments, seed and versions, or played now.
 
-    A task of `register_task` is the same while its arguments are, and the files that define the environment and its
-    wrappers.
+    A task of `register_task` is the same while its arguments are, and the files of its entry point and its wrappers.
 
     They do not depend on the delay, and so its arguments do not matter: each step is a bag of its own here, and
     `rebag` gives them any schedule. `extras["dense_rewards"]` and `extras["policy"]`, a number in `POLICIES`, are of

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from bagged_envs.registration import task_of
@@ -22,7 +25,8 @@ def task_digest(spec: EnvSpec) -> str | None:
     """Return eight hex digits of a task that `register_task` added, or None for one of ours.
 
     They are others where its arguments are, the specification of the ID that it is built on, with its wrappers, or the
-    text of a file that defines that environment or one of the wrappers. What these import is not looked at.
+    text of a file that defines one of their entry points, as it was when the digest was first asked for. What these
+    files import is not looked at.
 
     Args:
         spec: Of the task, dense or delayed.
@@ -38,19 +42,40 @@ def _digest(task: Task) -> str:
     base = gym.spec(str(task.base_id))
     wrappers = base.additional_wrappers
     told = [
-        [dict(task.kwargs), task.max_episode_steps],
-        [base.kwargs, base.max_episode_steps],
+        [task.kwargs, task.max_episode_steps, base.kwargs, base.max_episode_steps],
         [[one.name, one.entry_point, one.kwargs] for one in wrappers],
-        [_source(creator) for creator in (base.entry_point, *(one.entry_point for one in wrappers))],
+        [_creator(entry_point) for entry_point in (base.entry_point, *(one.entry_point for one in wrappers))],
     ]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=repr).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(_plain(told)).encode()).hexdigest()[:8]
 
 
-def _source(entry_point: Any) -> str:
-    creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+def _creator(entry_point: Any) -> list[Any]:
+    """Return what an entry point is called, and what tells its source and, of a partial function, its arguments."""
+    creator, given = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point, []
+    while isinstance(creator, functools.partial):
+        given.append([creator.args, creator.keywords])
+        creator = creator.func
+    defined: Any = creator if inspect.isclass(creator) or inspect.isroutine(creator) else type(creator)
+    return [entry_point if isinstance(entry_point, str) else defined.__qualname__, _source(defined), given]
+
+
+@functools.cache  # a file that is changed while its module is loaded says nothing of what is played
+def _source(defined: Any) -> str:
     try:
-        file = inspect.getsourcefile(creator)
-    except TypeError:  # it is no class and no function, or was typed into a console
-        file = None
-    text = f"{PROCESS} {id(creator)}".encode() if file is None else Path(file).read_bytes()
-    return f"{entry_point if isinstance(entry_point, str) else creator.__class__} {hashlib.sha256(text).hexdigest()}"
+        text = Path(inspect.getsourcefile(defined) or "").read_bytes()
+    except (TypeError, OSError):  # typed into a console, or built in
+        text = f"{PROCESS} {id(defined)}".encode()
+    return hashlib.sha256(text).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON that differs where it does, whatever its type."""
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    if isinstance(value, Mapping):
+        return sorted([repr(key), _plain(one)] for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.ndarray):
+        return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
+    return [type(value).__qualname__, _plain(vars(value)) if hasattr(value, "__dict__") else repr(value)]

@@ -1,5 +1,8 @@
 """Driving a redistributor by its schedule."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -139,3 +142,14 @@ def test_it_learns_though_the_environment_is_stepped_without_gradients(without):
         assert driver.drive(1, lambda sampling: drawn(bags_of([3, 4]), sampling), True)
         assert torch.is_grad_enabled() is False
     assert driver.drive(2, lambda sampling: drawn(bags_of([3, 4]), sampling), True)
+
+
+def test_a_schedule_of_ones_own_has_fields_of_its_own():
+    @dataclass(frozen=True)
+    class Mine(Schedule):
+        when: Callable[[int], bool] | None = None
+        offset: int = 0
+
+    assert Mine(every=3).offset == 0
+    with pytest.raises(ValueError, match="every must be"):
+        Mine(every=0)

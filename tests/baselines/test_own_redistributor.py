@@ -4,6 +4,7 @@ import math
 import random
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -16,12 +17,14 @@ from bagged_envs.baselines.api import Sampling
 from bagged_envs.baselines.check import check_redistributor
 from bagged_envs.baselines.cite import cite
 from bagged_envs.baselines.collect import collect
+from bagged_envs.baselines.experiments.offline_run import OfflineRun, late
 from bagged_envs.baselines.judging.case import no_function
 from bagged_envs.baselines.judging.diagnose import diagnose
 from bagged_envs.baselines.judging.fit import fit, predictions
 from bagged_envs.baselines.judging.report import _all_methods
 from bagged_envs.baselines.methods import Method
 from bagged_envs.baselines.offline import OfflineConfig, OfflineTraining
+from bagged_envs.baselines.recorded_rewards import redistributed
 from bagged_envs.baselines.redistributors import REDISTRIBUTORS, make_redistributor, register_redistributor
 from bagged_envs.baselines.redistributors.fitting import NO_SETTINGS, NoSettings
 from bagged_envs.baselines.redistributors.oracle import Oracle
@@ -29,7 +32,9 @@ from bagged_envs.baselines.redistributors.rd import RD
 from bagged_envs.baselines.redistributors.uniform import Uniform
 from bagged_envs.baselines.runs import reopen
 from bagged_envs.baselines.training import Training, TrainingConfig
+from bagged_envs.datasets import delayed, record
 from bagged_envs.testing import BaggedError
+from bagged_envs.wrappers import RewardSchedule
 from tests.baselines.contracts.test_redistributors import SHORT_BURSTS
 from tests.baselines.judging.episodes import episodes, spaces
 from tests.baselines.programs import program_of
@@ -533,6 +538,20 @@ def test_a_subclass_of_the_oracle_learns_offline_without_labels(heirs):
         pass
     for own, one in zip(training._recorded.given(), recorded, strict=True):
         assert own.tolist() == one.extras["dense_rewards"].tolist()
+
+
+def test_a_subclass_of_the_oracle_says_the_rewards_of_a_dataset(heirs):
+    dense = record("InvertedPendulum-v5", None, "some/random-v0", episodes=3, seed=0)
+    few = delayed(dense, RewardSchedule(bag_len=1), seed=0, exact_count=1)
+    told = zip(few.trajectories, dense.trajectories, strict=True)
+    told = [replace(one, extras={"dense_rewards": true.rewards}) for one, true in told]
+    said = redistributed(replace(few, trajectories=tuple(told)), "my_oracle")
+    for one, true in zip(said.trajectories, dense.trajectories, strict=True):
+        assert one.rewards.tolist() == true.rewards.tolist()
+    run = OfflineRun(Method.named("my_oracle-bc"), Path("nowhere"), RewardSchedule(bag_len=1), 0.5, {}, 0)
+    assert [one.extras["dense_rewards"].tolist() for one in late(run, dense)] == [
+        one.rewards.tolist() for one in dense.trajectories
+    ]
 
 
 def test_rewards_that_are_not_finite_are_what_is_told(slope):

@@ -1,10 +1,13 @@
 """A user's task that was changed under its name is another task: nothing recorded or scored before is its."""
 
+import copy
+import functools
 import importlib
 import sys
 from dataclasses import replace
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 import bagged_envs
@@ -109,21 +112,79 @@ def test_a_wrapper_that_was_changed_is_another(task, tmp_path):
     (tmp_path / "counting_wrapper.py").write_text(SOURCE)
     first = digest(task(wrappers=wrappers))
     (tmp_path / "counting_wrapper.py").write_text(SOURCE + "\n# changed\n")
+    assert digest(task(wrappers=wrappers)) == first  # until it is loaded anew
+    del sys.modules["counting_wrapper"]
     assert digest(task(wrappers=wrappers)) != first
     del sys.modules["counting_wrapper"]
 
 
-def test_what_has_no_source_is_known_as_long_as_it_lives(task, monkeypatch):
-    def make(**kwargs):
-        raise NotImplementedError
+def named(place, **others):
+    """A function and a class that were typed in at a place that is no file."""
+    written = compile("def make(**kwargs): ...\nclass Typed: ...", place, "exec")
+    found = {"__name__": "__main__", **others}
+    exec(written, found)  # noqa: S102
+    return found["make"], found["Typed"]
 
+
+@pytest.mark.parametrize("place", ["<stdin>", "<string>", "<ipython-input-1>"])
+def test_what_has_no_source_is_known_as_long_as_it_lives(task, place):
     task()
-    for creator in (make, type("Typed", (gym.Env,), {"__module__": "__console__"})):
+    found = []
+    for creator in (*named(place), *named(place)):
         gym.registry["test/Counting-v0"].entry_point = creator
         assert digest("BaggedCounting-v0") == digest("BaggedCounting-v0")
-    typed = digest("BaggedCounting-v0")
-    monkeypatch.setattr(sys.modules[task_digest.__module__], "PROCESS", "another")
-    assert digest("BaggedCounting-v0") != typed
+        found.append(digest("BaggedCounting-v0"))
+    assert len(set(found)) == 4
+
+
+class Making:
+    def __init__(self, pace):
+        self.pace = pace
+
+    def __call__(self, **kwargs): ...
+
+
+@pytest.mark.parametrize(
+    ("creators", "count"),
+    [
+        ([Making(1), Making(1)], 1),
+        ([functools.partial(test_ours_have_none, pace=1), functools.partial(test_ours_have_none, pace=1)], 1),
+        ([functools.partial(test_ours_have_none, pace=1), functools.partial(test_ours_have_none, pace=2)], 2),
+        ([functools.partial(test_ours_have_none, 1), test_ours_have_none], 2),
+    ],
+)
+def test_callables_are_known_by_what_they_call(task, creators, count):
+    task()
+    found = set()
+    for creator in creators:
+        gym.registry["test/Counting-v0"].entry_point = creator
+        found.add(digest("BaggedCounting-v0"))
+    assert len(found) == count
+
+
+def test_a_task_on_a_dense_id_of_ours_stays_the_same():
+    try:
+        bagged_envs.register_task("KeyDoor-v0", name="Counting")
+        assert digest("BaggedCounting-v0") == digest("BaggedCounting-v0")
+    finally:
+        remove()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({(0, 0): "wall"}, {(0, 0): "door"}),
+        ({1: "wall", "a": 2}, {1: "wall", "a": 3}),
+        (np.zeros(2000), np.eye(1, 2000, 1000)[0]),
+        (np.zeros(3), np.zeros(3, np.float32)),
+        (Making(1), Making(2)),
+        ({1, 2}, {1, 3}),
+    ],
+)
+def test_arguments_may_be_anything(task, one, other):
+    first = digest(task(kwargs={"map": one}))
+    assert digest(task(kwargs={"map": copy.deepcopy(one)})) == first
+    assert digest(task(kwargs={"map": other})) != first
 
 
 def test_recordings_and_rows_are_of_the_task_as_it_is(task, tmp_path, monkeypatch):
