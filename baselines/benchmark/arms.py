@@ -192,10 +192,19 @@ def arm_of(result: Mapping[str, Any]) -> Arm:
 
 
 def changed_of(job: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the settings of a job that are not its method's defaults, by group."""
-    defaults = defaults_of(job)
+    """Return the settings of a job that are not its method's defaults, by group.
+
+    Of a redistributor that is not ours these are all it has, but for those that are None: suites have no word for that,
+    so it is what they are when nothing is said.
+    """
+    defaults, theirs = defaults_of(job), ":" in job["method"] and not is_agent(job["method"])
+    unknown = {"redistributor": None} if theirs else {}
     return {
-        group: {name: value for name, value in job[group].items() if defaults[group].get(name, ...) != value}
+        group: {
+            name: value
+            for name, value in job[group].items()
+            if defaults[group].get(name, unknown.get(group, ...)) != value
+        }
         for group in GROUPS["training"]
     }
 

@@ -12,6 +12,7 @@ from bagged_envs.baselines.redistributors.fitting import Sizes
 @dataclass(frozen=True)
 class SlopeConfig:
     rate: float = 0.5
+    most: float | None = None
 
 
 class Slope:
@@ -39,6 +40,8 @@ class Slope:
         found = (batch.label * rewards).sum() / rewards.square().sum().clamp(min=1e-6)
         if not found.isfinite():
             raise FloatingPointError("slope: a label is not finite: nothing was changed.")
+        if self.config.most is not None:
+            found = found.clamp(max=self.config.most)
         self.slope = self.slope * (1 - self.config.rate + self.config.rate * found)
         return {"labeled": float(batch.num_bags), "loss": (rewards - batch.label).square().mean().item()}
 

@@ -63,7 +63,7 @@ class TestRegistering:
         with pytest.raises(ValueError, match="redistributor must be .*got 'slope'"):
             Method.named("slope-td3")
         method = Method.named(f"{MODULE}:slope-td3", {"rate": 0.1})
-        assert (method.name, method.resolved()["redistributor"]) == ("slope-td3", {"rate": 0.1})
+        assert (method.name, method.resolved()["redistributor"]) == ("slope-td3", {"rate": 0.1, "most": None})
         assert type(make_redistributor("slope", 3, 1)) is table["slope"]
         with pytest.raises(ModuleNotFoundError, match="no_such_module"):
             Method.named("no_such_module:slope-td3")

@@ -126,8 +126,8 @@ def test_an_arm_is_checked_without_its_module():
         with pytest.raises(ValueError, match=message):
             arm(**changes)
     assert not imported()
-    assert mine.settings()["redistributor"] == {"rate": 0.25}
-    assert arm().settings()["redistributor"] == {"rate": 0.5}  # with its defaults, once it is imported
+    assert mine.settings()["redistributor"] == {"rate": 0.25, "most": None}
+    assert arm().settings()["redistributor"] == {"rate": 0.5, "most": None}  # with its defaults, once it is imported
     assert imported()
     with pytest.raises(ValueError, match="rat.*Did you mean 'rate'"):
         arm(redistributor={"rat": 1.0}).settings()
@@ -159,7 +159,10 @@ def whole(made, place):
 
 def test_workers_import_it(whole, place):
     made = {one["arm"]["name"]: one["job"] for one in results(place / "runs")}
-    assert {name: job["redistributor"] for name, job in made.items()} == {"mine": {"rate": 0.25}, "plain": {}}
+    assert {name: job["redistributor"] for name, job in made.items()} == {
+        "mine": {"rate": 0.25, "most": None},
+        "plain": {},
+    }
     assert made["mine"]["versions"]["their_slopes"]
     assert "their_slopes" not in made["plain"]["versions"]
     before = {path: path.stat().st_mtime_ns for path in place.glob("runs/*/result.json")}
