@@ -29,10 +29,11 @@ from bagged_envs.registration import (
 from bagged_envs.suites.row import Task
 from bagged_envs.tasks import TASKS
 from bagged_envs.variants import OPTIONS
-from bagged_envs.wrappers.arguments import known, positive_int
+from bagged_envs.wrappers.arguments import flag, known, positive_int
 from bagged_envs.wrappers.vector import DelayedReward
 
 BACKENDS = ("auto", "native", "sync", "async", "envpool")
+MAKE_ARGUMENTS = ("max_episode_steps", "disable_env_checker")  # of gym.make itself, not of what it makes
 NATIVE_ARGUMENTS = ("autoreset_mode", "num_threads")
 SYNC_ARGUMENTS = ("copy", "observation_mode")  # those of SyncVectorEnv that native vectors do not have
 
@@ -62,7 +63,8 @@ def make_vec(
         vector_kwargs: Arguments of Gymnasium's `SyncVectorEnv` or `AsyncVectorEnv`, such as `autoreset_mode`; with
             "native" that one, and for MuJoCo's and dm_control's tasks `num_threads` (by default as many as there are
             cores, if each has enough to do); with "envpool": of `envpool.make_gymnasium`.
-        **kwargs: As for `gym.make`: the schedule's arguments, the task's, `max_episode_steps`.
+        **kwargs: As for `gym.make`: the schedule's arguments, the task's, `max_episode_steps`, `disable_env_checker`
+            (of Gymnasium's own vectors; the others check nothing of the kind).
 
     Raises:
         ValueError: The backend is unknown or cannot run this task, or `num_envs` is no positive int.
@@ -78,10 +80,8 @@ def make_vec(
     num_envs = positive_int("num_envs", num_envs)
     if vector_kwargs is not None and not isinstance(vector_kwargs, dict):
         raise TypeError(f"vector_kwargs must be a dict, got {vector_kwargs!r} of type {type(vector_kwargs).__name__}.")
-    spec = copy.deepcopy(id if isinstance(id, EnvSpec) else spec_of(id))
+    spec = _specification(id, kwargs)
     task = task_of(spec)
-    spec.kwargs = plain({**spec.kwargs, **{key: value for key, value in kwargs.items() if key != "max_episode_steps"}})
-    spec.max_episode_steps = limit_of(spec, kwargs.get("max_episode_steps"))
     if spec.kwargs.get("face") == "tuple":
         raise ValueError("face='tuple' pays lists of rewards, which a vector environment cannot: use face='joint'.")
     chosen, reason = automatic(task, spec, vector_kwargs) if backend == "auto" else (backend, "asked for")
@@ -102,6 +102,16 @@ def make_vec(
     envs.unwrapped.spec = spec
     delayed = DelayedReward(envs, schedule, reward_info_keys=task.reward_info_keys, **options)
     return _with_backend(delayed, chosen, reason)
+
+
+def _specification(id: str | EnvSpec, kwargs: Mapping[str, Any]) -> EnvSpec:
+    """Return the specification that `gym.make` makes of these arguments, the delay's and the task's as its own."""
+    spec = copy.deepcopy(id if isinstance(id, EnvSpec) else spec_of(id))
+    spec.kwargs = plain({**spec.kwargs, **{key: value for key, value in kwargs.items() if key not in MAKE_ARGUMENTS}})
+    spec.max_episode_steps = limit_of(spec, kwargs.get("max_episode_steps"))
+    if kwargs.get("disable_env_checker") is not None:
+        spec.disable_env_checker = flag("disable_env_checker", kwargs["disable_env_checker"])
+    return spec
 
 
 def automatic(task: Task, spec: EnvSpec, vector_kwargs: Mapping[str, Any] | None = None) -> tuple[str, str]:

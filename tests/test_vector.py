@@ -151,6 +151,23 @@ class TestMakeVec:
         assert str(envs.schedule) == "bag_len=4"
         envs.close()
 
+    @pytest.mark.parametrize("backend", ["auto", "native", "sync", "async"])
+    @pytest.mark.parametrize("id", ["BaggedKeyDoor-v0", "KeyDoor-v0", "BaggedReacher-v0"])
+    def test_gymnasiums_checker_is_left_out_as_by_make(self, id, backend):
+        envs = bagged_envs.make_vec(id, 2, backend=backend, disable_env_checker=True)
+        assert envs.reset(seed=0)[0].shape[0] == 2
+        assert envs.spec.disable_env_checker is True
+        assert "disable_env_checker" not in envs.spec.kwargs
+        envs.close()
+        with pytest.raises(TypeError, match="disable_env_checker must be True or False, got 'no'"):
+            bagged_envs.make_vec(id, 2, backend=backend, disable_env_checker="no")
+
+    @pytest.mark.parametrize(("disabled", "checked"), [(True, False), (False, True), (None, True)])
+    def test_what_is_checked(self, disabled, checked):
+        envs = bagged_envs.make_vec("BaggedReacher-v0", 1, backend="sync", disable_env_checker=disabled)
+        assert ("PassiveEnvChecker" in str(envs.env.envs[0])) == checked
+        envs.close()
+
     def test_without_a_limit(self):
         envs = bagged_envs.make_vec("BaggedHalfCheetah-v0", 1, max_episode_steps=-1)
         envs.reset(seed=0)
