@@ -114,12 +114,18 @@ def _taken(folder: Path, mine: dict[str, Any], stale_after: float) -> Path:
 
 
 def _all(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"{PREFIX}*{SUFFIX}"), key=_number)
+    return sorted((path for path in folder.glob(f"{PREFIX}*{SUFFIX}") if _is_numbered(path)), key=_number)
 
 
 def _highest(folder: Path) -> Path | None:
     there = _all(folder)
     return there[-1] if there else None
+
+
+def _is_numbered(path: Path) -> bool:
+    """Whether a file is called as one of ours: a name that somebody else gave one means nothing."""
+    told = path.name.removeprefix(PREFIX).removesuffix(SUFFIX)
+    return told.isascii() and told.isdecimal()
 
 
 def _number(path: Path) -> int:
@@ -169,7 +175,7 @@ def _is_over(path: Path, found: dict[str, Any], stale_after: float) -> bool:
     """Whether an owner left, or is gone."""
     if found.get("left"):
         return True
-    if found.get("host") == _host():
+    if found.get("host") == _host() and isinstance(found.get("pid"), int) and "began" in found:
         began = _began(found["pid"])
         if began != found["began"]:
             return True

@@ -25,6 +25,7 @@ from bagged_envs.baselines.description import as_json, as_settings
 from bagged_envs.baselines.learners.ppo import PPO
 from bagged_envs.baselines.lease import lease
 from bagged_envs.baselines.methods import LEARNERS, Method
+from bagged_envs.baselines.task_digest import task_digest
 from bagged_envs.baselines.team_training import TeamConfig, TeamTraining, team_config, team_settings
 from bagged_envs.baselines.training import Progress, Training, TrainingConfig
 from bagged_envs.registration import spec_of, task_of
@@ -188,9 +189,14 @@ def _run_of(told: Mapping[str, Any]) -> Run:
 
 
 def versions(id: str) -> dict[str, str | None]:
-    """Return the versions of the packages that results on an ID depend on, None of those that are not there."""
-    extra = task_of(spec_of(id)).extra or ""
-    return {package: version(package) for package in (*PACKAGES, *PACKAGES_OF.get(extra, ()))}
+    """Return the versions of the packages that results on an ID depend on, None of those that are not there.
+
+    A task that is none of ours is told by its name, with its `task_digest` for a version.
+    """
+    spec = spec_of(id)
+    task, users = task_of(spec), task_digest(spec, elsewhere=True)
+    found = {package: version(package) for package in (*PACKAGES, *PACKAGES_OF.get(task.extra or "", ()))}
+    return found if users is None else {**found, task.name: users}
 
 
 @functools.cache

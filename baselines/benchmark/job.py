@@ -24,7 +24,7 @@ from bagged_envs.baselines.benchmark.result_file import (
     FAILURE,
     FORMAT,
     Parts,
-    digest,
+    key_of,
     name_of,
     write_failure,
     write_result,
@@ -105,7 +105,7 @@ class Job:
     @cached_property
     def key(self) -> str:
         """Twelve hex digits that are others as soon as anything that the result depends on is."""
-        return digest(self.described())[:12]
+        return key_of(self.described())
 
     @property
     def name(self) -> str:
@@ -144,7 +144,7 @@ class Job:
         """
         folder = self.folder(out)
         with lease(folder) as held:
-            found = read_counted(folder)
+            found = read_counted(folder, self.key)
             if found is not None:
                 return found
             remove_unfinished(folder)

@@ -184,7 +184,10 @@ class Protocol:
         if not len(returns):
             raise ValueError("returns must have at least one evaluation, got none.")
         last = returns[-max(1, math.ceil(self.final_share * len(returns) - 1e-9)) :]  # 0.1 * 30 is a little more than 3
-        return float(math.fsum(last) / len(last))
+        try:
+            return float(math.fsum(last) / len(last))
+        except OverflowError:  # of numbers that are finite, and whose sum is not
+            return float(math.fsum(value / len(last) for value in last))
 
     def normalized(self, task: str, score: float) -> float:
         """Return a score between those of a random policy (0) and of dense rewards (1); it may lie outside.

@@ -59,7 +59,7 @@ class Queue:
         self.jobs, self._suite, self._out, self._every = list(jobs), suite, out, checkpoint_every
         self._options = options
         self._executor = executor
-        self._whole = {job.key for job in self.jobs if read_counted(job.folder(out)) is not None}
+        self._whole = {job.key for job in self.jobs if read_counted(job.folder(out), job.key) is not None}
         self._waiting = deque(job for job in self.jobs if job.key not in self._whole)
         self._later: deque[tuple[float, Job]] = deque()
         self._lock, self._stopped = threading.Lock(), threading.Event()
@@ -100,7 +100,7 @@ class Queue:
         while self._waiting and (room is None or len(self._running) + len(due) < room):
             job = self._waiting.popleft()
             folder = job.folder(self._out)
-            if read_counted(folder) is not None:
+            if read_counted(folder, job.key) is not None:
                 continue
             if owner(folder) is None:
                 due.append(job)
@@ -143,7 +143,7 @@ class Queue:
             elif code == UNWRITABLE:  # nor would others be
                 self._ended[job.key] = FULL
                 self._stopped.set()
-            elif code and not self._stopped.is_set():
+            elif not self._stopped.is_set():  # one that is whole tells no trouble
                 self._ended[job.key] = why or _in_words(code)
 
     def troubles(self) -> list[str]:
@@ -187,17 +187,20 @@ class Queue:
         return sum(job.steps if self._done(job) else _steps_told(job.folder(self._out)) for job in self.jobs)
 
     def _done(self, job: Job) -> bool:
-        if job.key not in self._whole and read_counted(job.folder(self._out)) is not None:
+        if job.key not in self._whole and read_counted(job.folder(self._out), job.key) is not None:
             self._whole.add(job.key)
         return job.key in self._whole
 
 
 def _steps_told(folder: Path) -> int:
+    """Return how far a run says that it is, which is for display only: 0 where it says nothing that can be read."""
     try:
         return int(json.loads((folder / PROGRESS).read_text())["step"])
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return 0
 
 
 def _in_words(code: int) -> str:
+    if code == 0:
+        return "it came to its end, and left no result that counts"
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

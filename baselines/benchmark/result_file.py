@@ -31,15 +31,40 @@ class Parts:
     """
 
     def __init__(self, folder: Path, goes_on: bool) -> None:
-        """Read what was told until now, or forget it where the run begins anew."""
+        """Read what was told until now, or forget it where the run begins anew.
+
+        Raises:
+            ValueError: What was told is damaged.
+        """
         self._path = folder / PARTS
-        self.told: list[Part] = json.loads(self._path.read_text()) if goes_on and self._path.exists() else []
+        self.told: list[Part] = self._read() if goes_on and self._path.exists() else []
+
+    def _read(self) -> list[Part]:
+        try:
+            told = json.loads(self._path.read_text())
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, list) or not all(map(_is_part, told)):
+            raise ValueError(
+                f"{self._path} must say where the parts of this run were made, and is damaged: remove the run's folder "
+                "to have it made anew."
+            )
+        return told
 
     def begin(self, part: Part) -> None:
         """Note that a part begins."""
         if not self.told or self.told[-1] != part:
             self.told.append(part)
             write_whole(self._path, json.dumps(self.told, indent=1) + "\n")
+
+
+def _is_part(told: object) -> bool:
+    return (
+        isinstance(told, dict)
+        and told.keys() == {"revision", "machine"}
+        and isinstance(told["revision"], (str, type(None)))
+        and isinstance(told["machine"], dict)
+    )
 
 
 def origin_of(result: Mapping[str, Any]) -> dict[str, str]:
@@ -62,7 +87,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     try:
         result = json.loads((folder / RESULT).read_text())
         told = result.pop("sha256")
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, AttributeError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None
     return {**result, "sha256": told} if told == digest(result) else None
 
@@ -86,8 +111,13 @@ def read_failure(folder: Path) -> str | None:
         return str(json.loads((folder / FAILURE).read_text())["error"])
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return f"{FAILURE} is damaged"
+
+
+def key_of(job: Mapping[str, Any]) -> str:
+    """Return twelve hex digits that are others as soon as anything in a job is."""
+    return digest(job)[:12]
 
 
 def digest(content: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ _Row = TypeVar("_Row", bound=Result)
 def state(job: Job, out: Path) -> State:
     """Return how a run stands."""
     folder = job.folder(out)
-    if read_counted(folder) is not None:
+    if read_counted(folder, job.key) is not None:
         return "done"
     if owner(folder) is not None:
         return "running"
@@ -106,7 +106,8 @@ def judged_row(result: Result) -> dict[str, Any]:
 
 def _origin(result: Result) -> dict[str, Any]:
     versions = " ".join(f"{name}={version}" for name, version in result["job"]["versions"].items() if version)
-    return {**result["arm"], "revision": origin_of(result)["revision"], "versions": versions}
+    arm = {name: result["arm"][name] for name in ("source", "trials")}
+    return {**arm, "revision": origin_of(result)["revision"], "versions": versions}
 
 
 def _keys(result: Result) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def commands(suite: str, chosen: Suite, out: Path, checkpoint_every: int, option
     """
     _check(out, chosen, checkpoint_every)
     suite, out = located(suite), out.absolute()
-    waiting = [job for job in chosen.jobs() if read_counted(job.folder(out)) is None]
+    waiting = [job for job in chosen.jobs() if read_counted(job.folder(out), job.key) is None]
     return [_line(job, command(suite, job, out, checkpoint_every, options)) for job in waiting]
 
 

@@ -5,6 +5,7 @@ Results are anybody's: but for `reproduce`, nothing that they name is imported.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import tempfile
@@ -19,8 +20,9 @@ from bagged_envs.baselines.benchmark.arms import arm_of
 from bagged_envs.baselines.benchmark.form import wrong_form
 from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.benchmark.protocol import Protocol
-from bagged_envs.baselines.benchmark.result_file import RESULT, digest, name_of, origin_of, read_result
+from bagged_envs.baselines.benchmark.result_file import RESULT, key_of, name_of, origin_of, read_result
 from bagged_envs.baselines.judging.judge import SCORES
+from bagged_envs.baselines.methods import TEAM_LEARNERS
 from bagged_envs.baselines.runs import PACKAGES
 from bagged_envs.registration import spec_of, task_arguments, task_of
 from bagged_envs.tasks import TASKS
@@ -67,8 +69,8 @@ def misplaced(folder: Path) -> list[str]:
 
 def _of_job(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
     job = result["job"]
-    if result["key"] != digest(job)[:12]:
-        yield f"key must be {digest(job)[:12]}, the hash of job, got {result['key']}"
+    if result["key"] != key_of(job):
+        yield f"key must be {key_of(job)}, the hash of job, got {result['key']}"
     if job["protocol"] != protocol.hash:
         yield f"protocol must be {protocol.hash}, version {protocol.version}, got {job['protocol']}"
     if job["seed"] not in (*protocol.test, *protocol.tuning):
@@ -88,7 +90,7 @@ def _of_arm(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"arm must say where its settings come from, got {arm}"
     try:
         kind = arm_of({**result, "arm": {**arm, "source": "told above", "trials": 0}}).kind
-    except (TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         yield f"job must be of a method and with settings that there are: {error}"
         return
     if result["kind"] != kind:
@@ -118,10 +120,9 @@ def _of_scores(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
 
 
 def _of_rows(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
-    expected = list(range(protocol.every, result["job"]["steps"] + 1, protocol.every))
-    steps = [row["step"] for row in result["rows"]]
-    if steps != expected:
-        yield f"evaluations must be at every {protocol.every} steps up to {result['job']['steps']}, got {steps}"
+    whole, steps = result["job"]["steps"], [row["step"] for row in result["rows"]]
+    if not _at_marks(steps, protocol.every, whole, _plays_in_teams(result["job"]["method"])):
+        yield f"evaluations must be at every {protocol.every} steps up to {whole}, got {steps}"
         return
     returns = [row["return"] for row in result["rows"]]
     if not all(map(math.isfinite, returns)):
@@ -134,6 +135,21 @@ def _of_rows(result: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
     if result["final"] != protocol.final(returns):
         yield f"final must be {protocol.final(returns)}, from the last evaluations, got {result['final']}"
     yield from _of_scale(result, protocol)
+
+
+def _at_marks(steps: list[int], every: int, whole: int, teams: bool) -> bool:
+    """Return whether evaluations were made when they were due.
+
+    Teams learn in iterations of many steps, and are evaluated after each that reaches or passes a multiple of `every`.
+    """
+    marks = [step // every for step in steps]
+    if teams:
+        return marks[0] >= 1 and all(a < b for a, b in itertools.pairwise(marks)) and marks[-1] >= whole // every
+    return len(steps) == whole // every and steps == [every * place for place in range(1, len(steps) + 1)]
+
+
+def _plays_in_teams(method: str) -> bool:
+    return method.rpartition(":")[2].partition("-")[2] in TEAM_LEARNERS
 
 
 def _of_row(row: Mapping[str, Any]) -> Iterator[str]:

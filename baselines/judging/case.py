@@ -18,8 +18,8 @@ from bagged_envs.baselines.judging.fit import HELD_OUT, Spaces, fit, rewards_of,
 from bagged_envs.baselines.judging.models import FiniteModel, finite_model
 from bagged_envs.baselines.judging.rebag import dense_rewards, rebag
 from bagged_envs.baselines.judging.recordings import RECORDING, RecordingConfig, dense_env, is_trained, recorded
-from bagged_envs.baselines.judging.task_digest import task_digest
 from bagged_envs.baselines.promises import no_prediction, relabeled
+from bagged_envs.baselines.task_digest import task_digest
 from bagged_envs.registration import delay_arguments, spec_of, task_arguments
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.wrappers import RewardSchedule

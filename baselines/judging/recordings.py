@@ -19,10 +19,10 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 import bagged_envs
 from bagged_envs.baselines.collect import Act, Collector
-from bagged_envs.baselines.judging.task_digest import task_digest
 from bagged_envs.baselines.learners.sac import SAC, SACConfig
 from bagged_envs.baselines.learners.tabular import QLambda, StateNumbers, TabularConfig, play
 from bagged_envs.baselines.store import EpisodeStore
+from bagged_envs.baselines.task_digest import task_digest
 from bagged_envs.registration import task_arguments
 from bagged_envs.trajectory import Trajectory
 from bagged_envs.trajectory_file import load_trajectories, save_trajectories

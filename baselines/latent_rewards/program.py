@@ -12,6 +12,7 @@ from bagged_envs.baselines.latent_rewards.cage.text import normalized
 
 SIZES = re.compile(r"^# sizes: observation (\d+|any), action (\d+|any)$", re.MULTILINE)
 SUFFIXES = (".txt", ".py")
+PINNED = 16  # hex digits
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Program:
     @property
     def pinned(self) -> str:
         """Its name with the beginning of its SHA-256, for settings that are to say which text it was."""
-        return f"{self.origin}#{self.sha256[:16]}"
+        return f"{self.origin}#{self.sha256[:PINNED]}"
 
     @property
     def sizes(self) -> tuple[int | None, int | None]:
@@ -90,6 +91,17 @@ class Program:
                     f"factors of {self.origin} are for {what} of {wanted} elements, got {came}: use the task as it is "
                     "by default and agent by agent, or name a file with a program of your own, factors=my_factors.txt."
                 )
+
+
+def is_pinned_file(name: str) -> bool:
+    """Return whether a program is a file, and its name says of which text, as `Program.pinned` does.
+
+    Example:
+        >>> is_pinned_file("my_factors.txt#0123456789abcdef"), is_pinned_file("my_factors.txt")
+        (True, False)
+    """
+    path, _, digest = name.partition("#")
+    return path.endswith(SUFFIXES) and re.fullmatch(f"[0-9a-f]{{{PINNED}}}", digest) is not None
 
 
 def program_name(id: str) -> str | None:

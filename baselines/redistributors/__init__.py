@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bagged_envs.baselines.api import Redistributor
-from bagged_envs.baselines.latent_rewards.program import Program, program_name
+from bagged_envs.baselines.latent_rewards.program import Program, is_pinned_file, program_name
 from bagged_envs.baselines.redistributors.arel import AREL
 from bagged_envs.baselines.redistributors.constant import Constant
 from bagged_envs.baselines.redistributors.diaster import Diaster
@@ -140,12 +140,16 @@ def settings_on(name: str, settings: Mapping[str, Any], id: str, each_agent: boo
 def pinned(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings that also say which text a program named in them is, where one is.
 
+    A file that they say so of already is not looked for: settings may be those of somebody else's run.
+
     Raises:
         OSError: Its file cannot be read.
         ValueError: There is no such program.
     """
     named = settings.get("factors")
-    return dict(settings) if named is None else {**settings, "factors": Program.named(named).pinned}
+    if named is None or is_pinned_file(named):
+        return dict(settings)
+    return {**settings, "factors": Program.named(named).pinned}
 
 
 def make_redistributor(

@@ -87,6 +87,23 @@ def test_numbers_of_processes_mean_nothing_in_another_container(tmp_path, monkey
     assert owner(tmp_path) is not None  # whether it lives is told by its touches
 
 
+def test_a_file_without_a_number_is_none_of_ours(tmp_path):
+    for name in ("lease-x.json", "lease-.json", "lease--1.json", "lease-².json"):
+        (tmp_path / name).write_text("{}")
+    assert owner(tmp_path) is None
+    with lease(tmp_path):
+        assert owner(tmp_path)["pid"] == os.getpid()
+    assert (tmp_path / "lease-x.json").exists()
+
+
+@pytest.mark.parametrize("own", [{"pid": 1}, {"began": "1"}, {"pid": "1", "began": "1"}])
+def test_an_owner_here_that_says_too_little_is_told_by_its_touches(tmp_path, own):
+    (tmp_path / FIRST).write_text(json.dumps({"host": module._host(), **own}))
+    assert owner(tmp_path) is not None
+    os.utime(tmp_path / FIRST, (time.time() - 400,) * 2)
+    assert owner(tmp_path) is None
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "null"])
 def test_a_damaged_file_is_stale_once_it_is_old(tmp_path, content):
     (tmp_path / FIRST).write_text(content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +15,8 @@ from bagged_envs.baselines.benchmark.report.rows import SETTINGS, Result
 def suites(results: Sequence[Result], labels: Sequence[str], protocol: str, tuning: Sequence[int]) -> list[str]:
     """Return TOML files whose runs are those of some results, without any that were not there.
 
-    Runs that are methods x environments x seeds stand in one.
+    Runs that are methods x environments x seeds stand in one. A method whose runs were made with several versions of
+    packages, which no suite can name, stands there once.
 
     Args:
         results: Of training, or of judging: what a method is called is told apart within one kind only.
@@ -25,7 +26,7 @@ def suites(results: Sequence[Result], labels: Sequence[str], protocol: str, tuni
     """
     seeds: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     arms: dict[str, Result] = {}
-    for result, label in zip(results, labels, strict=True):
+    for result, label in zip(results, _names(results, labels), strict=True):
         job = result["job"]
         arms.setdefault(label, result)
         how = json.dumps([job["seed"] in tuning, job["steps"], job["device"], job["threads"]])
@@ -41,6 +42,20 @@ def suites(results: Sequence[Result], labels: Sequence[str], protocol: str, tuni
             alike[how, own_seeds, tuple(sorted(some))].append(label)
     return [_toml(how, own, places, {name: arms[name] for name in sorted(names)}, protocol)
             for (how, own, places), names in sorted(alike.items())]  # fmt: skip
+
+
+def _names(results: Sequence[Result], labels: Sequence[str]) -> list[str]:
+    """Return what the arm of each result is called: its label, or one name for labels with the same settings."""
+    settings = [json.dumps([result["job"][name] for name in SETTINGS], sort_keys=True) for result in results]
+    alike: dict[str, set[str]] = defaultdict(set)
+    for own, label in zip(settings, labels, strict=True):
+        alike[own].add(label)
+    first = {own: result["arm"]["name"] for own, result in zip(settings, results, strict=True)}
+    taken = Counter([*(first[own] for own, names in alike.items() if len(names) > 1), *set(labels)])
+    names = {
+        own: first[own] if len(names) > 1 and taken[first[own]] == 1 else min(names) for own, names in alike.items()
+    }
+    return [names[own] for own in settings]
 
 
 def _toml(how: str, seeds: Sequence[int], places: Sequence[str], arms: Mapping[str, Result], protocol: str) -> str:

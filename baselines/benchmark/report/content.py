@@ -11,9 +11,10 @@ from typing import Any
 
 from bagged_envs.baselines.benchmark.arms import changed_of
 from bagged_envs.baselines.benchmark.protocol import Protocol, same_protocol
-from bagged_envs.baselines.benchmark.report.control import Control, cells_of, controls
+from bagged_envs.baselines.benchmark.report.control import Control, candidates, cells_of, controls
 from bagged_envs.baselines.benchmark.report.rows import (
     RELEASED,
+    Length,
     Redistribution,
     Result,
     Run,
@@ -38,7 +39,8 @@ class Content:
         protocol: Of all results.
         runs: Those that are shown, on test seeds.
         everything: All on test seeds, shown or not: the control may be among them.
-        tuning: Runs on tuning seeds.
+        tuning: Runs on tuning seeds, of the Identities that controls are chosen from where there are runs that are
+            shown.
         against: The control of each environment.
         redistributions: Of those that are shown, on test seeds.
         unfinished: Names of folders without a whole result, and how they stand.
@@ -86,9 +88,9 @@ class Content:
         return {cell: standings(cell, self.runs, self.against[cell], self.everything) for cell in self.cells}
 
     @property
-    def lengths(self) -> list[int]:
+    def lengths(self) -> list[Length]:
         """How long runs are."""
-        return sorted({cell.steps for cell in self.cells})
+        return sorted({cell.length for cell in self.cells})
 
 
 @dataclass(frozen=True)
@@ -144,11 +146,12 @@ def gathered(
     tuning = tuple(run for run in runs if run.seed in protocol.tuning)
     _check(choice, [*test, *judged])
     shown = tuple(run for run in test if choice.shows(run))
+    among = candidates([*test, *tuning], cells_of(shown))
     return Content(
         protocol,
         shown,
         test,
-        tuning,
+        tuple(run for run in tuning if (run.cell, run.method) in among),
         controls(test, tuning),
         tuple(one for one in judged if choice.shows(one)),
         tuple(unfinished),

@@ -90,6 +90,12 @@ def identities_of(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if _is_identity(run, agents)]
 
 
+def candidates(runs: Sequence[Run], places: Iterable[Cell]) -> set[tuple[Cell, str]]:
+    """Return in which environments, of some, which methods are Identities, whatever seeds they were run with."""
+    some = set(places)
+    return {(run.cell, run.method) for run in identities_of([run for run in runs if run.cell in some])}
+
+
 def _is_identity(run: Run, agents: set[str]) -> bool:
     method = run.result["job"]["method"]
     return method.startswith("identity-") or (method in agents and not _redistributes(run))

@@ -106,8 +106,15 @@ def intervals(estimates: Mapping[str, Estimate], looks: Mapping[str, Look], labe
     return figure
 
 
-def curves(found: Sequence[Curve], looks: Mapping[str, Look], label: str) -> Figure:
-    """Draw scores over training, with bands."""
+def curves(found: Sequence[Curve], looks: Mapping[str, Look], label: str, unit: str) -> Figure:
+    """Draw scores over training, with bands.
+
+    Args:
+        found: What is drawn.
+        looks: Of the methods.
+        label: Of the scores.
+        unit: What training is counted in.
+    """
     figure, (axis,) = _figure(2.9)
     for curve in found:
         look = looks[curve.method]
@@ -116,7 +123,7 @@ def curves(found: Sequence[Curve], looks: Mapping[str, Look], label: str) -> Fig
         if curve.low is not None and curve.high is not None:
             axis.fill_between(steps, curve.low, curve.high, color=look.color, alpha=BAND, linewidth=0, gid=look.group)
         axis.plot(steps, curve.middle, color=look.color, linestyle=look.dash, marker=marker, gid=look.group)
-    axis.set(xlabel="environment steps, in thousands", ylabel=label)
+    axis.set(xlabel=f"{unit}, in thousands", ylabel=label)
     axis.margins(x=0.02)
     axis.xaxis.set_major_locator(MaxNLocator(6))
     _numbers(axis.yaxis)

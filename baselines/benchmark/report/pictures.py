@@ -69,7 +69,7 @@ def of_view(view: View, looks: Mapping[str, Look]) -> Iterator[Picture]:
             f"Interquartile mean of normalized scores at each evaluation; bands are {INTERVAL}, stratified by "
             f"environment, over {_curves_over(view.curves)}.",
             tuple(curve.method for curve in view.curves),
-            lambda: figures.curves(view.curves, looks, "normalized score (IQM)"),
+            lambda: figures.curves(view.curves, looks, "normalized score (IQM)", view.length.unit),
         )
     if view.profiles:
         scaled = [run for run in view.runs if run.method in view.profiles and run.normalized is not None]
@@ -97,7 +97,7 @@ def of_cell(cell: Cell, content: Content, looks: Mapping[str, Look]) -> Picture:
         f"Mean dense return of {content.protocol.episodes} evaluation episodes, over {_curves_over(found)}. "
         f"{said}.{single}",
         tuple(curve.method for curve in found),
-        lambda: figures.curves(found, looks, "return"),
+        lambda: figures.curves(found, looks, "return", cell.length.unit),
     )
 
 

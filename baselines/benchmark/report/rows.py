@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bagged_envs.baselines.benchmark.result_file import digest
 from bagged_envs.tasks import TASKS
@@ -25,13 +25,14 @@ class Cell:
     """What methods are compared on: an environment, and for how long they are trained there.
 
     Attributes:
-        label: The ID and its arguments, those of the schedule written out.
+        label: The ID and its arguments, those of the schedule written out, and whether they learned offline.
         steps: How long.
         id: The ID.
         arguments: Those of the ID as JSON, as they were spelt.
         task: What it is made of.
         suite: The suite of that, "other" where the table of tasks does not have it.
         variant: When it pays, "other" where the table of variants does not have it.
+        offline: Whether methods learn there without playing, so that steps are updates.
     """
 
     label: str
@@ -41,6 +42,43 @@ class Cell:
     task: str = field(compare=False)
     suite: str = field(compare=False)
     variant: str = field(compare=False)
+    offline: bool = field(default=False, compare=False)
+
+    @property
+    def length(self) -> Length:
+        """How long methods are trained, and in what."""
+        return Length(self.steps, self.offline)
+
+
+class Length(NamedTuple):
+    """How long runs are: only those of one length are put together.
+
+    Attributes:
+        steps: A number.
+        offline: Whether of updates, not of environment steps.
+
+    Example:
+        >>> Length(20_000, offline=True).words
+        '20,000 updates'
+    """
+
+    steps: int
+    offline: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "updates" if self.offline else "environment steps"
+
+    @property
+    def words(self) -> str:
+        """It in words."""
+        return f"{self.steps:,} {'updates' if self.offline else 'steps'}"
+
+    @property
+    def name(self) -> str:
+        """It as a part of a name."""
+        return f"{self.steps}-offline" if self.offline else str(self.steps)
 
 
 @dataclass(frozen=True)
@@ -175,16 +213,18 @@ def cell_of(result: Result) -> Cell:
     name = job["id"].rpartition(":")[2]
     variant = next((one for one in VARIANTS if name.startswith(f"{one}{task}-")), "other")
     suite = TASKS[task].suite if task in TASKS else "other"
-    label, arguments = _label(job["id"], variant, job["arguments"]), json.dumps(job["arguments"])
-    return Cell(label, job.get("steps") or 0, job["id"], arguments, task, suite, variant)
+    offline = result["kind"] == "offline"
+    label, arguments = _label(job["id"], variant, job["arguments"], offline), json.dumps(job["arguments"])
+    return Cell(label, job.get("steps") or 0, job["id"], arguments, task, suite, variant, offline)
 
 
-def _label(id: str, variant: str, arguments: Mapping[str, Any]) -> str:
+def _label(id: str, variant: str, arguments: Mapping[str, Any], offline: bool) -> str:
     """Return an ID with its arguments, and those of its schedule that tell it from others though they are defaults."""
     defaults = VARIANTS[variant].arguments if variant in VARIANTS else {}
     schedule = {name: defaults.get(name) for name in ("bag_len", "label_fraction")}
     told = {name: value for name, value in schedule.items() if value not in (None, 1)} | dict(arguments)
-    return f"{id}[{', '.join(f'{name}={_value(value)}' for name, value in sorted(told.items()))}]" if told else id
+    words = [*(f"{name}={_value(value)}" for name, value in sorted(told.items())), *(["offline"] if offline else [])]
+    return f"{id}[{', '.join(words)}]" if words else id
 
 
 def _value(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,8 @@ def _why_not(run: Run, folders: Mapping[str, Path]) -> str | None:
         return "agents of other libraries leave no checkpoint"
     if ":" in run.result["job"]["method"]:
         return "its redistributor is none of ours, and nothing is imported for a report"
+    if ":" in run.cell.id and run.cell.id.rpartition(":")[0] not in sys.modules:
+        return "its task is none of ours, and nothing is imported for a report"
     if run.result["job"]["method"].rpartition("-")[2] in TEAM_LEARNERS:
         return "of teams none are drawn"
     if run.released:

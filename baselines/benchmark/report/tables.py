@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bagged_envs.baselines.benchmark.report.control import Control
-from bagged_envs.baselines.benchmark.report.rows import Cell, Redistribution
+from bagged_envs.baselines.benchmark.report.rows import Cell, Length, Redistribution
 from bagged_envs.baselines.benchmark.report.samples import Sample
 from bagged_envs.baselines.benchmark.report.scores import Curve, Estimate, Standing, Summary
 from bagged_envs.baselines.benchmark.statistics import Profile
@@ -53,17 +53,17 @@ def _values(one: Estimate) -> tuple[Any, ...]:
     return one.value, one.low, one.high, one.words
 
 
-def summary(found: Mapping[int, Sequence[Summary]]) -> Table:
+def summary(found: Mapping[Length, Sequence[Summary]]) -> Table:
     """Return the summary of each length."""
-    heading = ["steps", "method", "environments", "of", "runs", *(c for name in SUMMED for c in _columns(name))]
+    heading = ["steps", "unit", "method", "environments", "of", "runs", *(c for name in SUMMED for c in _columns(name))]
     heading += ["gain_environments", "improvement_environments"]
     rows = (
         [
-            *(steps, one.method, one.cells, one.of, one.runs),
+            *(length.steps, length.unit, one.method, one.cells, one.of, one.runs),
             *(v for name in SUMMED for v in _values(getattr(one, name))),
             *(one.gained, one.improved),
         ]
-        for steps, summaries in found.items()
+        for length, summaries in found.items()
         for one in summaries
     )
     return Table(heading, rows)
@@ -98,15 +98,15 @@ def curves(found: Mapping[Cell, Sequence[Curve]]) -> Table:
     return Table([*CELL, "method", "runs", "step", "mean", "low", "high"], rows)
 
 
-def joint(found: Mapping[int, Sequence[Curve]]) -> Table:
+def joint(found: Mapping[Length, Sequence[Curve]]) -> Table:
     """Return learning curves over all environments."""
     rows = (
-        [steps, curve.method, curve.runs, *point]
-        for steps, curves in found.items()
+        [length.steps, length.unit, curve.method, curve.runs, *point]
+        for length, curves in found.items()
         for curve in curves
         for point in _points(curve)
     )
-    return Table(["steps", "method", "runs", "step", "iqm", "low", "high"], rows)
+    return Table(["steps", "unit", "method", "runs", "step", "iqm", "low", "high"], rows)
 
 
 def _points(curve: Curve) -> Iterable[tuple[Any, ...]]:
@@ -115,15 +115,15 @@ def _points(curve: Curve) -> Iterable[tuple[Any, ...]]:
     return zip(steps, curve.middle.tolist(), *band, strict=True)
 
 
-def profiles(found: Mapping[int, Mapping[str, Profile]]) -> Table:
+def profiles(found: Mapping[Length, Mapping[str, Profile]]) -> Table:
     """Return performance profiles."""
     rows = (
-        [steps, method, *point]
-        for steps, profiles in found.items()
+        [length.steps, length.unit, method, *point]
+        for length, profiles in found.items()
         for method, profile in profiles.items()
         for point in zip(*(values.tolist() for values in profile), strict=True)
     )
-    return Table(["steps", "method", "score", "share", "low", "high"], rows)
+    return Table(["steps", "unit", "method", "score", "share", "low", "high"], rows)
 
 
 def samples(found: Sequence[Sample]) -> Table:

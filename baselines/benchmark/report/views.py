@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bagged_envs.baselines.benchmark.report.content import Content
 from bagged_envs.baselines.benchmark.report.control import cells_of
-from bagged_envs.baselines.benchmark.report.rows import Cell, Run
+from bagged_envs.baselines.benchmark.report.rows import Cell, Length, Run
 from bagged_envs.baselines.benchmark.report.scores import (
     Curve,
     Summary,
@@ -25,7 +25,7 @@ class View:
 
     Attributes:
         name: A short one, of letters and digits.
-        steps: How long runs are.
+        length: How long runs are.
         cells: The environments.
         choices: The pairs of suite and variant that lead here; empty strings are for all.
         summaries: Of each method.
@@ -35,7 +35,7 @@ class View:
     """
 
     name: str
-    steps: int
+    length: Length
     cells: tuple[Cell, ...]
     choices: tuple[tuple[str, str], ...]
     summaries: Sequence[Summary]
@@ -52,10 +52,10 @@ class View:
 def views(content: Content) -> list[View]:
     """Return the summaries that are worth having, those of all environments first in each length."""
     found = []
-    for steps in content.lengths:
-        runs = [run for run in content.runs if run.cell.steps == steps]
+    for length in content.lengths:
+        runs = [run for run in content.runs if run.cell.length == length]
         for place, (cells, choices) in enumerate(_choices(cells_of(runs)).items()):
-            found.append(_view(f"{steps}-{place}", steps, cells, choices, runs, content))
+            found.append(_view(f"{length.name}-{place}", length, cells, choices, runs, content))
     return found
 
 
@@ -72,7 +72,7 @@ def _choices(cells: Sequence[Cell]) -> dict[tuple[Cell, ...], list[tuple[str, st
 
 def _view(
     name: str,
-    steps: int,
+    length: Length,
     cells: tuple[Cell, ...],
     choices: Sequence[tuple[str, str]],
     runs: Sequence[Run],
@@ -82,7 +82,7 @@ def _view(
     own = [run for run in runs if run.cell in some]
     return View(
         name,
-        steps,
+        length,
         cells,
         tuple(choices),
         summaries(own, content.against, content.everything),

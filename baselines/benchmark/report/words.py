@@ -41,10 +41,9 @@ def _setting(content: Content) -> list[str]:
     environments = ", ".join(sorted({cell.label for cell in content.cells}))
     lengths = listed(_lengths(content.cells))
     seeds = spans(sorted({run.seed for run in content.runs}))
-    offline = {run.method for run in content.runs if run.result["kind"] == "offline"}
-    what = "updates" if offline == {run.method for run in content.runs} else "environment steps"
+    offline = {run.method for run in content.runs if run.cell.offline}
     return [
-        f"We trained {counted(len({run.method for run in content.runs}), 'method')} for {lengths} {what} on "
+        f"We trained {counted(len({run.method for run in content.runs}), 'method')} for {lengths} on "
         f"{counted(len(content.cells), 'environment')} with delayed rewards ({environments}), under "
         f"{under(content.protocol)} of bagged_envs, with the test seeds {seeds}: "
         f"{_runs_each(content.runs)}. {_apart(content.protocol)}",
@@ -73,15 +72,19 @@ def _judging(content: Content) -> list[str]:
         f"{counted(len(cells), 'environment')} with delayed rewards ({environments}), without training a policy on "
         f"them, under {under(protocol)} of bagged_envs, with the test seeds "
         f"{spans(sorted({one.seed for one in found}))}, {counted(len(found), 'time')} in all.",
-        f"Each was fitted to recorded episodes with as many updates as it makes in {listed(_lengths(cells))} "
-        "environment steps, and its rewards were compared with the dense ones, which it does not see, the Oracle "
+        f"Each was fitted to recorded episodes with as many updates as it makes in {listed(_lengths(cells))}, "
+        "and its rewards were compared with the dense ones, which it does not see, the Oracle "
         f"excepted. Recorded were {recording(protocol)}. Numbers are means over seeds.",
     ]
     return told if content.runs else [*told, _apart(protocol)]
 
 
 def _lengths(cells: Sequence[Cell]) -> list[str]:
-    return [f"{steps:,}" for steps in sorted({cell.steps for cell in cells})]
+    """Return for each unit how much of it, as words."""
+    by_unit: dict[str, list[str]] = defaultdict(list)
+    for length in sorted({cell.length for cell in cells}):
+        by_unit[length.unit].append(f"{length.steps:,}")
+    return [f"{listed(numbers)} {unit}" for unit, numbers in by_unit.items()]
 
 
 def recording(protocol: Protocol) -> str:

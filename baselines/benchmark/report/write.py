@@ -21,6 +21,7 @@ from bagged_envs.baselines.benchmark.report.content import (
     methods_table,
     unfinished_runs,
 )
+from bagged_envs.baselines.benchmark.report.control import candidates
 from bagged_envs.baselines.benchmark.report.page import render
 from bagged_envs.baselines.benchmark.report.rows import RELEASED, Redistribution, Result, Run, counted
 from bagged_envs.baselines.benchmark.report.samples import samples
@@ -127,14 +128,14 @@ def _written(
 
 
 def _tables(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
-    whole = {view.steps: view for view in made if view.is_whole}
+    whole = {view.length: view for view in made if view.is_whole}
     versions = words.versions_of(words.results_of(content))
     found = {
-        "summary": tables.summary({steps: view.summaries for steps, view in whole.items()}),
+        "summary": tables.summary({length: view.summaries for length, view in whole.items()}),
         "environments": tables.standings(content.standings, content.against),
         "curves": tables.curves(content.curves),
-        "efficiency": tables.joint({steps: view.curves for steps, view in whole.items()}),
-        "profiles": tables.profiles({steps: view.profiles for steps, view in whole.items()}),
+        "efficiency": tables.joint({length: view.curves for length, view in whole.items()}),
+        "profiles": tables.profiles({length: view.profiles for length, view in whole.items()}),
         "redistribution": tables.redistributions(content.redistributions),
         "methods": tables.methods(methods_table(content)),
         "episodes": tables.samples(content.samples),
@@ -153,7 +154,7 @@ def _matrices(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
         if view.is_whole and (scores := even_scores(view.runs)):
             file = io.BytesIO()
             statistics.export(file, scores)
-            found[f"tables/scores-{view.steps}-{content.protocol.hash}.npz"] = file.getvalue()
+            found[f"tables/scores-{view.length.name}-{content.protocol.hash}.npz"] = file.getvalue()
     return found
 
 
@@ -162,25 +163,33 @@ def _latex(content: Content, made: Sequence[View]) -> dict[str, bytes | str]:
     for view in made:
         if view.is_whole:
             caption = (
-                f"{counted(len(view.cells), 'environment')}, {view.steps:,} steps, {words.under(content.protocol)}, "
+                f"{counted(len(view.cells), 'environment')}, {view.length.words}, {words.under(content.protocol)}, "
                 f"with {words.INTERVAL}. "
                 f"{' '.join(words.control_words([content.against[cell] for cell in view.cells]))}"
             )
-            found[f"summary-{view.steps}.tex"] = tables.summary_tex(view.summaries, caption, f"summary-{view.steps}")
+            name = f"summary-{view.length.name}"
+            found[f"{name}.tex"] = tables.summary_tex(view.summaries, caption, name)
     return found
 
 
 def _shown(content: Content) -> list[Result]:
     """Return the results that did not come with the package, those that controls were chosen by included."""
-    everything: list[Run | Redistribution] = [*content.runs, *content.tuning, *content.redistributions]
+    everything: list[Run | Redistribution] = [*_needed(content), *content.redistributions]
     return [one.result for one in everything if RELEASED not in one.result]
 
 
+def _needed(content: Content) -> list[Run]:
+    """Return the runs that are shown, and those of the Identities there that controls were chosen from."""
+    among = candidates([*content.everything, *content.tuning], content.cells)
+    others = [run for run in content.runs if (run.cell, run.method) not in among]
+    return [*others, *(run for run in (*content.everything, *content.tuning) if (run.cell, run.method) in among)]
+
+
 def _suites(content: Content, protocol: str) -> dict[str, str]:
-    """Return files of suites whose runs are those of the report, and those that its controls were chosen by."""
+    """Return files of suites whose runs are those of the report, and those that its controls were chosen from."""
     name = protocol if protocol in protocols.names() else Path(protocol).name
     found = []
-    for kind in ((*content.runs, *content.tuning), content.redistributions):
+    for kind in (_needed(content), content.redistributions):
         own = [one for one in kind if RELEASED not in one.result and again.can_be_told(one.result)]
         found += again.suites([one.result for one in own], [one.method for one in own], name, content.protocol.tuning)
     return {f"suite-{place}.toml": text for place, text in enumerate(found, 1)}

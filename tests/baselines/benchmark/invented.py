@@ -55,8 +55,9 @@ def judged(kept, name, seed, **scores):
     """A result of a redistributor that was judged."""
     trained = result(kept, name, seed, flat(0.0), kind="redistribution", scores=scores, refused="")
     scores = {**dict.fromkeys(SCORES), **scores}
-    content = {**trained, "rows": [], "final": None, "normalized": None, "scores": scores, "seconds_per_update": None}
-    content.pop("sha256")
+    of_training = ("rows", "final", "normalized", "seconds", "sha256")
+    content = {name: value for name, value in trained.items() if name not in of_training}
+    content |= {"scores": scores, "seconds_per_update": None}
     return json.loads(json.dumps({**content, "key": digest(content)[:12], "sha256": ""}))
 
 

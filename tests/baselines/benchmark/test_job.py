@@ -179,6 +179,19 @@ class TestWork:
         monkeypatch.setattr(module, "revision", lambda: "new commit")
         assert [part["revision"] for part in one.work(tmp_path)["parts"]] == ["new commit"]
 
+    @pytest.mark.parametrize("told", ["[1]", "{", "{}", '[{"revision": 3, "machine": {}}]', '[{"machine": {}}]'])
+    def test_where_parts_were_made_must_be_known(self, tmp_path, told):
+        with pytest.raises(KeyboardInterrupt):
+            job().work(tmp_path, 50, interrupting(at=60))
+        file = job().folder(tmp_path) / "parts.json"
+        kept = file.read_text()
+        file.write_text(told)
+        with pytest.raises(ValueError, match="parts.json must say where the parts of this run were made, and is dam"):
+            job().work(tmp_path, 50)
+        assert "parts.json" in read_failure(job().folder(tmp_path))
+        file.write_text(kept)
+        assert job().work(tmp_path, 50)["parts"] == json.loads(kept)
+
     def test_a_result_of_another_form_is_made_again(self, tmp_path):
         one = job()
         first = one.work(tmp_path)

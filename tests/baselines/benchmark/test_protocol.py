@@ -53,6 +53,7 @@ class TestScores:
         assert V1.final([float(n) for n in range(30)]) == 28.0
         assert V1.final([9.0] * 13 + [1.0, 2.0]) == 1.5  # one and a half evaluations are two
         assert V1.final([5.0]) == 5.0
+        assert V1.final([1.5e308] * 20) == 1.5e308
 
     def test_a_run_without_evaluations_has_none(self):
         with pytest.raises(ValueError, match="at least one evaluation, got none"):

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import dataclass
@@ -260,7 +261,7 @@ def test_the_mark_of_a_figure_is_below_all_else(count):
     look = looks(["alone", *names])
     points = np.array([1000.0, 2000.0])
     with figures.drawing():
-        figure = figures.curves([Curve("alone", points, points, None, None, 1)], look, "return")
+        figure = figures.curves([Curve("alone", points, points, None, None, 1)], look, "return", "updates")
         figures.for_file(figure, names, look, "protocol x (hash y)")
         figure.draw_without_rendering()
     (axis,), (mark,) = figure.axes, figure.texts
@@ -394,7 +395,7 @@ class TestWords:
             "rowless, in whose result rows must have an evaluation, got none.",
             "unfinal, in whose result final must be of type float, got None.",
             "unpaid, in whose result rows[0].episodes must be of type int or float or null, got nothing, and 5 more.",
-            "unscored, in whose result scores must be of type dict, got nothing, and 2 more.",
+            "unscored, in whose result scores must be of type dict, got nothing, and 6 more.",
             "untried, in whose result arm.trials must be of type int, got None.",
             "unversioned, in whose result job.versions must be of type dict, got None.",
             "wordy, in whose result job.seed must be of type int, got '8'.",
@@ -440,13 +441,19 @@ class TestWords:
         ):
             assert part in said, part
 
-    @pytest.mark.parametrize(("others", "what"), [(["rd-iql"], "updates"), (["rd-iql", "ours"], "environment steps")])
+    @pytest.mark.parametrize(
+        ("others", "what"),
+        [
+            (["rd-iql"], "120 updates on 1 environment"),
+            (["rd-iql", "ours"], "120 environment steps and 120 updates on 2 environments"),
+        ],
+    )
     def test_the_methods_paragraph_of_learning_offline(self, tmp_path, kept, protocol, others, what):
         kinds = {"rd-iql": "offline", "ours": "training"}
         folder = write(tmp_path / "runs", *(result(kept, name, 7, flat(3.0), kind=kinds[name]) for name in others))
         write_report(folder, protocol=protocol, formats=["txt"])
         said = (folder / "report" / "methods.txt").read_text()
-        assert f"for 120 {what} on 1 environment" in said
+        assert f"for {what} " in said
         assert "Without playing learned rd-iql, whose steps are updates: from 4 episodes of each of three" in said
 
     def test_how_the_control_was_chosen(self, tmp_path, kept, protocol):
@@ -471,6 +478,72 @@ class TestWords:
         assert "bagged-envs bench run suite-1.toml --out again\n" in words
         assert "bench report again --suite mujoco --method ours identity --protocol invented.toml" in words
         assert {"a processor", "a system", "0123456789ab", "cpu, 1 thread"} <= set(page.texts)
+
+    @pytest.mark.parametrize("choice", [Choice(methods=("ours",)), Choice(variant="Episodic"), Choice()])
+    def test_its_suites_have_what_gains_are_stated_over(self, tmp_path, kept, protocol, choice):
+        doors = {"id": "EpisodicKeyDoor-v0", "task": "KeyDoor"}
+        learner = job("identity-td3").described()["learner"]
+        far = {"learner": {**learner, "discount": 0.5}}
+        found = [
+            result(kept, name, seed, flat(value + seed), **own, **place)
+            for name, value, own in (("an identity", 10.0, {}), ("far identity", 12.0, far), ("ours", 50.0, {}))
+            for seed in (0, 1, 7, 8)
+            for place in ({}, doors)
+            if seed > 1 or name != "ours"
+        ]
+        folder = write(tmp_path / "runs", *found)
+        write_report(folder, tmp_path / "out", choice, ["html", "csv", "txt"], protocol)
+        made = {
+            (one.arm.name, one.id, one.seed)
+            for path in (tmp_path / "out").glob("suite-*.toml")
+            for one in Suite.load(path).jobs()
+        }
+        again = [one for one in found if (one["arm"]["name"], one["job"]["id"], one["job"]["seed"]) in made]
+        assert len(again) == len(made) == {None: 20, "Episodic": 10}[choice.variant]
+        write_report(write(tmp_path / "again", *again), tmp_path / "two", choice, ["html", "csv", "txt"], protocol)
+        pages = [(tmp_path / out / "report.html").read_bytes() for out in ("out", "two")]
+        assert pages[0] == pages[1]
+
+    def test_offline_runs_stand_apart(self, tmp_path, kept, protocol):
+        doors = {"id": "EpisodicKeyDoor-v0", "task": "KeyDoor"}
+        offline = {"kind": "offline", **doors}
+        found = [
+            result(kept, name, seed, flat(value + seed / 10), method=name, **place)
+            for name, value, place in (
+                ("identity-td3", 1.0, doors), ("rrd-td3", 2.0, doors),
+                ("identity-td3_bc", 3.0, offline), ("rd-iql", 3.5, offline),
+            )
+            for seed in (0, 7, 8)
+        ]  # fmt: skip
+        folder = write(tmp_path / "runs", *found)
+        write_report(folder, protocol=protocol, formats=["html", "csv", "tex", "npz"])
+        out = folder / "report"
+        gains = {row["method"]: (row["control"], row["label"]) for row in rows(out / "tables" / "environments.csv")}
+        online, apart = "EpisodicKeyDoor-v0", "EpisodicKeyDoor-v0[offline]"
+        assert gains == {
+            "identity-td3": ("identity-td3", online), "rrd-td3": ("identity-td3", online),
+            "identity-td3_bc": ("identity-td3_bc", apart), "rd-iql": ("identity-td3_bc", apart),
+        }  # fmt: skip
+        units = {row["method"]: row["unit"] for row in rows(out / "tables" / "summary.csv")}
+        assert units == {
+            "identity-td3": "environment steps", "rrd-td3": "environment steps",
+            "identity-td3_bc": "updates", "rd-iql": "updates",
+        }  # fmt: skip
+        assert "1 environment, 120 updates, " in (out / "summary-120-offline.tex").read_text()
+        assert "rd-iql" not in (out / "summary-120.tex").read_text()
+        assert len(list((out / "tables").glob("scores-120-*.npz"))) == 2
+        assert "120 updates, 1 environment" in "".join(Page(out.joinpath("report.html").read_text()).texts)
+
+    def test_nothing_is_imported_for_an_episode(self, tmp_path, kept, protocol, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "evil_task.py").write_text("raise AssertionError('imported for a row')")
+        theirs = result(kept, "uniform-td3", 7, flat(1.0), id="evil_task:BaggedNew-v0", task="New")
+        folder = write(tmp_path / "runs", theirs)
+        (place,) = folder.iterdir()
+        (place / "checkpoint.pt").write_bytes(b"anything")
+        words = "".join(Page(page_of(folder, protocol)).texts)
+        assert "its task is none of ours, and nothing is imported for a report" in words
+        assert "evil_task" not in sys.modules
 
     def test_what_toml_cannot_say_is_left_out_of_suites_and_told(self, tmp_path, kept, protocol):
         null = {**job("uniform-td3").described()["learner"], "discount": [None]}

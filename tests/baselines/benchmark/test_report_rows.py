@@ -54,6 +54,16 @@ class TestCells:
         assert first.label == second.label
         assert first != second
 
+    def test_learning_offline_is_elsewhere(self, kept):
+        online, offline = (cell_of(result(kept, "a", 7, flat(1.0), kind=kind)) for kind in ("training", "offline"))
+        assert online != offline
+        assert offline.label == "BaggedInvertedPendulum-v0[bag_len=20, offline]"
+        assert cell_of(result(kept, "a", 7, flat(1.0), id="EpisodicHopper-v0", kind="offline")).label == (
+            "EpisodicHopper-v0[offline]"
+        )
+        assert (online.length.words, offline.length.words) == ("120 steps", "120 updates")
+        assert (online.length.name, offline.length.name) == ("120", "120-offline")
+
 
 class TestNames:
     def test_one_setting_has_one_name(self, kept):
@@ -215,6 +225,8 @@ class TestGathered:
             [
                 result(kept, "ours", 7, flat(1.0)),
                 result(kept, "ours", 0, flat(2.0)),
+                result(kept, "identity", 1, flat(2.0)),
+                result(kept, "identity", 0, flat(2.0), id="EpisodicKeyDoor-v0", task="KeyDoor"),
                 result(kept, "ours", 99, flat(3.0)),
                 strange,
             ],
@@ -223,7 +235,7 @@ class TestGathered:
             Choice(),
         )
         assert [(run.seed, run.final) for run in found.runs] == [(7, 1.0)]
-        assert [run.seed for run in found.tuning] == [0]
+        assert [run.seed for run in found.tuning] == [1]  # what controls are chosen by
         assert found.notes == (
             "Left out: 1 run, which has returns that are no finite numbers.",
             "Left out: 1 run, which has a seed that is none of the protocol's.",
@@ -368,6 +380,22 @@ class TestAgain:
         texts = again.suites([told], ["identity-td3"], "invented.toml", kept.tuning)
         assert 'methods = ["identity-td3, as it was run"]' in texts[0]
         assert self.keys(tmp_path, texts) == [one.key]
+
+    def test_runs_of_several_versions_are_one_method(self, tmp_path):
+        kept = protocol(tmp_path)
+        one = dataclasses.replace(job(protocol=kept), arm=Arm("mine", "rrd-td3", "s", 0))
+        versions = one.described()["versions"]
+        told = [
+            {"job": {**one.described(), "versions": {**versions, "torch": torch}}, "arm": one._told(), "key": torch}
+            for torch in ("1", "2")
+        ]
+        texts = again.suites(told, ["mine (torch=1)", "mine (torch=2)"], "invented.toml", kept.tuning)
+        assert self.keys(tmp_path, texts) == [one.key]
+        assert 'methods = ["mine"]' in texts[0]
+        other = dataclasses.replace(one, arm=Arm("mine", "rd-td3", "s", 0))
+        both = [*told, {"job": other.described(), "arm": other._told(), "key": other.key}]
+        texts = again.suites(both, ["mine (torch=1)", "mine (torch=2)", "mine"], "invented.toml", kept.tuning)
+        assert sorted(self.keys(tmp_path, texts)) == sorted([one.key, other.key])
 
     def test_toml_has_no_none(self):
         with pytest.raises(ValueError, match="a setting must have a value"):

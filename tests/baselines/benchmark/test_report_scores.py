@@ -245,5 +245,5 @@ class TestViews:
     def test_lengths_are_not_put_together(self, kept):
         found = [result(kept, "ours", seed, [1.0] * steps) for seed in (7, 8) for steps in (2, 5)]
         made = views(gathered(found, [], kept, Choice()))
-        assert [(view.steps, len(view.runs), view.is_whole) for view in made] == [(80, 2, True), (200, 2, True)]
+        assert [(view.length.steps, len(view.runs), view.is_whole) for view in made] == [(80, 2, True), (200, 2, True)]
         assert len({view.name for view in made}) == 2

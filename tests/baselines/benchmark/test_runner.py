@@ -25,7 +25,7 @@ from bagged_envs.baselines.benchmark import runner
 from bagged_envs.baselines.benchmark.executors import Lost, local
 from bagged_envs.baselines.benchmark.executors.local import LocalProcesses
 from bagged_envs.baselines.benchmark.queue import Queue
-from bagged_envs.baselines.benchmark.result_file import read_failure, read_result, write_result
+from bagged_envs.baselines.benchmark.result_file import RESULT, read_failure, read_result, write_result
 from bagged_envs.baselines.benchmark.results import COLUMNS, read_results, run_row, state, write_tables
 from bagged_envs.baselines.benchmark.runner import BUSY, UNWRITABLE, run_suite, work_on_one
 from bagged_envs.baselines.benchmark.suite import Suite
@@ -134,6 +134,24 @@ class TestQueue:
         with lease(some[2].folder(tmp_path)):
             assert state(some[2], tmp_path) == "running"
 
+    @pytest.mark.parametrize("told", ["", "[]", "{}", '{"step": null}', "[" * 100_000])
+    def test_a_run_that_does_not_say_how_far_it_is(self, tmp_path, told):
+        (one,) = jobs(1)
+        one.folder(tmp_path).mkdir()
+        (one.folder(tmp_path) / runner.PROGRESS).write_text(told)
+        assert queue_of([one], tmp_path).steps() == 0
+
+    def test_a_result_of_another_run_is_not_its(self, tmp_path, at_once):
+        first, second = jobs(2)
+        first.work(tmp_path)
+        second.folder(tmp_path).mkdir()
+        shutil.copy(first.folder(tmp_path) / RESULT, second.folder(tmp_path))
+        queue = queue_of([first, second], tmp_path)
+        assert queue.counts() == {"done": 1, "running": 0, "failed": 0, "waiting": 1}
+        assert state(second, tmp_path) == "waiting"
+        assert second.work(tmp_path)["job"]["seed"] == second.seed
+        assert queue.counts()["done"] == 2
+
 
 class Cluster:
     """Keeps what it is handed, and ends it when it is asked the third time."""
@@ -188,6 +206,11 @@ class TestHanded:
         assert (work.cpus, work.gpus, work.folder) == (3, 1, Path.cwd())
         assert work.log == one.folder(tmp_path) / "log.txt"
         assert work.words[3:6] == ["bench", "one", "mine.toml"]
+
+    def test_one_that_leaves_no_result_says_so(self, tmp_path):
+        queue = Queue("mine.toml", jobs(1), tmp_path, 50, Cluster(1))
+        queue.serve()
+        assert "failed: it came to its end, and left no result that counts. See" in queue.troubles()[0]
 
     def test_one_that_was_lost_says_why(self, tmp_path):
         queue = Queue("mine.toml", jobs(1), tmp_path, 50, Cluster(1, lost))

@@ -8,9 +8,10 @@ import pytest
 from bagged_envs import cli
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.provenance import machine, revision
-from bagged_envs.baselines.benchmark.result_file import RESULT, digest
+from bagged_envs.baselines.benchmark.result_file import RESULT, digest, write_result
 from bagged_envs.baselines.benchmark.suite import Suite
 from bagged_envs.baselines.benchmark.validate import misplaced, problems, reproduce
+from tests.baselines.benchmark import invented
 from tests.baselines.benchmark.kills import written
 from tests.baselines.benchmark.small import PROTOCOL, PROTOCOL_FILE, job
 
@@ -116,11 +117,77 @@ def test_what_is_not_whole(made, tmp_path, changed):
         (put("job", "threads", True), "job.threads must be of type int, got True"),
         (put("format", 2), "format must be 1, got 2"),
         (put("parts", ...), "parts must be of type list, got nothing"),
+        (put("kind", []), r"kind must be one of training, agent, redistribution, offline, got \[\]"),
+        (put("arm", "final", 999.0), "arm.final must not be there: known are name, source, trials"),
+        (put("more", 1), "more must not be there: known are format, key, arm"),
+        (put("rows", 0, "more", 1), r"rows\[0\].more must not be there"),
+        (put("arm", "name", "x\ud800"), r"all text must be Unicode that UTF-8 can say, got '\\ud800'"),
+        (put("job", "versions", "x", ["a"]), r"job.versions.x must be of type str or null, got \['a'\]"),
+        (
+            put("parts", 0, "machine", "processor", ["x"]),
+            r"parts\[0\].machine.processor must be of type str or null, got \['x'\]",
+        ),
+        (put("job", "steps", 10**19), "evaluations must be at every 40 steps up to 10000000000000000000, got"),
     ],
 )
 def test_what_does_not_is_said(changed, change, message):
     found = problems(changed(change), PROTOCOL)
     assert any(re.search(message, line) for line in found), found
+
+
+def test_a_file_that_nobody_would_write_is_damaged(tmp_path):
+    (tmp_path / RESULT).write_text('{"sha256": "x", "a": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    assert problems(tmp_path, PROTOCOL) == ["result.json is damaged: its hash is not that of its content"]
+
+
+def test_returns_whose_sum_is_not_finite(changed):
+    def change(result):
+        for row in result["rows"]:
+            row["return"] = 1.5e308
+        result["final"] = 1.5e308
+
+    assert problems(changed(change), PROTOCOL) == []
+
+
+@pytest.mark.parametrize("digest", ["", "#1f0a", "#0123456789abcdef"])
+def test_a_program_that_is_not_here_is_told_or_left(changed, digest):
+    def change(result):
+        result["job"] |= {"method": "lare_rd-td3", "redistributor": {"factors": f"not_there.txt{digest}"}}
+
+    found = problems(changed(change), PROTOCOL)
+    assert any("No such file" in line for line in found) is (len(digest) < 16)
+    assert any("the hash of job" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("steps", "kept"),
+    [
+        ([50, 100, 150], True),  # as iterations of 50 steps come to an end
+        ([40, 80, 120], True),
+        ([130], True),  # one iteration
+        ([90, 130], True),
+        ([30, 50, 100, 150], False),
+        ([50, 60, 100, 150], False),
+        ([50, 100], False),
+    ],
+)
+def test_teams_are_evaluated_after_the_iteration_that_is_due(changed, steps, kept):
+    def change(result):
+        result["rows"] = [{**result["rows"][0], "step": step} for step in steps]
+
+    folder = changed(change)
+    assert any("evaluations must be" in line for line in problems(folder, PROTOCOL)) is (steps != [40, 80, 120])
+    result = json.loads((folder / RESULT).read_text())
+    result["job"]["method"] = "uniform-ippo"
+    write_result(folder, result)
+    assert any("evaluations must be at every 40 steps" in line for line in problems(folder, PROTOCOL)) is not kept
+
+
+@pytest.mark.parametrize("score", ["x", [], 1, True])
+def test_a_score_is_a_number(tmp_path, score):
+    kept = invented.protocol(tmp_path / "protocol")
+    (folder,) = invented.write(tmp_path / "runs", invented.judged(kept, "rd", 7, extra=score)).iterdir()
+    assert problems(folder, kept) == [f"scores.extra must be of type float or null, got {score!r}"]
 
 
 def test_rows_that_are_none_are_told(changed):

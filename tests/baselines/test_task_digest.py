@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 import bagged_envs
+from bagged_envs.baselines.benchmark.job import Job
 from bagged_envs.baselines.judging import case as case_module
 from bagged_envs.baselines.judging.case import make_case
 from bagged_envs.baselines.judging.recordings import RecordingConfig, recorded
-from bagged_envs.baselines.judging.task_digest import task_digest
+from bagged_envs.baselines.runs import Run
+from bagged_envs.baselines.task_digest import task_digest
 from bagged_envs.registration import spec_of
 from bagged_envs.tasks import TASKS
+from tests.baselines.benchmark.small import PROTOCOL, arm
 
 TINY = RecordingConfig(steps=40, episodes=2, random_steps=10, batch=4)
 SOURCE = """
@@ -100,6 +103,36 @@ def test_what_was_changed_is_another(task, changed):
     assert digest(task(**changed)) != first
 
 
+def test_runs_depend_on_it(task):
+    def versions(text=SOURCE):
+        id = task(text)
+        return [
+            Job(arm(), f"counting_task:{id}", {}, 7, 120, PROTOCOL).described()["versions"],
+            Run(arm().made(), id).described()["versions"],
+        ]
+
+    first = versions()
+    assert [one["Counting"] for one in first] == [digest("BaggedCounting-v0")] * 2
+    assert versions() == first
+    assert versions(SOURCE.replace("1.0", "2.0"))[0]["Counting"] != first[0]["Counting"]
+
+
+def test_what_was_typed_into_a_console_is_told_in_this_process_only():
+    typed = {"gym": gym}
+    exec(SOURCE.replace("class Counting", "class Typed"), typed)  # as a console does
+    remove()
+    gym.register("test/Counting-v0", typed["Typed"], max_episode_steps=5)
+    bagged_envs.register_task("test/Counting-v0", name="Counting")
+    spec = spec_of("BaggedCounting-v0")
+    here, elsewhere = task_digest(spec), task_digest(spec, elsewhere=True)
+    remove()
+    assert here != elsewhere
+    gym.register("test/Counting-v0", typed["Typed"], max_episode_steps=6)
+    bagged_envs.register_task("test/Counting-v0", name="Counting")
+    assert task_digest(spec_of("BaggedCounting-v0"), elsewhere=True) not in (here, elsewhere)
+    remove()
+
+
 def test_a_wrapper_with_other_arguments_is_another(task):
     wrapper = gym.envs.registration.WrapperSpec("Same", "counting_task:Same", {})
     first = digest(task(wrappers=(wrapper,)))
@@ -127,7 +160,8 @@ def named(place, **others):
 
 
 @pytest.mark.parametrize("place", ["<stdin>", "<string>", "<ipython-input-1>"])
-def test_what_has_no_source_is_known_as_long_as_it_lives(task, place):
+def test_what_has_no_source_is_known_as_long_as_it_lives(task, place, monkeypatch):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)  # as in a console
     task()
     found = []
     for creator in (*named(place), *named(place)):
