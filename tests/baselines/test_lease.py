@@ -88,7 +88,7 @@ def test_numbers_of_processes_mean_nothing_in_another_container(tmp_path, monkey
 
 
 def test_a_file_without_a_number_is_none_of_ours(tmp_path):
-    for name in ("lease-x.json", "lease-.json", "lease--1.json", "lease-².json"):
+    for name in ("lease-x.json", "lease-.json", "lease--1.json", "lease-².json", "lease-\u0663.json"):
         (tmp_path / name).write_text("{}")
     assert owner(tmp_path) is None
     with lease(tmp_path):

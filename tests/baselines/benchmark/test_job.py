@@ -9,6 +9,7 @@ from gymnasium.spaces import Box
 
 from bagged_envs.baselines.benchmark import job as module
 from bagged_envs.baselines.benchmark.arms import ARMS, Arm
+from bagged_envs.baselines.benchmark.form import read_counted
 from bagged_envs.baselines.benchmark.protocol import Protocol
 from bagged_envs.baselines.benchmark.provenance import machine, revision
 from bagged_envs.baselines.benchmark.result_file import (
@@ -191,6 +192,16 @@ class TestWork:
         assert "parts.json" in read_failure(job().folder(tmp_path))
         file.write_text(kept)
         assert job().work(tmp_path, 50)["parts"] == json.loads(kept)
+
+    @pytest.mark.parametrize("place", ["key", "job"])
+    def test_a_result_that_is_not_its_own_does_not_count(self, tmp_path, place):
+        one = job()
+        told = one.work(tmp_path)
+        folder = one.folder(tmp_path)
+        assert read_counted(folder, one.key) == told
+        write_result(folder, {**told, place: job(seed=8).key if place == "key" else job(seed=8).described()})
+        assert read_counted(folder, one.key) is None
+        assert one.work(tmp_path) == told
 
     def test_a_result_of_another_form_is_made_again(self, tmp_path):
         one = job()

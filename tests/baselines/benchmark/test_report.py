@@ -262,6 +262,7 @@ def test_the_mark_of_a_figure_is_below_all_else(count):
     points = np.array([1000.0, 2000.0])
     with figures.drawing():
         figure = figures.curves([Curve("alone", points, points, None, None, 1)], look, "return", "updates")
+        assert figure.axes[0].get_xlabel() == "updates, in thousands"
         figures.for_file(figure, names, look, "protocol x (hash y)")
         figure.draw_without_rendering()
     (axis,), (mark,) = figure.axes, figure.texts
