@@ -114,14 +114,14 @@ def common(places: Mapping[str, Mapping[str, Sequence[float]]], names: Sequence[
 def averages(rows: Sequence[Row], names: Sequence[str] = ("labels_only", "constant", "imputer", "oracle")) -> list[str]:
     """Return a table of means over datasets with 95 % intervals, and the ratios that the method is about.
 
-    Intervals resample the seeds of each dataset; with one there are none. Beside stands what is published.
+    Intervals resample the seeds of each dataset; where one has one seed there is none. Beside stands what is published.
     """
     ratios = ("imputed / labels only", "imputed / constant", "imputed / all rewards")
     lines = _heading(["", "means of", *(HEADINGS[name] for name in names), *ratios])
     for label, tasks in _averaged(rows, names).items():
         mean = {name: interval([task[name] for task in tasks], "mean") for name in names}
-        several = any(len(scores) > 1 for task in tasks for scores in task.values())
-        bounds = {name: f" [{one.low:.1f}, {one.high:.1f}]" if several else "" for name, one in mean.items()}
+        several = {name: all(len(task[name]) > 1 for task in tasks) for name in names}
+        bounds = {name: f" [{one.low:.1f}, {one.high:.1f}]" if several[name] else "" for name, one in mean.items()}
         cells = [f"{mean[name].estimate:.1f}{bounds[name]}" for name in names]
         shares = [ratio(mean["imputer"].estimate, mean[name].estimate) for name in names if name != "imputer"]
         lines.append(_line([label, f"{len(tasks)} {'datasets' if label != BOTH else 'of these'}", *cells, *shares]))

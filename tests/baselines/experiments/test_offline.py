@@ -452,13 +452,17 @@ class TestTold:
             "| bag_len=None | – | 0.600 |",
         ]
 
-    def test_averages_are_over_datasets_that_all_arms_have(self, out):
+    def test_averages_are_over_datasets_that_all_arms_have(self, out, tmp_path):
         lines = offline_table.told(out, "table")["averages"]
-        # Means over two datasets: 10, 20, 50 and 60; resampling the two seeds of one moves imputed by 5 at most.
+        # Means over two datasets: 10, 20, 50 and 60; one of them has one seed.
         cells = [cell.strip() for cell in lines[2].split("|")[1:-1]]
-        assert cells[:2] == ["IQL", "2 datasets"]
-        assert cells[3:6] == ["20.0 [20.0, 20.0]", "50.0 [45.0, 55.0]", "60.0 [60.0, 60.0]"]
+        assert cells[:6] == ["IQL", "2 datasets", "10.0", "20.0", "50.0", "60.0"]
         assert cells[6:] == ["5.000", "2.500", "0.833"]
+        more = {("walker2d-medium", f"{arm}-iql"): [60.0, 60.0] for arm in ("imputer", "oracle")}
+        rows = offline_table.finals(list(rows_of(SCORES | more)))
+        cells = [cell.strip() for cell in offline_table.averages(rows)[2].split("|")[1:-1]]
+        # Resampling the two seeds of one dataset moves imputed by 5 at most.
+        assert cells[2:6] == ["10.0", "20.0", "50.0 [45.0, 55.0]", "55.0 [55.0, 55.0]"]
         one = [row for row in offline.read_rows(out) if row["seed"] == "0"]
         assert "| 9.5 | 20.0 | 45.0 | 60.0 |" in offline_table.averages(offline_table.finals(one))[2]
         assert lines[-1].endswith("| 9 datasets | 9.19 | – | 68.51 | – | 7.455 | – | – |")
